@@ -1,0 +1,48 @@
+"""Reactivation: what happens to the empirical Neural Tangent Kernel when the task changes.
+
+Targets: all (the default: every figure and every run's metrics), figures, and each figure by name, such as fig4.
+"""
+
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# The library lies beside the scripts; rule files plan with it, scripts compute with it.
+sys.path.insert(0, f"{workflow.basedir}/workflow/scripts")
+
+
+# Snakemake merges config files key by key: the quickstart's experiments would stay in another study.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/ntk.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
+        [figure_files(name) for name in PLAN.figures],
+
+
+rule figures:
+    input:
+        [figure_files(name) for name in PLAN.figures],
+
+
+for figure_name in PLAN.figures:
+
+    rule:
+        name:
+            figure_name
+        input:
+            figure_files(figure_name),

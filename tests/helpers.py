@@ -1,0 +1,109 @@
+"""A tiny study, a copy of the repository to run it in, and Snakemake as a user calls it."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+TINY = {
+    "study": "tiny",
+    "seeds": [0, 1],
+    "device": "cpu",
+    "datasets": {
+        "glyphs": {
+            "source": "glyphs",
+            "image_size": 8,
+            "classes": 4,
+            "train_per_class": 12,
+            "test_per_class": 4,
+        }
+    },
+    "experiments": {
+        "widths": {
+            "dataset": "glyphs",
+            "scenario": {"kind": "class_split", "tasks": 2, "classes_per_task": 2},
+            "model": {"name": "cnn"},
+            "training": {"lr": 0.05, "epochs": 2, "batch_size": 8},
+            "grid": {"width": [2, 4]},
+            "probe": {"size": 6},
+        }
+    },
+    "figures": {
+        "fig4": {
+            "kind": "curves",
+            "experiment": "widths",
+            "color": "width",
+            "panels": [
+                {"metric": "test_accuracy", "block": ["task1", "task2"]},
+                {"metric": "alignment"},
+                {"metric": "kernel_distance", "reference": "init"},
+                {"metric": "spectral_norm"},
+                {"metric": "kernel_velocity"},
+            ],
+        }
+    },
+}
+
+
+def changed(*edits: tuple[str, object]) -> dict:
+    """A copy of TINY with the values at dotted paths replaced; `...` as value deletes the key."""
+    config = copy.deepcopy(TINY)
+    for path, value in edits:
+        *parents, last = path.split(".")
+        here = config
+        for key in parents:
+            here = here[int(key)] if isinstance(here, list) else here[key]
+        if value is ...:
+            del here[last]
+        else:
+            here[int(last) if isinstance(here, list) else last] = value
+    return config
+
+
+def copy_repository(folder: Path) -> Path:
+    """What a clone holds, as far as the workflow needs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "Snakefile", folder)
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
+    """`snakemake <arguments>` in `folder`, with `config` as its config file; stdout has both streams."""
+    if config is not None:
+        (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        arguments = (*arguments, "--configfile", "study.yaml")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "MPLBACKEND": "agg",
+    }
+    return subprocess.run(
+        ["snakemake", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+
+
+def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
+    """Jobs of a dry run, by rule; empty if nothing is to be done."""
+    run = snakemake(folder, "-n", *arguments, config=config)
+    assert run.returncode == 0, run.stdout
+    if "Nothing to be done" in run.stdout:
+        return {}
+    table = run.stdout.split("Job stats:\n")[1].split("\n\n")[0].splitlines()[2:]
+    counts = {line.split()[0]: int(line.split()[1]) for line in table}
+    counts.pop("total")
+    return counts

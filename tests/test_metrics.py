@@ -1,0 +1,95 @@
+"""Metrics against their definitions, in float64."""
+
+import numpy as np
+import pytest
+from reactivation import metrics
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def kernel(rng, n=12, features=30):
+    J = rng.normal(size=(n, features))
+    return J @ J.T
+
+
+def naive_cka(K, L):
+    n = len(K)
+    H = np.eye(n) - np.ones((n, n)) / n
+    inner = lambda A, B: np.trace(H @ A @ H @ B)  # noqa: E731
+    return inner(K, L) / np.sqrt(inner(K, K) * inner(L, L))
+
+
+def test_cka_is_its_definition_and_ignores_scale_and_offset(rng):
+    K, L = kernel(rng), kernel(rng)
+    assert metrics.centered_kernel_alignment(K, L) == pytest.approx(naive_cka(K, L), rel=1e-12)
+    assert metrics.centered_kernel_alignment(K, 3 * K + 5) == pytest.approx(1, rel=1e-12)
+
+
+def test_distance_is_one_minus_cka(rng):
+    K, L = kernel(rng), kernel(rng)
+    assert metrics.kernel_distance(K, L) == pytest.approx(1 - naive_cka(K, L), rel=1e-10)
+    assert metrics.kernel_distance(K, K) == 0
+
+
+def test_small_distances_keep_their_digits(rng):
+    """Along a perturbation of size ε, S falls as ε²; subtraction from 1 would leave noise at ε = 1e-8."""
+    K, D = kernel(rng), kernel(rng)
+    scaled = [metrics.kernel_distance(K, K + eps * D) / eps**2 for eps in (1e-4, 1e-6, 1e-8)]
+    assert scaled[1] == pytest.approx(scaled[0], rel=1e-3)
+    assert scaled[2] == pytest.approx(scaled[0], rel=1e-3)
+
+
+def test_alignment_is_one_for_the_kernel_of_the_labels():
+    Y = np.eye(3)[[0, 0, 1, 1, 2, 2]]
+    assert metrics.kernel_alignment(Y @ Y.T, Y) == pytest.approx(1)
+    assert np.isnan(metrics.kernel_alignment(Y @ Y.T, np.ones((6, 1))))
+
+
+def test_velocity_finds_the_kernel_dt_later_among_uneven_checkpoints(rng):
+    epochs = np.array([0, 0.25, 1, 2, 2.1, 3, 4])
+    kernels = np.stack([kernel(rng) for _ in epochs])
+    velocity = metrics.kernel_velocity(kernels, epochs, 2)
+    assert velocity[0] == pytest.approx(metrics.kernel_distance(kernels[0], kernels[3]) / 2)
+    assert velocity[2] == pytest.approx(metrics.kernel_distance(kernels[2], kernels[5]) / 2)
+    assert np.isnan(velocity[[1, 4, 5, 6]]).all()
+
+
+def test_spectrum(rng):
+    vectors, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    K = vectors @ np.diag([5.0, 3, 1, 0.5, 0]) @ vectors.T
+    assert metrics.eigenvalues(K) == pytest.approx([5, 3, 1, 0.5, 0], abs=1e-12)
+    assert metrics.spectral_norm(K) == pytest.approx(5)
+    assert metrics.trace(K) == pytest.approx(9.5)
+
+
+def test_effective_rank_counts_equal_directions():
+    assert metrics.effective_rank(np.diag([2.0, 2, 2, 0, 0])) == pytest.approx(3)
+    assert metrics.effective_rank(np.ones((4, 4))) == pytest.approx(1)
+
+
+def test_overlap_is_that_of_the_jacobians_singular_vectors(rng):
+    J = rng.normal(size=(10, 40))
+    first, second = np.arange(5), np.arange(5, 10)
+    V1 = np.linalg.svd(J[first], full_matrices=False)[2][:3].T
+    V2 = np.linalg.svd(J[second], full_matrices=False)[2][:3].T
+    expected = np.sum((V1.T @ V2) ** 2) / 3
+    assert metrics.cross_task_overlap(J @ J.T, first, second, 3) == pytest.approx(expected, rel=1e-10)
+
+
+def test_overlap_from_none_to_whole():
+    J = np.eye(6)
+    parts = np.arange(3), np.arange(3, 6)
+    assert metrics.cross_task_overlap(J @ J.T, *parts, 3) == pytest.approx(0, abs=1e-12)
+    twice = np.concatenate([J[:3], 2 * J[:3]])
+    assert metrics.cross_task_overlap(twice @ twice.T, *parts, 3) == pytest.approx(1)
+
+
+def test_forgetting_starts_after_the_tasks_own_end():
+    accuracy = np.array([0.5, 0.9, 0.3, 0.4, 0.6, 0.1])
+    ended = np.array([False, True, False, True, False, True])
+    lost = metrics.forgetting(accuracy, ended)
+    assert np.isnan(lost[:2]).all()
+    assert lost[2:] == pytest.approx([0.6, 0.5, 0.3, 0.8])

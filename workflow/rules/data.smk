@@ -1,0 +1,51 @@
+"""Data: images, the images of each task, the probe.
+
+Builds: results/data/<dataset>.h5, results/splits/<split>.npz, results/probes/<probe>.npz
+From:   fonts, or files below `data_root`
+"""
+
+
+rule dataset:
+    output:
+        "results/data/{dataset}.h5",
+    log:
+        "results/logs/dataset/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    params:
+        spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
+        code=fingerprint("dataset.py"),
+    script:
+        "../scripts/dataset.py"
+
+
+rule split:
+    input:
+        dataset=lambda wildcards: f"results/data/{PLAN.splits[wildcards.split].dataset}.h5",
+    output:
+        "results/splits/{split}.npz",
+    log:
+        "results/logs/split/{split}.log",
+    conda:
+        "../../envs/data.yaml"
+    params:
+        spec=lambda wildcards: PLAN.splits[wildcards.split].spec,
+        code=fingerprint("split.py"),
+    script:
+        "../scripts/split.py"
+
+
+rule probe:
+    input:
+        dataset=lambda wildcards: f"results/data/{PLAN.probes[wildcards.probe].dataset}.h5",
+    output:
+        "results/probes/{probe}.npz",
+    log:
+        "results/logs/probe/{probe}.log",
+    conda:
+        "../../envs/data.yaml"
+    params:
+        spec=lambda wildcards: PLAN.probes[wildcards.probe].spec,
+        code=fingerprint("probe.py"),
+    script:
+        "../scripts/probe.py"

@@ -1,0 +1,29 @@
+"""Metrics: one job per run, all its segments in one tidy table.
+
+Builds: results/<study>/runs/<run>.csv
+From:   the kernels and the test evaluations of the run's segments
+"""
+
+
+def run_inputs(wildcards):
+    run = PLAN.runs[wildcards.run]
+    return {
+        "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
+        "evaluations": [f"results/segments/{segment}/evaluation.csv" for segment in run.segments],
+    }
+
+
+rule metrics:
+    input:
+        unpack(run_inputs),
+    output:
+        f"results/{STUDY.study}/runs/{{run}}.csv",
+    log:
+        f"results/logs/metrics/{STUDY.study}/{{run}}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        spec=lambda wildcards: PLAN.runs[wildcards.run].spec,
+        code=fingerprint("metrics.py"),
+    script:
+        "../scripts/metrics.py"

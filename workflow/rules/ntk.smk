@@ -1,0 +1,34 @@
+"""Kernels: one job per segment, all its checkpoints in one file.
+
+Builds: results/segments/<segment>/ntk-<hash>.h5
+From:   the segment's checkpoints, the probe and its images
+"""
+
+
+def kernel_inputs(wildcards):
+    kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
+    return {
+        "dataset": f"results/data/{PLAN.segments[wildcards.segment].dataset}.h5",
+        "probe": f"results/probes/{kernels.probe}.npz",
+        "checkpoints": f"results/segments/{wildcards.segment}/checkpoints",
+    }
+
+
+rule ntk:
+    input:
+        unpack(kernel_inputs),
+    output:
+        "results/segments/{segment}/{kernels}.h5",
+    log:
+        "results/logs/ntk/{segment}-{kernels}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    params:
+        spec=lambda wildcards: {
+            "segment": PLAN.segments[wildcards.segment].spec,
+            "kernels": PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"].kinds,
+        },
+        code=fingerprint("ntk.py"),
+    script:
+        "../scripts/ntk.py"

@@ -1,0 +1,31 @@
+"""From the config to the plan: what every other rule file looks up by wildcard.
+
+Reads: the config file. Defines: STUDY (the checked config) and PLAN (its runs, segments, kernels and figures by
+name). What determines a result reaches a rule through `params` and is tracked; where it runs and where raw data
+lie (`config["where"]`) are not: a study moved to another disk or to a GPU is the same study.
+"""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from reactivation.config import ConfigError, load_study
+from reactivation.fingerprint import fingerprint
+from reactivation.plan import make_plan, sources
+
+try:
+    STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "config")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+PLAN = make_plan(STUDY)
+config["where"] = {"device": STUDY.device, "sources": sources(STUDY)}
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    split="[^/]+",
+    probe="[^/]+",
+    segment="[^/]+",
+    kernels="ntk-[^/]+",
+    run="[^/]+",

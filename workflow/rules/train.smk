@@ -1,0 +1,38 @@
+"""Training: one job per segment.
+
+Builds: results/segments/<segment>/{checkpoints/step*.pt, final.pt, training.csv, evaluation.csv, segment.json}
+From:   the data set, the split and, but for a first task, the parent segment's final weights
+"""
+
+
+def segment_inputs(wildcards):
+    segment = PLAN.segments[wildcards.segment]
+    files = {
+        "dataset": f"results/data/{segment.dataset}.h5",
+        "split": f"results/splits/{segment.split}.npz",
+    }
+    if segment.parent is not None:
+        files["parent"] = f"results/segments/{segment.parent}/final.pt"
+    return files
+
+
+rule train:
+    input:
+        unpack(segment_inputs),
+    output:
+        checkpoints=directory("results/segments/{segment}/checkpoints"),
+        final="results/segments/{segment}/final.pt",
+        log="results/segments/{segment}/training.csv",
+        evaluation="results/segments/{segment}/evaluation.csv",
+        record="results/segments/{segment}/segment.json",
+    log:
+        "results/logs/train/{segment}.log",
+    conda:
+        "../../envs/torch.yaml"
+    # Sums are taken in another order with more threads: results on CPU would depend on the machine's cores.
+    threads: 1
+    params:
+        spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
+        code=fingerprint("train.py"),
+    script:
+        "../scripts/train.py"

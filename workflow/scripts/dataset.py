@@ -1,0 +1,20 @@
+"""Build one data set's HDF5 file from its source."""
+
+import json
+from pathlib import Path
+
+from reactivation import storage
+from reactivation.datasets import samples
+from reactivation.job import logged
+
+with logged(snakemake.log[0]):
+    spec = snakemake.params.spec
+    source = snakemake.config["where"]["sources"][snakemake.wildcards.dataset]
+    root = Path(source["root"]) if source["root"] is not None else None
+    storage.write_dataset(
+        snakemake.output[0],
+        samples(spec, root, source["download"]),
+        {"config": json.dumps(spec, sort_keys=True)},
+    )
+    train, test = storage.read_labels(snakemake.output[0])
+    print(f"{len(train)} training and {len(test)} test images")

@@ -1,0 +1,14 @@
+"""Draw one figure, and write the numbers that it shows."""
+
+from reactivation import plots, storage
+from reactivation.job import logged
+
+with logged(snakemake.log[0]):
+    spec, output = snakemake.params.spec, snakemake.output
+    drawn = plots.curves(spec, storage.read_tables(snakemake.input.runs))
+    figure = plots.draw(spec, drawn)
+    for path in (output.pdf, output.png):
+        with storage.atomic(path) as temporary:
+            figure.savefig(temporary)
+    with storage.atomic(output.csv) as temporary:
+        drawn.to_csv(temporary, index=False)

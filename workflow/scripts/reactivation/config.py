@@ -1,0 +1,331 @@
+"""From the raw mapping of a config file to a checked `Study`, or to one line for everything that is wrong with it.
+
+A grid axis is any key of `scenario`, `model` or `training`, by its name.
+"""
+
+import copy
+import difflib
+import itertools
+from typing import Any, get_args
+
+import pydantic
+
+from .schema import (
+    KERNEL_METRICS,
+    ClassSplit,
+    Curves,
+    Dataset,
+    Experiment,
+    Model,
+    Panel,
+    Strict,
+    Study,
+    Training,
+)
+
+# Folders that all studies share under results/; a study of the same name would overwrite them.
+SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
+TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics")
+SECTIONS = {"scenario": ClassSplit, "model": Model, "training": Training}
+MIN_IMAGE_SIZE = {"cnn": 8}  # three 2×2 poolings
+
+
+class ConfigError(Exception):
+    """All that is wrong with a config, one line each."""
+
+
+# ------------------------------------------------------------------------------------------------------ grid
+def section_of(key: str) -> str | None:
+    """The section of an experiment that holds the grid axis `key`."""
+    return next((name for name, section in SECTIONS.items() if key in section.model_fields), None)
+
+
+def _with(experiment: dict, values: dict[str, Any]) -> dict:
+    """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
+    changed = copy.copy(experiment)
+    if not isinstance(changed, dict):
+        return changed
+    for key, value in values.items():
+        section = section_of(key)
+        if section and isinstance(changed.get(section, {}), dict):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
+    """Every combination of the grid: its values by axis, and the experiment with these values in their places."""
+    base = experiment.model_dump()
+    combinations = []
+    for values in itertools.product(*experiment.grid.values()):
+        variant = Experiment.model_validate(_with(base, dict(zip(experiment.grid, values, strict=True))))
+        axes = {key: getattr(getattr(variant, section_of(key)), key) for key in experiment.grid}
+        combinations.append((axes, variant))
+    return combinations
+
+
+def _grid_lists(experiment: Any) -> dict[str, list]:
+    """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
+    grid = experiment.get("grid") if isinstance(experiment, dict) else None
+    grid = grid if isinstance(grid, dict) else {}
+    return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
+
+
+def load_study(raw: dict, source: str = "config") -> Study:
+    """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it."""
+    errors = _check_keys(raw) + _check_grids(raw) + _check_references(raw)
+    if errors:
+        lines = [f"  {path}: {message}" for path, message in dict.fromkeys(errors)]
+        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+        raise ConfigError("\n".join([f"{source}: {count}", *lines]))
+    return Study.model_validate(_filled(raw))
+
+
+def _filled(raw: Any) -> Any:
+    """`raw` with the first value of each grid axis in its place, so that a key given only in a grid is not missing."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("experiments"), dict):
+        return raw
+    experiments = {
+        name: _with(experiment, {key: values[0] for key, values in _grid_lists(experiment).items()})
+        for name, experiment in raw["experiments"].items()
+    }
+    return {**raw, "experiments": experiments}
+
+
+def _check_keys(raw: Any) -> Errors:
+    """Types, ranges, unknown and missing keys. A grid's first value is tried here, in its key's place."""
+    found = []
+    for loc, message in _errors(Study, _filled(raw)):
+        experiment = loc[1] if len(loc) == 4 and loc[0] == "experiments" else None
+        grid = _grid_lists(raw["experiments"][experiment]) if experiment else {}
+        if loc[-1] in grid:
+            loc = (*loc[:2], "grid", loc[-1], 0)
+        found.append((_path(loc), message))
+    return found
+
+
+def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]]:
+    """(location, message) of each error of `raw`."""
+    try:
+        model.model_validate(raw)
+    except pydantic.ValidationError as error:
+        return [(_location(e["loc"], raw), _message(e, e["loc"])) for e in error.errors(include_url=False)]
+    return []
+
+
+def _location(loc: tuple, raw: Any) -> tuple:
+    """pydantic's location without the tags of unions, which are no keys of the file."""
+    kept, here = [], raw
+    for i, part in enumerate(loc):
+        if isinstance(here, dict) and part not in here and i < len(loc) - 1:
+            continue
+        if part == "[key]":
+            continue
+        kept.append(part)
+        try:
+            here = here[part]
+        except (KeyError, IndexError, TypeError):
+            here = None
+    return tuple(kept)
+
+
+def _path(loc: tuple) -> str:
+    return ".".join(map(str, loc)) or "(top level)"
+
+
+def _known_keys() -> set[str]:
+    pending, keys = [Strict], set()
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
+        keys |= set(model.model_fields)
+    return keys
+
+
+def _message(error: dict, loc: tuple) -> str:
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(loc[-1]), _known_keys(), n=1)
+        return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
+    if error["type"] == "missing":
+        return "is missing"
+    text = error["msg"].removeprefix("Value error, ")
+    return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
+
+
+def _check_grids(raw: Any) -> Errors:
+    """Axes that are no keys, and every further value of each axis, tried in its key's place."""
+    found: Errors = []
+    experiments = raw.get("experiments") if isinstance(raw, dict) else None
+    for name, experiment in experiments.items() if isinstance(experiments, dict) else []:
+        path = f"experiments.{name}.grid"
+        grid = experiment.get("grid") if isinstance(experiment, dict) else None
+        for key in grid if isinstance(grid, dict) else []:
+            section = section_of(key)
+            if section is None:
+                axes = sorted(key for section in SECTIONS.values() for key in section.model_fields)
+                close = difflib.get_close_matches(str(key), axes, n=1)
+                hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axes)}"
+                found.append((f"{path}.{key}", f"is no key of {', '.join(SECTIONS)}{hint}"))
+            elif isinstance(experiment.get(section), dict) and key in experiment[section]:
+                found.append((f"{path}.{key}", f"is given in {section} as well; keep one of the two"))
+        for key, values in _grid_lists(experiment).items():
+            for i, value in enumerate(values[1:], start=1):
+                errors = _errors(Experiment, _with(experiment, {key: value}))
+                at = (section_of(key), key)
+                found += [(f"{path}.{key}.{i}", message) for loc, message in errors if loc[:2] == at]
+    return found
+
+
+# ---------------------------------------------------------------------------- what one key says of another
+def _check_references(raw: Any) -> Errors:
+    """Names that must exist elsewhere in the config, and numbers that must fit together.
+
+    Looks only at those parts that are sound by themselves; the others are reported already.
+    """
+    if not isinstance(raw, dict):
+        return []
+    datasets = _sound(pydantic.TypeAdapter(Dataset), raw.get("datasets"))
+    experiments = _sound(pydantic.TypeAdapter(Experiment), _filled(raw).get("experiments"))
+    figures = _sound(pydantic.TypeAdapter(Curves), raw.get("figures"))
+    found: Errors = []
+    if raw.get("study") in SHARED_FOLDERS:
+        found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
+    for name, experiment in experiments.items():
+        known = raw["datasets"] if isinstance(raw.get("datasets"), dict) else {}
+        if experiment.dataset not in known:
+            found.append((f"experiments.{name}.dataset", _unknown("data set", experiment.dataset, known)))
+        elif experiment.dataset in datasets and not _check_grids({"experiments": {name: raw["experiments"][name]}}):
+            found += _check_experiment(f"experiments.{name}", experiment, datasets[experiment.dataset])
+    for name, figure in figures.items():
+        known = raw["experiments"] if isinstance(raw.get("experiments"), dict) else {}
+        if name in TARGETS:
+            found.append((f"figures.{name}", "is the name of a target or rule; choose another"))
+        if figure.experiment not in known:
+            found.append((f"figures.{name}.experiment", _unknown("experiment", figure.experiment, known)))
+        elif figure.experiment in experiments:
+            found += _check_figure(f"figures.{name}", figure, experiments[figure.experiment])
+    return found
+
+
+def _sound(adapter: pydantic.TypeAdapter, entries: Any) -> dict:
+    """Those entries of a mapping that are valid by themselves."""
+    sound = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else []:
+        try:
+            sound[name] = adapter.validate_python(entry)
+        except pydantic.ValidationError:
+            continue  # reported by _check_keys
+    return sound
+
+
+def _unknown(what: str, name: str, known: Any) -> str:
+    return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
+
+
+def _check_experiment(path: str, experiment: Experiment, dataset: Any) -> Errors:
+    found: Errors = []
+    for _, variant in variants(experiment):
+        scenario = variant.scenario
+        needed = scenario.tasks * scenario.classes_per_task
+        available = dataset.classes if scenario.class_order is None else len(scenario.class_order)
+        outside = [c for c in scenario.class_order or [] if c >= dataset.classes]
+        if outside:
+            found.append(
+                (
+                    f"{path}.scenario.class_order",
+                    f"class {outside[0]} is out of range: {experiment.dataset} has classes 0 to {dataset.classes - 1}",
+                )
+            )
+        elif needed > available:
+            found.append(
+                (
+                    f"{path}.scenario",
+                    f"{scenario.tasks} tasks of {scenario.classes_per_task} classes need {needed} classes; "
+                    + (f"{experiment.dataset} has" if scenario.class_order is None else "class_order names")
+                    + f" {available}",
+                )
+            )
+        smallest = MIN_IMAGE_SIZE[variant.model.name]
+        if dataset.image_size < smallest:
+            found.append(
+                (
+                    f"{path}.model.name",
+                    f"{variant.model.name} needs images of at least {smallest} × {smallest} pixels",
+                )
+            )
+        found += [
+            (
+                f"{path}.metrics.velocity_dt",
+                f"{dt} is no multiple of checkpoints.every ({variant.checkpoints.every})",
+            )
+            for dt in variant.metrics.velocity_dt
+            if dt % variant.checkpoints.every
+        ]
+    return found
+
+
+def _check_figure(path: str, figure: Curves, experiment: Experiment) -> Errors:
+    found: Errors = []
+    axes = list(experiment.grid)
+    for key in (figure.color, *figure.where):
+        if key not in axes:
+            at = "color" if key == figure.color else f"where.{key}"
+            found.append((f"{path}.{at}", _unknown("axis", key, axes).replace("this config", figure.experiment)))
+    for key, value in figure.where.items():
+        values = [axes_[key] for axes_, _ in variants(experiment)] if key in axes else []
+        if values and same(value, values) is None:
+            found.append((f"{path}.where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"))
+    for key in axes:
+        if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
+            found.append((f"{path}.where", f"must choose one value of {key}, of which the grid has several"))
+    for i, panel in enumerate(figure.panels):
+        found += _check_panel(f"{path}.panels.{i}", panel, experiment)
+    return found
+
+
+def _check_panel(path: str, panel: Panel, experiment: Experiment) -> Errors:
+    found: Errors = []
+    if panel.metric in get_args(KERNEL_METRICS) and panel.kernel not in experiment.kernels:
+        found.append((f"{path}.kernel", f"the experiment computes {', '.join(experiment.kernels)} only"))
+    if panel.dt is not None and panel.dt not in experiment.metrics.velocity_dt:
+        found.append(
+            (
+                f"{path}.dt",
+                f"{panel.dt} is not in the experiment's velocity_dt {experiment.metrics.velocity_dt}",
+            )
+        )
+    known = blocks(panel.metric, max(variant.scenario.tasks for _, variant in variants(experiment)))
+    found += [
+        (
+            f"{path}.block",
+            f"{panel.metric} has no block {block!r}; it has {', '.join(known) or 'none: one task only'}",
+        )
+        for block in panel.block or []
+        if block not in known
+    ]
+    return found
+
+
+def blocks(metric: str, tasks: int) -> list[str]:
+    """Names of the parts of the probe, or of the test set, on which `metric` is computed."""
+    names = [f"task{k}" for k in range(1, tasks + 1)]
+    if metric == "cross_task_overlap":
+        return [f"{a}-{b}" for a, b in itertools.combinations(names, 2)]
+    return ["all", *names] if metric == "forgetting" else ["all", *names, "current"]
+
+
+def same(value: Any, values: list) -> Any:
+    """The one of `values` that a config's `value` means (numbers compared as numbers), or None."""
+    for candidate in values:
+        if candidate == value:
+            return candidate
+        if isinstance(candidate, float) and isinstance(value, str | int):
+            try:
+                if float(value) == candidate:
+                    return candidate
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,214 @@
+"""Data sets as streams of images: drawn glyphs, torchvision's CIFAR, folders and tarballs of images.
+
+Each source yields `(part, class, image)`: part is "train" or "test", class a name, image (H, W, 3) uint8.
+Streaming keeps memory flat however many images there are.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from .job import InputError
+from .seeds import generator
+
+Sample = tuple[str, str, np.ndarray]
+
+# A hundred letters that differ in more than size, from alphabets that matplotlib's fonts all have.
+LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣΦΨΩαβγδεζηθλμξπρστφψωБГДЖЗИЛУФЦЧШЩЪЫЭЮЯбвджклчцюя"
+FACES = (
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+)
+MAX_MEMBER_BYTES = 64 << 20  # of one image in a tarball
+
+
+def samples(spec: dict[str, Any], root: Path | None, download: bool) -> Iterator[Sample]:
+    """The images of the data set that `spec` (an entry of `datasets`) describes; `root` is where it lies."""
+    if spec["source"] == "glyphs":
+        return glyphs(spec)
+    if spec["source"] == "torchvision":
+        return torchvision_samples(spec["name"], root, download)
+    return folder_samples(root, spec["image_size"], spec["classes"])
+
+
+# ---------------------------------------------------------------------------------------------------- glyphs
+def glyphs(spec: dict[str, Any]) -> Iterator[Sample]:
+    """Letters of several faces and sizes at jittered places and angles: light ink on dark ground, a little noise."""
+    size = spec["image_size"]
+    faces = _faces(size)
+    for k, letter in enumerate(LETTERS[: spec["classes"]]):
+        name = f"{k:02d}-U+{ord(letter):04X}"
+        for part in ("train", "test"):
+            rng = generator(spec["seed"], "glyphs", part, letter)
+            for _ in range(spec[f"{part}_per_class"]):
+                yield part, name, _glyph(letter, size, faces, rng)
+
+
+def _faces(size: int) -> list[ImageFont.FreeTypeFont]:
+    import matplotlib
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    scales = (0.62, 0.72, 0.82)
+    return [ImageFont.truetype(folder / f"{face}.ttf", round(scale * size)) for face in FACES for scale in scales]
+
+
+def _glyph(letter: str, size: int, faces: list[ImageFont.FreeTypeFont], rng: np.random.Generator) -> np.ndarray:
+    """One image (size, size, 3) uint8."""
+    face = faces[rng.integers(len(faces))]
+    mask = Image.new("L", (2 * size, 2 * size))
+    ImageDraw.Draw(mask).text((size, size), letter, fill=255, font=face, anchor="mm")
+    angle = float(rng.uniform(-15, 15))
+    dx, dy = rng.integers(-(size // 10), size // 10 + 1, size=2)
+    corner = (size // 2 + int(dx), size // 2 + int(dy))
+    mask = mask.rotate(angle, Image.Resampling.BILINEAR).crop((*corner, corner[0] + size, corner[1] + size))
+    opacity = np.asarray(mask, dtype=np.float32)[:, :, None] / 255
+    ground, ink = rng.uniform(0, 90, 3), rng.uniform(150, 255, 3)
+    image = ground + opacity * (ink - ground) + rng.normal(0, 8, (size, size, 3))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+# ----------------------------------------------------------------------------------------------- torchvision
+def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sample]:
+    """CIFAR-10 or CIFAR-100 from the files that torchvision downloads."""
+    datasets = _import_torchvision_datasets()
+    for part in ("train", "test"):
+        try:
+            data = getattr(datasets, name)(root, train=part == "train", download=download)
+        except (RuntimeError, OSError, EOFError) as error:
+            raise InputError(
+                f"no readable {name} in {root} ({_one_line(error)}): unpack torchvision's copy there, "
+                f"set download: true, or name its folder with --config data_root=FOLDER"
+            ) from error
+        # data.data is (N, 32, 32, 3) uint8
+        for image, label in zip(data.data, data.targets, strict=True):
+            yield part, f"{label:02d}-{data.classes[label]}", image
+
+
+def _import_torchvision_datasets():
+    """`torchvision.datasets`, also beside a torch that torchvision's compiled operators were not built for.
+
+    PyPI's torchvision is built against CUDA; beside a CPU-only torch its library of operators does not load, and
+    the import fails because two operators whose gradients it registers do not exist. Data sets need neither;
+    declaring their schemas lets the import succeed.
+    """
+    import torch
+
+    try:
+        import torchvision.datasets
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _import_torchvision_datasets.library = library  # the schemas live as long as this object
+        import torchvision.datasets
+    return torchvision.datasets
+
+
+# ------------------------------------------------------------------------------------------- folder, tarball
+def folder_samples(root: Path, image_size: int, classes: int) -> Iterator[Sample]:
+    """Images of `<root>/{train,test}/<class>/*`, where `root` is a folder or a tarball of one."""
+    layout = "it must hold {train,test}/<class>/<image files>"
+    if not root.exists():
+        raise InputError(
+            f"there is no {root}: put the image folder (or its tarball) there, or name the folder it lies in "
+            "with --config data_root=FOLDER"
+        )
+    files = _folder_files(root) if root.is_dir() else _tarball_files(root)
+    seen: dict[str, set[str]] = {"train": set(), "test": set()}
+    for part, name, path, content in files:
+        seen[part].add(name)
+        yield part, name, _decode(content, path, image_size)
+    for part, names in seen.items():
+        if not names:
+            raise InputError(f"{root} has no images under {part}/: {layout}")
+    if seen["train"] != seen["test"]:
+        odd = sorted(seen["train"] ^ seen["test"])[0]
+        raise InputError(f"class {odd!r} of {root} is in one of train/ and test/ only: {layout}")
+    if len(seen["train"]) != classes:
+        raise InputError(f"{root} has {len(seen['train'])} classes, the config says {classes}: correct `classes`")
+
+
+def _folder_files(root: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """(part, class, path, content) of each file."""
+    for part in ("train", "test"):
+        for path in sorted((root / part).glob("*/*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield part, path.parent.name, str(path), path.read_bytes()
+
+
+def _tarball_files(tarball: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """(part, class, path, content) of each file, read in order of the archive; nothing is written to disk."""
+    try:
+        with _uncompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                place = _placed(member, tarball)
+                if place is not None:
+                    yield *place, f"{tarball}:{member.name}", archive.extractfile(member).read()
+            while stream.read(1 << 20):  # to the end, where the checksums are
+                pass
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{tarball} cannot be read to its end ({_one_line(error)}): copy it anew") from error
+
+
+def _uncompressed(tarball: Path) -> BinaryIO:
+    """The bytes of the archive.
+
+    Not left to `tarfile`, which checks no checksum of a stream and takes an archive that is cut off between two
+    members for a whole one.
+    """
+    magic = tarball.open("rb").read(6)
+    for start, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\x00", lzma)):
+        if magic.startswith(start):
+            return module.open(tarball, "rb")
+    file = tarball.open("rb")
+    file.seek(max(0, tarball.stat().st_size - 1024))
+    if any(file.read()):
+        raise tarfile.ReadError("no end-of-archive mark")
+    file.seek(0)
+    return file
+
+
+def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
+    """(part, class) of an archive's member; None for folders and for the hidden files of some archivers."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{tarball}: member {member.name!r} points outside the archive: refused")
+    if member.isdir() or path.name.startswith("."):
+        return None
+    if not member.isfile():
+        raise InputError(f"{tarball}: member {member.name!r} is no regular file: refused")
+    if member.size > MAX_MEMBER_BYTES:
+        raise InputError(f"{tarball}: member {member.name!r} declares {member.size} bytes: too large for an image")
+    *_, part, name, _ = (None, None, *path.parts)
+    return (part, name) if part in ("train", "test") and name else None
+
+
+def _decode(content: bytes, path: str, size: int) -> np.ndarray:
+    """The central square of an image file, (size, size, 3) uint8."""
+    try:
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is no readable image ({_one_line(error)}): replace or remove it") from error
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

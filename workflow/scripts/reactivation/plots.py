@@ -1,0 +1,172 @@
+"""Drawing, and nothing else: metric tables in, figures and the numbers they show out."""
+
+import math
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLES = ("-", "--", ":", "-.")
+LABELS = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss (nats)",
+    "forgetting": "forgetting (accuracy lost)",
+    "spectral_norm": "max eigenvalue of the NTK",
+    "trace": "trace of the NTK",
+    "effective_rank": "effective rank of the NTK",
+    "alignment": "kernel alignment $A$",
+    "kernel_distance": "kernel distance $S$",
+    "kernel_velocity": "kernel velocity (1/epoch)",
+    "cross_task_overlap": "cross-task overlap",
+}
+AXES = {"lr": "learning rate", "batch_size": "batch size", "limit_per_class": "images per class"}
+KERNELS = {"sum": "NTK of the summed logits", "trace": "NTK, mean over outputs"}
+BLOCKS = {"all": "all tasks", "current": "current task"}
+REFERENCES = {
+    "init": "from initialisation",
+    "task_start": "from the task's start",
+    "previous": "from the checkpoint before",
+}
+
+
+# ------------------------------------------------------------------------------------------- what is drawn
+def curves(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """What the figure `spec` shows of the tables of its runs.
+
+    One row per panel (from 0), value of the color axis, block and epoch: mean, low and high over the seeds that
+    have a value there, how many these are, and the task.
+    """
+    parts = []
+    for i, panel in enumerate(spec["panels"]):
+        rows = _rows(panel, runs)
+        grouped = rows.groupby([spec["color"], "block", "task", "step", "epoch"], sort=True)["value"]
+        drawn = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
+        parts.append(drawn.assign(panel=i, metric=panel["metric"]))
+    columns = [
+        "panel",
+        "metric",
+        spec["color"],
+        "block",
+        "task",
+        "step",
+        "epoch",
+        "mean",
+        "low",
+        "high",
+        "seeds",
+    ]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    metric = panel["metric"]
+    rows = runs[runs["metric"] == metric]
+    if rows["kernel"].notna().any():
+        rows = rows[rows["kernel"] == panel["kernel"]]
+    if metric == "kernel_distance":
+        rows = rows[rows["reference"] == panel["reference"]]
+    if metric == "kernel_velocity":
+        dt = panel["dt"] if panel["dt"] is not None else rows["dt"].iloc[0]
+        rows = rows[rows["dt"] == dt]
+    blocks = panel["block"] or (["task1-task2"] if metric == "cross_task_overlap" else ["all"])
+    current = rows["block"] == "task" + rows["task"].astype(str)
+    shown = [rows[current].assign(block="current") if b == "current" else rows[rows["block"] == b] for b in blocks]
+    return pd.concat(shown)
+
+
+# ------------------------------------------------------------------------------------------------- drawing
+def draw(spec: dict[str, Any], drawn: pd.DataFrame) -> Figure:
+    """The figure of what `curves` returned: a panel per metric, bands from the lowest to the highest seed."""
+    panels = spec["panels"]
+    columns = min(3, len(panels))
+    rows = math.ceil((len(panels) + 1) / columns) if len(panels) > 1 else 1  # one more cell for the legend
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.1 * columns + 0.2, 2.5 * rows + 0.3), layout="constrained")
+        cells = figure.subplots(rows, columns, squeeze=False).ravel()
+        values = sorted(drawn[spec["color"]].unique())
+        colors = dict(zip(values, _sequential(len(values)), strict=True))
+        for i, (ax, panel) in enumerate(zip(cells, panels, strict=False)):
+            _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors)
+            ax.set_title(f"({chr(97 + i)})", loc="left", fontweight="bold")
+        for ax in cells[len(panels) :]:
+            ax.set_axis_off()
+        _legend(figure, cells, spec, drawn, colors)
+        if spec["title"]:
+            figure.suptitle(spec["title"], fontsize=10)
+    return figure
+
+
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 200,
+}
+
+
+def _sequential(n: int) -> list:
+    """Colors of n ordered values, told apart also by the colour-blind and in grey; no near-white end."""
+    palette = matplotlib.colormaps["viridis"]
+    return [palette(0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
+
+
+def _draw_panel(ax: Axes, panel: dict[str, Any], drawn: pd.DataFrame, axis: str, colors: dict) -> None:
+    blocks = list(dict.fromkeys(drawn["block"]))
+    for value, color in colors.items():
+        for block, style in zip(blocks, STYLES * len(blocks), strict=False):
+            curve = drawn[(drawn[axis] == value) & (drawn["block"] == block)]
+            for _, piece in _pieces(curve, block):
+                ax.plot(piece["epoch"], piece["mean"], style, color=color)
+                ax.fill_between(piece["epoch"], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+    scale = panel["scale"] or ("log" if panel["metric"] == "kernel_velocity" else "linear")
+    ax.set_yscale(scale)
+    if scale == "linear" and panel["metric"] == "test_accuracy":
+        ax.set_ylim(0, 1)
+    for end in sorted(drawn.groupby("task")["epoch"].max())[:-1]:
+        ax.axvline(end, color="0.35", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    ax.set_xlabel("epoch")
+    label = LABELS[panel["metric"]]
+    if panel["metric"] == "kernel_distance":
+        label += f"\n{REFERENCES[panel['reference']]}"
+    ax.set_ylabel(label)
+    ax.ticklabel_format(axis="y", scilimits=(-3, 4)) if scale == "linear" else None
+
+
+def _pieces(curve: pd.DataFrame, block: str):
+    """A curve in pieces between which no line belongs: the current task's test set changes at a switch."""
+    return curve.groupby("task") if block == "current" else [(None, curve)]
+
+
+def _legend(figure: Figure, cells, spec: dict[str, Any], drawn: pd.DataFrame, colors: dict) -> None:
+    """One legend for all panels, in the free cell after the last."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    name = AXES.get(spec["color"], spec["color"])
+    handles = [Line2D([], [], color=color, label=f"{name} {value:g}") for value, color in colors.items()]
+    styles: dict[str, set] = {}
+    for panel, blocks in drawn.groupby("panel", sort=False)["block"].unique().items():
+        if len(blocks) > 1:
+            for block, style in zip(blocks, STYLES, strict=False):
+                styles.setdefault(style, set()).add(
+                    f"({chr(97 + panel)}) {BLOCKS.get(block, block.replace('task', 'task '))}"
+                )
+    handles += [
+        Line2D([], [], color="0.2", linestyle=style, label=", ".join(sorted(texts))) for style, texts in styles.items()
+    ]
+    kernels = {p["kernel"] for p in spec["panels"] if not p["metric"].startswith(("test_", "forgetting"))}
+    handles += [Line2D([], [], linestyle="none", label=KERNELS[kernel]) for kernel in sorted(kernels)]
+    seeds = int(drawn["seeds"].max())
+    if seeds > 1:
+        handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
+    handles.append(Line2D([], [], color="0.35", linewidth=0.8, linestyle=(0, (2, 2)), label="task switch"))
+    if len(cells) > len(spec["panels"]):
+        cells[len(spec["panels"])].legend(handles=handles, loc="center left")
+    else:
+        figure.legend(handles=handles, loc="outside right center")

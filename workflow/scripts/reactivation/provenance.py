@@ -1,0 +1,40 @@
+"""Where a result comes from: code, versions, machine and time."""
+
+import json
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def provenance(config: dict[str, Any], code: list[str], started: float, packages: tuple[str, ...]) -> dict[str, str]:
+    """Attributes of a result: all strings, so that any HDF5 reader shows them. `started`: Unix time, in seconds."""
+    return {
+        "config": json.dumps(config, sort_keys=True),
+        "code": " ".join(code),
+        "git_commit": git_commit(),
+        "versions": json.dumps({"python": platform.python_version()} | {p: metadata.version(p) for p in packages}),
+        "host": platform.node(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": f"{time.time() - started:.3f}",
+    }
+
+
+def git_commit() -> str:
+    """The repository's commit, with `-dirty` where files differ from it; `unknown` outside a git checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return described.stdout.strip()

@@ -1,0 +1,115 @@
+"""All metrics of a run as one tidy table: one row per checkpoint × metric × kernel × block."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from . import metrics
+from .tasks import first_task
+
+Row = dict[str, Any]
+
+
+def run_table(spec: dict[str, Any], kernels: list[dict[str, Any]], evaluations: list[list[Row]]) -> list[Row]:
+    """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them.
+
+    Columns: experiment, seed, the axes of the grid; task, step, epoch (both since initialisation); metric, kernel,
+    block (part of the probe, or of the test set), reference, dt, index, value. What does not apply is empty; what
+    is undefined (a velocity without a later checkpoint, an alignment with one class) has no row.
+    """
+    run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
+    empty = {"kernel": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
+    found = [*_kernel_rows(spec, kernels), *_test_rows(spec, evaluations)]
+    return [
+        run | {"task": 0, "step": 0, "epoch": 0, "metric": ""} | empty | row
+        for row in found
+        if np.isfinite(row["value"])
+    ]
+
+
+def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterator[Row]:
+    task = np.concatenate([np.full(len(segment["epoch"]), k) for k, segment in enumerate(segments, start=1)])
+    epoch = np.concatenate([segment["epoch"] for segment in segments])
+    step = np.concatenate([segment["step"] for segment in segments])
+    at = [{"task": int(task[t]), "step": int(step[t]), "epoch": float(epoch[t])} for t in range(len(task))]
+    labels = segments[0]["probe"]["label"]
+    blocks = _blocks(labels, spec["tasks"])
+    one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
+    starts = [int(np.flatnonzero(task == k)[0]) for k in range(1, len(segments) + 1)]
+    for kernel in spec["kernels"]:
+        stack = np.concatenate([segment["kernels"][kernel] for segment in segments])
+        for block, members in blocks.items():
+            part = stack[:, members[:, None], members]
+            of_part = {"kernel": kernel, "block": block}
+            for row in _per_kernel(part, one_hot[members]):
+                yield at[row.pop("t")] | of_part | row
+            for row in _distances(part, task, starts):
+                yield at[row.pop("t")] | of_part | row
+            for dt in spec["velocity_dt"]:
+                for t, value in enumerate(metrics.kernel_velocity(part, epoch, dt)):
+                    yield at[t] | of_part | {"metric": "kernel_velocity", "dt": dt, "value": value}
+        for first, second in combinations([block for block in blocks if block != "all"], 2):
+            for t, K in enumerate(stack):
+                overlap = metrics.cross_task_overlap(K, blocks[first], blocks[second], spec["overlap_rank"])
+                pair = {"kernel": kernel, "block": f"{first}-{second}"}
+                yield at[t] | pair | {"metric": "cross_task_overlap", "value": overlap}
+
+
+def _blocks(labels: np.ndarray, tasks: list[list[int]]) -> dict[str, np.ndarray]:
+    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring)."""
+    task = first_task(labels, tasks)
+    blocks = {"all": np.arange(len(labels))}
+    blocks |= {f"task{k}": np.flatnonzero(task == k) for k in range(1, len(tasks) + 1)}
+    return {name: members for name, members in blocks.items() if len(members) > 1}
+
+
+def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
+    """Metrics of one kernel each; `t` is its position in `stack` (T, n, n)."""
+    for t, K in enumerate(stack):
+        yield {"t": t, "metric": "spectral_norm", "value": metrics.spectral_norm(K)}
+        yield {"t": t, "metric": "trace", "value": metrics.trace(K)}
+        yield {"t": t, "metric": "effective_rank", "value": metrics.effective_rank(K)}
+        yield {"t": t, "metric": "alignment", "value": metrics.kernel_alignment(K, one_hot)}
+        for i, value in enumerate(metrics.eigenvalues(K)):
+            yield {"t": t, "metric": "eigenvalues", "index": i, "value": value}
+
+
+def _distances(stack: np.ndarray, task: np.ndarray, starts: list[int]) -> Iterator[Row]:
+    """S to the kernel at initialisation, at the start of the task (the last of the one before), and just before."""
+    for t, K in enumerate(stack):
+        start = max(0, starts[task[t] - 1] - 1)
+        for reference, origin in (("init", 0), ("task_start", start), ("previous", t - 1)):
+            if origin >= 0:
+                value = metrics.kernel_distance(K, stack[origin])
+                yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
+
+
+def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]:
+    """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones."""
+    epochs: dict[tuple, dict[int, Row]] = {}
+    for task, rows in enumerate(segments, start=1):
+        for row in rows:
+            epochs.setdefault((task, row["step"], row["epoch"]), {})[row["class"]] = row
+    at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
+    task = np.array([a["task"] for a in at])
+    ends = np.append(np.diff(task) > 0, True)
+    classes = {"all": sorted(set().union(*spec["tasks"]))}
+    classes |= {f"task{k}": members for k, members in enumerate(spec["tasks"], start=1)}
+    lost = []
+    for block, members in classes.items():
+        images = np.array([[epoch[c]["images"] for c in members] for epoch in epochs.values()], dtype=np.float64)
+        for metric in ("test_accuracy", "test_loss"):
+            values = np.array([[epoch[c][metric] for c in members] for epoch in epochs.values()])
+            mean = (values * images).sum(1) / images.sum(1)
+            yield from (at[t] | {"metric": metric, "block": block, "value": mean[t]} for t in range(len(at)))
+            if metric == "test_accuracy" and block != "all":
+                lost.append(metrics.forgetting(mean, ends & (task >= int(block.removeprefix("task")))))
+                yield from (
+                    at[t] | {"metric": "forgetting", "block": block, "value": lost[-1][t]} for t in range(len(at))
+                )
+    # Over the earlier tasks, of which there are none during the first.
+    for t in np.flatnonzero(task > 1):
+        mean = np.nanmean([of_task[t] for of_task in lost[: task[t] - 1]])
+        yield at[t] | {"metric": "forgetting", "block": "all", "value": mean}

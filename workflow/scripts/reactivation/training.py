@@ -1,0 +1,162 @@
+"""Training one segment: one task, from an initialisation or from the parent segment's final weights."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .job import InputError
+from .seeds import stream
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass
+class Images:
+    """Images that stay on the device as bytes: 4 to 16 times smaller than floats, and normalised batch by batch."""
+
+    pixels: torch.Tensor  # (N, H, W, 3) uint8
+    labels: torch.Tensor  # (N,) int64
+    mean: torch.Tensor  # (3,) in [0, 1]
+    std: torch.Tensor  # (3,)
+
+    @classmethod
+    def on(cls, device: torch.device, pixels: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray):
+        as_float = {"dtype": torch.float32, "device": device}
+        return cls(
+            torch.from_numpy(pixels).to(device),
+            torch.from_numpy(labels).to(device),
+            torch.tensor(mean, **as_float),
+            torch.tensor(std, **as_float),
+        )
+
+    def batch(self, indices: torch.Tensor | slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised images (n, 3, H, W) float32, channels last in memory, and their labels."""
+        pixels = (self.pixels[indices].float() / 255 - self.mean) / self.std
+        return pixels.permute(0, 3, 1, 2), self.labels[indices]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but torch sees no GPU here: set device: cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: bool) -> set[int]:
+    """Optimizer steps of a segment after which weights are kept: every `every` epochs, the last, and 1, 2, 4, 8, …"""
+    last = steps_per_epoch * epochs
+    steps = {*range(steps_per_epoch * every, last, steps_per_epoch * every), last}
+    if log_spaced:
+        steps |= {2**k for k in range(last.bit_length()) if 2**k < last}
+    return steps
+
+
+def train_segment(
+    model: nn.Module,
+    train: Images,
+    test: Images,
+    spec: dict[str, Any],
+    start: tuple[int, float],
+    save: Callable[[nn.Module, int, float], None],
+) -> tuple[list[dict], list[dict]]:
+    """Train `model` in place on the last task of `spec`, a segment's spec, with plain SGD and cross-entropy.
+
+    `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
+    and epochs count from the run's initialisation. Returns one row per epoch for people, and one row per epoch and
+    class of the scenario with its test accuracy and loss, from which those of any task follow.
+    """
+    first_step, first_epoch = start
+    task, seed = len(spec["tasks"]), spec["seed"]
+    epochs, batch_size, lr = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["lr"]
+    steps_per_epoch = -(-len(train) // batch_size)
+    due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
+    shuffle = torch.Generator().manual_seed(stream(seed, "batches", task))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # a new one for each task
+    log, evaluation = [], []
+    step = 0
+    if task == 1:
+        save(model, 0, 0.0)
+        evaluation += evaluate(model, test, spec["images"]["classes"], step=0, epoch=0.0)
+    began = time.perf_counter()
+    for epoch in range(1, epochs + 1):
+        epoch_began = time.perf_counter()
+        total_loss = torch.zeros((), device=train.labels.device)
+        model.train()
+        for indices in torch.randperm(len(train), generator=shuffle).to(train.labels.device).split(batch_size):
+            images, labels = train.batch(indices)
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total_loss += loss.detach() * len(labels)
+            step += 1
+            if step in due:
+                save(model, first_step + step, first_epoch + step / steps_per_epoch)
+        train_loss = total_loss.item() / len(train)
+        seconds = time.perf_counter() - epoch_began
+        if not np.isfinite(train_loss):
+            raise InputError(f"the loss is {train_loss} in epoch {epoch} of task {task}: lower lr (it is {lr})")
+        at = {"step": first_step + step, "epoch": first_epoch + epoch}
+        rows = evaluate(model, test, spec["images"]["classes"], **at)
+        evaluation += rows
+        log.append(
+            {**at, "learning_rate": lr, "train_loss": train_loss}
+            | {f"test_accuracy_task{k}": accuracy(rows, classes) for k, classes in enumerate(spec["tasks"], start=1)}
+            | {"seconds": round(seconds, 3), "images_per_second": round(len(train) / seconds, 1)}
+        )
+        print(progress(log[-1], epoch, epochs, task, time.perf_counter() - began), flush=True)
+    return log, evaluation
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, test: Images, classes: list[int], step: int, epoch: float) -> list[dict]:
+    """One row per class: number of test images, share classified right, mean cross-entropy."""
+    model.eval()
+    size = max(classes) + 1
+    sums = torch.zeros(3, size, dtype=torch.float64)
+    for batch in torch.arange(len(test)).split(EVALUATION_BATCH):
+        images, labels = test.batch(batch.to(test.labels.device))
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        right = (logits.argmax(1) == labels).double()
+        values = torch.stack([torch.ones_like(right), right, loss.double()]).cpu()
+        sums.index_add_(1, labels.cpu(), values)
+    count, right, loss = sums.numpy()
+    return [
+        {
+            "step": step,
+            "epoch": epoch,
+            "class": c,
+            "images": int(count[c]),
+            "test_accuracy": float(right[c] / count[c]),
+            "test_loss": float(loss[c] / count[c]),
+        }
+        for c in classes
+    ]
+
+
+def accuracy(rows: list[dict], classes: list[int]) -> float:
+    """Share of the test images of `classes` classified right, from the rows of `evaluate`."""
+    of_task = [row for row in rows if row["class"] in classes]
+    images = sum(row["images"] for row in of_task)
+    return sum(row["images"] * row["test_accuracy"] for row in of_task) / images
+
+
+def progress(row: dict, epoch: int, epochs: int, task: int, elapsed: float) -> str:
+    """One line for a person following the log."""
+    scores = " ".join(f"{row[f'test_accuracy_task{k}']:.3f}" for k in range(1, task + 1))
+    left = int(elapsed / epoch * (epochs - epoch))
+    return (
+        f"task {task}  epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {row['train_loss']:.4f}  "
+        f"test accuracy by task {scores}  {row['images_per_second']:,.0f} images/s  "
+        f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+    )

@@ -1,0 +1,11 @@
+"""Choose the images of each task so far of a scenario."""
+
+from reactivation import storage
+from reactivation.job import logged
+from reactivation.tasks import split
+
+with logged(snakemake.log[0]):
+    indices = split(snakemake.params.spec, *storage.read_labels(snakemake.input.dataset))
+    storage.write_arrays(snakemake.output[0], **indices)
+    for name, values in indices.items():
+        print(f"{name}: {len(values)} images")
