@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export MPLBACKEND := agg
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock schema clean
 
 demo: .venv/runtime        ## install, then draw the quickstart's figures
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
@@ -35,6 +35,9 @@ lock:                      ## rewrite both lock files from pyproject.toml, in a 
 	@touch .venv/runtime .venv/development
 
 pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
+
+schema: .venv/runtime      ## rewrite config/schema.yaml from the models in schema.py
+	cd workflow/scripts && $(CURDIR)/$(BIN)/python -m reactivation.schema > $(CURDIR)/config/schema.yaml
 
 clean:                     ## remove the environment and Snakemake's records; results stay
 	rm -rf .venv .snakemake

@@ -72,6 +72,7 @@ def _grid_lists(experiment: Any) -> dict[str, list]:
 
 # ---------------------------------------------------------------------------------------------------- errors
 Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
+MISSING = "is missing"
 
 
 def load_study(raw: dict, source: str = "config") -> Study:
@@ -99,10 +100,12 @@ def _check_keys(raw: Any) -> Errors:
     """Types, ranges, unknown and missing keys. A grid's first value is tried here, in its key's place."""
     found = []
     for loc, message in _errors(Study, _filled(raw)):
-        experiment = loc[1] if len(loc) == 4 and loc[0] == "experiments" else None
-        grid = _grid_lists(raw["experiments"][experiment]) if experiment else {}
-        if loc[-1] in grid:
-            loc = (*loc[:2], "grid", loc[-1], 0)
+        if len(loc) == 4 and loc[0] == "experiments" and loc[2] in SECTIONS:
+            _, name, _, key = loc
+            if key in _grid_lists(raw["experiments"][name]):
+                loc = ("experiments", name, "grid", key, 0)
+            elif message == MISSING and key in (raw["experiments"][name].get("grid") or {}):
+                continue  # in the grid, with an error of its own
         found.append((_path(loc), message))
     return found
 
@@ -150,7 +153,7 @@ def _message(error: dict, loc: tuple) -> str:
         close = difflib.get_close_matches(str(loc[-1]), _known_keys(), n=1)
         return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
     if error["type"] == "missing":
-        return "is missing"
+        return MISSING
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
 
@@ -189,25 +192,39 @@ def _check_references(raw: Any) -> Errors:
         return []
     datasets = _sound(pydantic.TypeAdapter(Dataset), raw.get("datasets"))
     experiments = _sound(pydantic.TypeAdapter(Experiment), _filled(raw).get("experiments"))
+    experiments = {
+        name: experiment
+        for name, experiment in experiments.items()
+        if not _check_grids({"experiments": {name: raw["experiments"][name]}})
+    }
     figures = _sound(pydantic.TypeAdapter(Curves), raw.get("figures"))
     found: Errors = []
     if raw.get("study") in SHARED_FOLDERS:
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
+    found += _unknown_names("experiments", "dataset", raw, "datasets", "data set")
+    found += _unknown_names("figures", "experiment", raw, "experiments", "experiment")
+    found += [
+        (f"figures.{name}", "is the name of a target or rule; choose another") for name in figures if name in TARGETS
+    ]
     for name, experiment in experiments.items():
-        known = raw["datasets"] if isinstance(raw.get("datasets"), dict) else {}
-        if experiment.dataset not in known:
-            found.append((f"experiments.{name}.dataset", _unknown("data set", experiment.dataset, known)))
-        elif experiment.dataset in datasets and not _check_grids({"experiments": {name: raw["experiments"][name]}}):
+        if experiment.dataset in datasets:
             found += _check_experiment(f"experiments.{name}", experiment, datasets[experiment.dataset])
     for name, figure in figures.items():
-        known = raw["experiments"] if isinstance(raw.get("experiments"), dict) else {}
-        if name in TARGETS:
-            found.append((f"figures.{name}", "is the name of a target or rule; choose another"))
-        if figure.experiment not in known:
-            found.append((f"figures.{name}.experiment", _unknown("experiment", figure.experiment, known)))
-        elif figure.experiment in experiments:
+        if figure.experiment in experiments:
             found += _check_figure(f"figures.{name}", figure, experiments[figure.experiment])
     return found
+
+
+def _unknown_names(section: str, key: str, raw: dict, target: str, what: str) -> Errors:
+    """Entries of `section` whose `key` names no entry of `target`."""
+    entries = raw.get(section) if isinstance(raw.get(section), dict) else {}
+    known = raw.get(target) if isinstance(raw.get(target), dict) else {}
+    named = {name: entry.get(key) for name, entry in entries.items() if isinstance(entry, dict)}
+    return [
+        (f"{section}.{name}.{key}", _unknown(what, value, known))
+        for name, value in named.items()
+        if isinstance(value, str) and value not in known
+    ]
 
 
 def _sound(adapter: pydantic.TypeAdapter, entries: Any) -> dict:
@@ -278,7 +295,7 @@ def _check_figure(path: str, figure: Curves, experiment: Experiment) -> Errors:
         values = [axes_[key] for axes_, _ in variants(experiment)] if key in axes else []
         if values and same(value, values) is None:
             found.append((f"{path}.where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"))
-    for key in axes:
+    for key in axes if figure.color in axes else []:
         if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
             found.append((f"{path}.where", f"must choose one value of {key}, of which the grid has several"))
     for i, panel in enumerate(figure.panels):

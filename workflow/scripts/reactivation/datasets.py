@@ -5,6 +5,7 @@ Streaming keeps memory flat however many images there are.
 """
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -17,13 +18,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from .job import InputError
+from .job import InputError, one_line
 from .seeds import generator
 
 Sample = tuple[str, str, np.ndarray]
 
 # A hundred letters that differ in more than size, from alphabets that matplotlib's fonts all have.
-LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣΦΨΩαβγδεζηθλμξπρστφψωБГДЖЗИЛУФЦЧШЩЪЫЭЮЯбвджклчцюя"
+LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣZΨΩαβγδεζηθλμξUρστφVωCГДЖvИЛmzЦЧШwЪЫЭЮЯfsijkyчuюя"
 FACES = (
     "DejaVuSans",
     "DejaVuSans-Bold",
@@ -33,6 +34,7 @@ FACES = (
     "DejaVuSerif",
     "DejaVuSerif-Bold",
 )
+COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
 MAX_MEMBER_BYTES = 64 << 20  # of one image in a tarball
 
 
@@ -90,7 +92,7 @@ def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sampl
             data = getattr(datasets, name)(root, train=part == "train", download=download)
         except (RuntimeError, OSError, EOFError) as error:
             raise InputError(
-                f"no readable {name} in {root} ({_one_line(error)}): unpack torchvision's copy there, "
+                f"no readable {name} in {root} ({one_line(error)}): unpack torchvision's copy there, "
                 f"set download: true, or name its folder with --config data_root=FOLDER"
             ) from error
         # data.data is (N, 32, 32, 3) uint8
@@ -163,25 +165,25 @@ def _tarball_files(tarball: Path) -> Iterator[tuple[str, str, str, bytes]]:
             while stream.read(1 << 20):  # to the end, where the checksums are
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{tarball} cannot be read to its end ({_one_line(error)}): copy it anew") from error
+        raise InputError(f"{tarball} cannot be read to its end ({one_line(error)}): copy it anew") from error
 
 
-def _uncompressed(tarball: Path) -> BinaryIO:
+@contextlib.contextmanager
+def _uncompressed(tarball: Path) -> Iterator[BinaryIO]:
     """The bytes of the archive.
 
     Not left to `tarfile`, which checks no checksum of a stream and takes an archive that is cut off between two
     members for a whole one.
     """
-    magic = tarball.open("rb").read(6)
-    for start, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\x00", lzma)):
-        if magic.startswith(start):
-            return module.open(tarball, "rb")
-    file = tarball.open("rb")
-    file.seek(max(0, tarball.stat().st_size - 1024))
-    if any(file.read()):
-        raise tarfile.ReadError("no end-of-archive mark")
-    file.seek(0)
-    return file
+    with tarball.open("rb") as file:
+        start = file.read(6)
+        opened = next((module.open for magic, module in COMPRESSIONS.items() if start.startswith(magic)), None)
+        if opened is None:
+            file.seek(max(0, tarball.stat().st_size - 1024))
+            if any(file.read()):
+                raise tarfile.ReadError("no end-of-archive mark")
+        file.seek(0)
+        yield opened(file) if opened else file
 
 
 def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
@@ -204,11 +206,7 @@ def _decode(content: bytes, path: str, size: int) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(content)).convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no readable image ({_one_line(error)}): replace or remove it") from error
+        raise InputError(f"{path} is no readable image ({one_line(error)}): replace or remove it") from error
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

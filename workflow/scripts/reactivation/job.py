@@ -11,14 +11,21 @@ class InputError(Exception):
     """Something the user can mend: one line naming the key or file, what is wrong and what to do."""
 
 
+def one_line(error: BaseException) -> str:
+    """What `error` says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @contextlib.contextmanager
 def logged(log: str | Path) -> Iterator[None]:
     """Send what is printed, errors included, to the file `log`, line by line.
 
     An `InputError` leaves one line there and exit status 1; any other exception its traceback.
     """
-    file = Path(log).open("w", buffering=1, encoding="utf-8")
-    with file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(Path(log).open("w", buffering=1, encoding="utf-8"))
+        stack.enter_context(contextlib.redirect_stdout(file))
+        stack.enter_context(contextlib.redirect_stderr(file))
         try:
             yield
         except InputError as error:

@@ -6,6 +6,7 @@
 from typing import Annotated, Any, Literal
 
 import pydantic
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 TORCHVISION_CLASSES = {"CIFAR10": 10, "CIFAR100": 100}
@@ -242,3 +243,26 @@ class Study(Strict):
     """Experiments by name."""
     figures: dict[FigureName, Curves] = {}
     """Figures by name, which is also their target: `snakemake fig4`."""
+
+
+def schema_text() -> str:
+    """The schema that editors check config files against: config/schema.yaml, written by `make schema`."""
+    schema = Study.model_json_schema()
+    for section in (ClassSplit, Model, Training):
+        schema["$defs"][section.__name__].pop("required")  # the grid may give it
+    text = yaml.safe_dump(_untitled(schema), sort_keys=False, allow_unicode=True, width=110)
+    return "# Written by `make schema` from workflow/scripts/reactivation/schema.py.\n" + text
+
+
+def _untitled(schema: Any) -> Any:
+    """Without the titles that pydantic makes up from the keys' names."""
+    if isinstance(schema, list):
+        return [_untitled(part) for part in schema]
+    if isinstance(schema, dict):
+        # A key of ours may be called title as well: its value is then a mapping.
+        return {k: _untitled(v) for k, v in schema.items() if k != "title" or isinstance(v, dict)}
+    return schema
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .job import InputError
+from .job import InputError, one_line
 
 BLOCK = 1024  # images written at once
 
@@ -141,7 +141,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error).split(". ")[0]  # torch goes on with advice on untrusted files
         raise InputError(f"{path} is no readable checkpoint ({reason}): delete its segment's folder") from error
 
 

@@ -1,0 +1,170 @@
+"""Every mistake in a config is named, all at once, by the path of its key."""
+
+from itertools import combinations
+
+import pytest
+import yaml
+from helpers import REPOSITORY, TINY, changed
+from reactivation.config import SECTIONS, ConfigError, load_study, variants
+from reactivation.schema import schema_text
+
+EXPERIMENT = "experiments.widths"
+FIGURE = "figures.fig4"
+
+
+def errors(config):
+    with pytest.raises(ConfigError) as caught:
+        load_study(config, "study.yaml")
+    head, *lines = str(caught.value).splitlines()
+    assert head == f"study.yaml: {'1 error' if len(lines) == 1 else f'{len(lines)} errors'}"
+    return [line.removeprefix("  ") for line in lines]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_configs_of_the_repository_are_valid(path):
+    if path.name != "schema.yaml":
+        load_study(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    "path, value, message",
+    [
+        ("sneeds", [1], "sneeds: unknown key; did you mean seeds?"),
+        ("seeds", [0, 0], "seeds: names 0 twice"),
+        ("seeds", [], "seeds: List should have at least 1 item"),
+        ("seeds", "0", "seeds: Input should be a valid list"),
+        ("study", "a/b", "study: String should match pattern"),
+        ("study", "segments", "study: segments is a folder that all studies share"),
+        (
+            "datasets.glyphs.classes",
+            101,
+            "datasets.glyphs.classes: Input should be less than or equal to 100 (it is 101)",
+        ),
+        ("datasets.glyphs.clases", 4, "datasets.glyphs.clases: unknown key; did you mean classes?"),
+        ("datasets.glyphs.source", "mnist", "datasets.glyphs: Input tag 'mnist'"),
+        (
+            f"{EXPERIMENT}.dataset",
+            "cifar",
+            f"{EXPERIMENT}.dataset: there is no data set 'cifar'; this config has glyphs",
+        ),
+        (f"{EXPERIMENT}.training.lr", "fast", f"{EXPERIMENT}.training.lr: Input should be a valid number"),
+        (f"{EXPERIMENT}.training.lr", -1, f"{EXPERIMENT}.training.lr: Input should be greater than 0 (it is -1)"),
+        (f"{EXPERIMENT}.training.lr", float("inf"), f"{EXPERIMENT}.training.lr: Input should be a finite number"),
+        (f"{EXPERIMENT}.training.epochs", 2.5, f"{EXPERIMENT}.training.epochs: Input should be a valid integer"),
+        (f"{EXPERIMENT}.training.epochs", True, f"{EXPERIMENT}.training.epochs: Input should be a valid integer"),
+        (f"{EXPERIMENT}.training.epochs", ..., f"{EXPERIMENT}.training.epochs: is missing"),
+        (f"{EXPERIMENT}.training", 3, f"{EXPERIMENT}.training: Input should be"),
+        (f"{EXPERIMENT}.grid.width", [0, 4], f"{EXPERIMENT}.grid.width.0: Input should be greater than or equal to 1"),
+        (f"{EXPERIMENT}.grid.width", [4, 0], f"{EXPERIMENT}.grid.width.1: Input should be greater than or equal to 1"),
+        (f"{EXPERIMENT}.grid.width", [4, 4], f"{EXPERIMENT}.grid.width: names 4 twice"),
+        (f"{EXPERIMENT}.grid.width", 4, f"{EXPERIMENT}.grid.width: Input should be a valid list"),
+        (f"{EXPERIMENT}.grid.widht", [4], f"{EXPERIMENT}.grid.widht: is no key of scenario, model, training; did you"),
+        (f"{EXPERIMENT}.model.width", 4, f"{EXPERIMENT}.grid.width: is given in model as well"),
+        (
+            f"{EXPERIMENT}.scenario.tasks",
+            3,
+            f"{EXPERIMENT}.scenario: 3 tasks of 2 classes need 6 classes; glyphs has 4",
+        ),
+        (
+            f"{EXPERIMENT}.scenario.class_order",
+            [0, 1, 2, 4],
+            f"{EXPERIMENT}.scenario.class_order: class 4 is out of range: glyphs has classes 0 to 3",
+        ),
+        (
+            f"{EXPERIMENT}.scenario.class_order",
+            [0, 1],
+            f"{EXPERIMENT}.scenario: 2 tasks of 2 classes need 4 classes; c",
+        ),
+        (f"{EXPERIMENT}.checkpoints", {"every": 2}, f"{EXPERIMENT}.metrics.velocity_dt: 1 is no multiple of"),
+        (f"{FIGURE}.panels", [{"metric": "trace"}], f"{FIGURE}.panels.0.kernel: the experiment computes trace only"),
+        (
+            f"{FIGURE}.experiment",
+            "width",
+            f"{FIGURE}.experiment: there is no experiment 'width'; this config has widths",
+        ),
+        (f"{FIGURE}.color", "lr", f"{FIGURE}.color: there is no axis 'lr'; widths has width"),
+        (f"{FIGURE}.where", {"width": 3}, f"{FIGURE}.where.width: 3 is not in the grid, which has [2, 4]"),
+        (f"{FIGURE}.panels.0.metric", "acuracy", f"{FIGURE}.panels.0.metric: Input should be 'spectral_norm'"),
+        (f"{FIGURE}.panels.0.block", ["task3"], f"{FIGURE}.panels.0.block: test_accuracy has no block 'task3'; it has"),
+        (f"{FIGURE}.panels.4.dt", 2, f"{FIGURE}.panels.4.dt: 2 is not in the experiment's velocity_dt [1]"),
+        ("figures", {"train": TINY["figures"]["fig4"]}, "figures.train: is the name of a target or rule"),
+        ("figures", {"../fig": TINY["figures"]["fig4"]}, "figures.../fig: String should match pattern"),
+    ],
+)
+def test_one_mistake_is_one_line(path, value, message):
+    config = changed((path, value))
+    if "computes trace only" in message:
+        config["experiments"]["widths"]["kernels"] = ["trace"]
+    lines = errors(config)
+    assert any(line.startswith(message) for line in lines), lines
+    assert len(lines) == 1, lines
+
+
+def test_an_axis_that_a_figure_neither_shows_nor_fixes():
+    config = changed((f"{EXPERIMENT}.grid.lr", [0.1, 0.2]), (f"{EXPERIMENT}.training.lr", ...))
+    assert errors(config) == [f"{FIGURE}.where: must choose one value of lr, of which the grid has several"]
+    config["figures"]["fig4"]["where"] = {"lr": "1e-1"}  # as PyYAML reads 1e-1
+    load_study(config)
+
+
+def test_all_mistakes_at_once():
+    lines = errors(
+        changed(
+            ("seeds", ["a"]),
+            ("datasets.glyphs.colour", 1),
+            (f"{EXPERIMENT}.dataset", "nowhere"),
+            (f"{EXPERIMENT}.training.lr", "fast"),
+            (f"{EXPERIMENT}.grid.width", [0, "two"]),
+            (f"{FIGURE}.experiment", "nothing"),
+        )
+    )
+    assert sorted(line.split(":")[0] for line in lines) == sorted(
+        [
+            "seeds.0",
+            "datasets.glyphs.colour",
+            f"{EXPERIMENT}.dataset",
+            f"{EXPERIMENT}.training.lr",
+            f"{EXPERIMENT}.grid.width.0",
+            f"{EXPERIMENT}.grid.width.1",
+            f"{FIGURE}.experiment",
+        ]
+    )
+
+
+@pytest.mark.parametrize("raw", [{}, [], None, {"experiments": 3}, {"experiments": {"a": None}, "figures": []}])
+def test_no_shape_of_config_crashes_the_checks(raw):
+    assert errors(raw)
+
+
+def test_numbers_as_yaml_reads_them():
+    study = load_study(changed((f"{EXPERIMENT}.training.lr", "1e-3")))
+    assert study.experiments["widths"].training.lr == 0.001
+
+
+def test_grid_takes_every_combination():
+    study = load_study(
+        changed((f"{EXPERIMENT}.grid.lr", ["1e-1", 0.2]), (f"{EXPERIMENT}.training.lr", ...), ("figures", {}))
+    )
+    combinations = variants(study.experiments["widths"])
+    assert [axes for axes, _ in combinations] == [{"width": w, "lr": lr} for w in (2, 4) for lr in (0.1, 0.2)]
+    assert all(v.model.width == axes["width"] and v.training.lr == axes["lr"] for axes, v in combinations)
+
+
+def test_axes_are_told_apart_by_name_alone():
+    for first, second in combinations(SECTIONS.values(), 2):
+        assert not set(first.model_fields) & set(second.model_fields)
+
+
+def test_the_schema_for_editors_is_current():
+    assert (REPOSITORY / "config/schema.yaml").read_text() == schema_text(), "run `make schema`"
+
+
+def test_every_key_is_described():
+    def check(schema, path):
+        for key, field in schema.get("properties", {}).items():
+            described = {"description", "const", "$ref"} & field.keys()
+            assert described, f"{path}.{key} has no description"
+        for name, definition in schema.get("$defs", {}).items():
+            check(definition, name)
+
+    check(yaml.safe_load(schema_text()), "Study")

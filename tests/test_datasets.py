@@ -1,0 +1,276 @@
+"""Every source of images, and what is said of a missing or broken one."""
+
+import hashlib
+import io
+import pickle
+import tarfile
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from reactivation import datasets, storage
+from reactivation.job import InputError
+
+GLYPHS = {"source": "glyphs", "image_size": 16, "classes": 3, "train_per_class": 4, "test_per_class": 2, "seed": 0}
+
+
+def stack(samples):
+    parts, names, images = zip(*samples, strict=True)
+    return parts, names, np.stack(images)
+
+
+# ---------------------------------------------------------------------------------------------------- glyphs
+def test_glyphs_are_as_many_as_asked_for_and_reproducible():
+    parts, names, images = stack(datasets.samples(GLYPHS, None, False))
+    assert images.shape == (18, 16, 16, 3) and images.dtype == np.uint8
+    assert parts.count("train") == 12 and len(set(names)) == 3
+    again = stack(datasets.samples(GLYPHS, None, False))
+    np.testing.assert_array_equal(images, again[2])
+    other = stack(datasets.samples({**GLYPHS, "seed": 1}, None, False))
+    assert (images != other[2]).any()
+
+
+def test_more_classes_or_images_add_to_the_glyphs_that_were():
+    few = list(datasets.glyphs(GLYPHS))
+    many = list(datasets.glyphs({**GLYPHS, "classes": 4, "train_per_class": 6}))
+    kept = {(part, name, image.tobytes()) for part, name, image in many}
+    assert all((part, name, image.tobytes()) in kept for part, name, image in few)
+
+
+@pytest.mark.parametrize("size", [8, 32, 64])
+def test_a_hundred_letters_are_told_apart_in_every_face(size):
+    """Each is drawn by the font, not as its box for a missing glyph, and inside the image."""
+    for face in datasets._faces(size):
+        masks = {letter: face.getmask(letter).getbbox() and bytes(face.getmask(letter)) for letter in datasets.LETTERS}
+        assert len(masks) == 100 and None not in masks.values()
+        missing = bytes(face.getmask("\uffff"))
+        assert missing not in masks.values()
+        if size >= 32:
+            assert len(set(masks.values())) == 100
+
+
+def test_glyphs_are_light_on_dark():
+    _, _, images = stack(datasets.glyphs(GLYPHS))
+    assert (images.max((1, 2, 3)) > 140).all() and np.median(images) < 100
+
+
+# --------------------------------------------------------------------------------------------- image folders
+def png(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def picture(color, size=(10, 10)):
+    return png(Image.new("RGB", size, color))
+
+
+NOISE = png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)))
+
+
+FILES = {
+    "train/cat/1.png": picture((255, 0, 0)),
+    "train/cat/2.png": picture((250, 0, 0)),
+    "train/ant/1.png": picture((0, 255, 0)),
+    "test/cat/1.png": picture((255, 0, 1)),
+    "test/ant/1.png": picture((0, 255, 1)),
+}
+
+
+def folder(root, files=FILES):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def tarball(path, files=FILES, mode="w:gz", **member):
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for key, value in member.items():
+                setattr(info, key, value)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def read(root, size=8, classes=2):
+    return sorted(
+        (part, name, tuple(image[0, 0])) for part, name, image in datasets.folder_samples(root, size, classes)
+    )
+
+
+EXPECTED = [
+    ("test", "ant", (0, 255, 1)),
+    ("test", "cat", (255, 0, 1)),
+    ("train", "ant", (0, 255, 0)),
+    ("train", "cat", (250, 0, 0)),
+    ("train", "cat", (255, 0, 0)),
+]
+
+
+def test_a_folder(tmp_path):
+    assert read(folder(tmp_path)) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", ["", "gz", "bz2", "xz"])
+def test_a_tarball_is_read_without_unpacking(tmp_path, ending):
+    inside = {f"some/top/{name}": content for name, content in FILES.items()} | {"some/README": b"not an image"}
+    path = tarball(tmp_path / "images.tar", inside, f"w:{ending}")
+    assert read(path) == EXPECTED
+    assert [p.name for p in tmp_path.iterdir()] == ["images.tar"]
+
+
+def test_images_are_cropped_to_a_square_and_resized(tmp_path):
+    wide = Image.new("RGB", (30, 10), (0, 0, 255))
+    wide.paste((255, 0, 0), (10, 0, 20, 10))  # the central square
+    folder(tmp_path, {"train/a/1.png": png(wide), "test/a/1.png": picture((1, 2, 3))})
+    _, _, images = stack(datasets.folder_samples(tmp_path, 16, 1))
+    assert images.shape == (2, 16, 16, 3)
+    assert (images[0, :, 3:-3] == (255, 0, 0)).all()  # the filter blends in a little of what is cut off
+    assert (images[1] == (1, 2, 3)).all()
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path):
+    files = dict(FILES)
+    for name, mode in (("train/cat/1.png", "L"), ("train/cat/2.png", "RGBA")):
+        files[name] = png(Image.new(mode, (10, 10), 7 if mode == "L" else (7, 7, 7, 0)))
+    assert read(folder(tmp_path, files)).count(("train", "cat", (7, 7, 7))) == 2
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (
+            {**FILES, "train/cat/2.png": NOISE[:-60]},
+            r"train/cat/2.png is no readable image \(.*\): replace",
+        ),
+        ({**FILES, "train/cat/2.png": b"text"}, "train/cat/2.png is no readable image"),
+        ({**FILES, "train/cat/2.png": b""}, "train/cat/2.png is no readable image"),
+        (
+            {k: v for k, v in FILES.items() if "test/ant" not in k},
+            "class 'ant' of .* is in one of train/ and test/ only",
+        ),
+        ({k: v for k, v in FILES.items() if "test" not in k}, "has no images under test/: it must hold"),
+        ({k: v for k, v in FILES.items() if "ant" not in k}, "has 1 classes, the config says 2: correct `classes`"),
+        ({"cat/1.png": picture(0)}, "has no images under train/"),
+    ],
+)
+def test_broken_folders_and_tarballs_are_named(tmp_path, files, message):
+    for root in (folder(tmp_path / "images", files), tarball(tmp_path / "images.tar.gz", files)):
+        with pytest.raises(InputError, match=message) as caught:
+            read(root)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_root(tmp_path):
+    with pytest.raises(InputError, match=r"there is no .*nowhere: put the image folder .* --config data_root=FOLDER"):
+        read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("ending", ["", "gz", "bz2", "xz"])
+def test_truncated_tarballs_at_every_length(tmp_path, ending):
+    """Also where one is cut between two members, which tarfile takes for the end."""
+    content = tarball(tmp_path / "whole.tar", mode=f"w:{ending}").read_bytes()
+    cut = tmp_path / "cut.tar"
+    padding = 0 if ending else 10240 - 2 * 512  # of a plain archive after its end mark
+    for length in {*range(0, len(content) - 1 - padding, 97 if not ending else 23), *range(0, 4096, 512)}:
+        if length < len(content) - padding:
+            cut.write_bytes(content[:length])
+            with pytest.raises(InputError, match=r"cut.tar cannot be read to its end \(.*\): copy it anew"):
+                read(cut)
+
+
+def test_a_flipped_bit_in_a_tarball(tmp_path):
+    path = tarball(tmp_path / "images.tar.gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "files, member, message",
+    [
+        ({"../train/a/1.png": b""}, {}, "points outside the archive: refused"),
+        ({"/train/a/1.png": b""}, {}, "points outside the archive: refused"),
+        ({"train/a/1.png": b""}, {"type": tarfile.CHRTYPE}, "is no regular file: refused"),
+        ({"train/a/1.png": b""}, {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "is no regular file: refused"),
+    ],
+)
+def test_members_that_are_no_images_are_refused(tmp_path, files, member, message):
+    with pytest.raises(InputError, match=message):
+        read(tarball(tmp_path / "images.tar", files, "w", **member))
+
+
+def test_a_member_that_declares_ten_gigabytes(tmp_path):
+    info = tarfile.TarInfo("train/a/1.png")
+    info.size = 10 << 30
+    (tmp_path / "images.tar").write_bytes(info.tobuf() + bytes(2048))
+    with pytest.raises(InputError, match="declares 10737418240 bytes: too large for an image"):
+        read(tmp_path / "images.tar")
+
+
+def test_streaming_keeps_memory_flat(tmp_path):
+    def samples(n):
+        for i in range(n):
+            yield ("train" if i % 2 else "test"), "ab"[i // 2 % 2], np.zeros((64, 64, 3), np.uint8)
+
+    peaks = []
+    for n in (8_000, 16_000):
+        tracemalloc.start()
+        storage.write_dataset(tmp_path / "images.h5", samples(n), {})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (16 << 20)  # 98 MB of images more
+
+
+# ----------------------------------------------------------------------------------------------- torchvision
+def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
+    """In the format that torchvision downloads, with the checksums of small files in place of the real ones."""
+    vision = datasets._import_torchvision_datasets()
+    base = tmp_path / "cifar-10-batches-py"
+    base.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+
+    def write(name, content):
+        data = pickle.dumps(content)
+        (base / name).write_bytes(data)
+        return name, hashlib.md5(data).hexdigest()
+
+    batch = {"data": pixels.reshape(4, -1), "labels": [1, 0, 1, 0]}
+    name, md5 = write("batches.meta", {"label_names": ["plane", "car"]})
+    monkeypatch.setattr(vision.CIFAR10, "train_list", [write("data_batch_1", batch)])
+    monkeypatch.setattr(vision.CIFAR10, "test_list", [write("test_batch", batch)])
+    monkeypatch.setattr(vision.CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": md5})
+    parts, names, images = stack(datasets.torchvision_samples("CIFAR10", tmp_path, False))
+    assert parts == ("train",) * 4 + ("test",) * 4
+    assert names[:2] == ("01-car", "00-plane")
+    np.testing.assert_array_equal(images[:4], pixels.transpose(0, 2, 3, 1))
+    (base / "test_batch").write_bytes(b"broken")
+    with pytest.raises(
+        InputError, match=r"no readable CIFAR10 in .*: unpack torchvision's copy there, set download: true"
+    ):
+        list(datasets.torchvision_samples("CIFAR10", tmp_path, False))
+
+
+# ---------------------------------------------------------------------------------------------- what is stored
+def test_what_is_stored(tmp_path):
+    path = tmp_path / "d.h5"
+    storage.write_dataset(path, datasets.folder_samples(folder(tmp_path / "i"), 8, 2), {"note": "x"})
+    with h5py.File(path) as file:
+        assert file["train/images"].shape == (3, 8, 8, 3) and file["train/images"].dtype == np.uint8
+        assert list(file.attrs["class_names"]) == ["ant", "cat"]
+        assert file["train/labels"][:].tolist() == [0, 1, 1]
+        pixels = file["train/images"][:] / 255
+        np.testing.assert_allclose(file.attrs["mean"], pixels.mean((0, 1, 2)))
+        np.testing.assert_allclose(file.attrs["std"], pixels.std((0, 1, 2)), atol=1e-9)
+    images, labels = storage.read_images(path, "train", np.array([2, 0]))
+    assert labels.tolist() == [1, 0] and images[1, 0, 0].tolist() == [0, 255, 0]
+    mean, std, classes = storage.read_normalisation(path)
+    assert mean.shape == std.shape == (3,) and classes == 2

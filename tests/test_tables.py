@@ -1,0 +1,144 @@
+"""The metric table of a run, row by row against the functions of `metrics`."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from reactivation import metrics
+from reactivation.tables import run_table
+
+SPEC = {
+    "experiment": "widths",
+    "axes": {"width": 4},
+    "seed": 1,
+    "tasks": [[0, 1], [2, 3]],
+    "kernels": ["sum"],
+    "velocity_dt": [1],
+    "overlap_rank": 2,
+}
+LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+EPOCHS = [np.array([0.0, 0.5, 1, 2]), np.array([2.5, 3, 4])]
+
+
+@pytest.fixture(scope="module")
+def run():
+    rng = np.random.default_rng(0)
+    jacobian = rng.normal(size=(8, 50))
+    stack = np.stack([(lambda J: J @ J.T)(jacobian + 0.3 * t * rng.normal(size=(8, 50))) for t in range(7)])
+    segments = [
+        {"kernels": {"sum": part}, "step": (10 * epoch).astype(int), "epoch": epoch, "probe": {"label": LABELS}}
+        for part, epoch in zip((stack[:4], stack[4:]), EPOCHS, strict=True)
+    ]
+    accuracies = {0.0: [0.1] * 4, 1.0: [0.9, 0.7, 0, 0], 2.0: [1, 0.8, 0, 0], 3.0: [0.2, 0, 0.6, 1], 4.0: [0, 0, 1, 1]}
+    images = [10, 30, 10, 10]
+    evaluations = [
+        [
+            {
+                "step": int(10 * epoch),
+                "epoch": epoch,
+                "class": c,
+                "images": images[c],
+                "test_accuracy": a,
+                "test_loss": 1 - a,
+            }
+            for epoch, values in accuracies.items()
+            if start < epoch <= end
+            for c, a in enumerate(values)
+        ]
+        for start, end in ((-1, 2), (2, 4))
+    ]
+    return stack, pd.DataFrame(run_table(SPEC, segments, evaluations))
+
+
+def rows(table, **where):
+    for key, value in where.items():
+        table = table[table[key] == value]
+    return table
+
+
+def test_columns_and_identity(run):
+    _, table = run
+    expected = [
+        "experiment",
+        "seed",
+        "width",
+        "task",
+        "step",
+        "epoch",
+        "metric",
+        "kernel",
+        "block",
+        "reference",
+        "dt",
+        "index",
+        "value",
+    ]
+    assert list(table.columns) == expected
+    assert (table["width"] == 4).all() and (table["seed"] == 1).all() and table["value"].notna().all()
+    assert rows(table, metric="trace", block="all")["task"].tolist() == [1, 1, 1, 1, 2, 2, 2]
+    assert not table.duplicated([c for c in table.columns if c != "value"]).any()
+
+
+@pytest.mark.parametrize("name", ["spectral_norm", "trace", "effective_rank"])
+def test_one_number_per_kernel_and_block(run, name):
+    stack, table = run
+    for block, part in (("all", slice(None)), ("task1", slice(0, 4)), ("task2", slice(4, 8))):
+        expected = [getattr(metrics, name)(K[part, part]) for K in stack]
+        np.testing.assert_allclose(rows(table, metric=name, block=block)["value"], expected)
+
+
+def test_alignment_is_with_one_hot_labels(run):
+    stack, table = run
+    Y = np.eye(4)[LABELS]
+    expected = [metrics.kernel_alignment(K, Y) for K in stack]
+    np.testing.assert_allclose(rows(table, metric="alignment", block="all")["value"], expected)
+
+
+def test_distances_from_each_reference(run):
+    stack, table = run
+    S = metrics.kernel_distance
+    distances = rows(table, metric="kernel_distance", block="all")
+    np.testing.assert_allclose(rows(distances, reference="init")["value"], [S(K, stack[0]) for K in stack])
+    # The second task starts at the last kernel of the first.
+    starts = [stack[0]] * 4 + [stack[3]] * 3
+    expected = [S(K, L) for K, L in zip(stack, starts, strict=True)]
+    np.testing.assert_allclose(rows(distances, reference="task_start")["value"], expected)
+    expected = [S(K, L) for K, L in zip(stack[1:], stack[:-1], strict=True)]
+    np.testing.assert_allclose(rows(distances, reference="previous")["value"], expected)
+
+
+def test_velocity_crosses_the_switch(run):
+    stack, table = run
+    velocity = rows(table, metric="kernel_velocity", block="all")
+    assert velocity["epoch"].tolist() == [0, 1, 2, 3]
+    assert velocity["task"].tolist() == [1, 1, 1, 2]
+    assert velocity["value"].tolist()[2] == pytest.approx(metrics.kernel_distance(stack[3], stack[5]))
+
+
+def test_eigenvalues_and_overlap(run):
+    stack, table = run
+    leading = rows(table, metric="eigenvalues", block="all", index=0)["value"]
+    np.testing.assert_allclose(leading, rows(table, metric="spectral_norm", block="all")["value"])
+    assert rows(table, metric="eigenvalues", block="task1")["index"].max() == 3
+    overlap = rows(table, metric="cross_task_overlap", block="task1-task2")["value"]
+    expected = [metrics.cross_task_overlap(K, np.arange(4), np.arange(4, 8), 2) for K in stack]
+    np.testing.assert_allclose(overlap, expected)
+
+
+def test_accuracy_of_a_task_is_over_its_images(run):
+    _, table = run
+    accuracy = rows(table, metric="test_accuracy", block="task1")
+    assert accuracy["epoch"].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(accuracy["value"], [0.1, 0.75, 0.85, 0.05, 0])
+    np.testing.assert_allclose(rows(table, metric="test_accuracy", block="task2")["value"], [0.1, 0, 0, 0.8, 1])
+    np.testing.assert_allclose(
+        rows(table, metric="test_accuracy", block="all")["value"], [0.1, 0.5, 34 / 60, 18 / 60, 20 / 60]
+    )
+
+
+def test_forgetting_of_the_earlier_task(run):
+    _, table = run
+    for block in ("task1", "all"):
+        lost = rows(table, metric="forgetting", block=block)
+        assert lost["epoch"].tolist() == [3, 4]
+        np.testing.assert_allclose(lost["value"], [0.8, 0.85])
+    assert rows(table, metric="forgetting", block="task2").empty
