@@ -9,6 +9,6 @@ with logged(snakemake.log[0]):
     figure = plots.draw(spec, drawn)
     for path in (output.pdf, output.png):
         with storage.atomic(path) as temporary:
-            figure.savefig(temporary)
+            plots.save(figure, temporary)
     with storage.atomic(output.csv) as temporary:
         drawn.to_csv(temporary, index=False)

@@ -1,6 +1,7 @@
 """Drawing, and nothing else: metric tables in, figures and the numbers they show out."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -96,6 +97,12 @@ def draw(spec: dict[str, Any], drawn: pd.DataFrame) -> Figure:
         if spec["title"]:
             figure.suptitle(spec["title"], fontsize=10)
     return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write the figure in the format of the path's ending."""
+    with matplotlib.rc_context(STYLE):  # read again when saving: resolution, and fonts as text in a PDF
+        figure.savefig(path)
 
 
 STYLE = {

@@ -128,8 +128,9 @@ def write_checkpoint(path: str | Path, model, step: int, epoch: float) -> None:
     import torch
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(path) as temporary:
-        torch.save({"step": step, "epoch": epoch, "model": state}, temporary)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        # A file object, not a path: torch writes a path's name into the archive, and the temporary one is random.
+        torch.save({"step": step, "epoch": epoch, "model": state}, file)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
