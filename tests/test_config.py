@@ -155,6 +155,24 @@ def test_axes_are_told_apart_by_name_alone():
         assert not set(first.model_fields) & set(second.model_fields)
 
 
+def test_no_axis_hides_a_column_of_the_metric_tables():
+    columns = {
+        "experiment",
+        "seed",
+        "task",
+        "step",
+        "epoch",
+        "metric",
+        "kernel",
+        "block",
+        "reference",
+        "dt",
+        "index",
+        "value",
+    }
+    assert not columns & {key for section in SECTIONS.values() for key in section.model_fields}
+
+
 def test_the_schema_for_editors_is_current():
     assert (REPOSITORY / "config/schema.yaml").read_text() == schema_text(), "run `make schema`"
 

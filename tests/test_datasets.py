@@ -274,3 +274,14 @@ def test_what_is_stored(tmp_path):
     assert labels.tolist() == [1, 0] and images[1, 0, 0].tolist() == [0, 255, 0]
     mean, std, classes = storage.read_normalisation(path)
     assert mean.shape == std.shape == (3,) and classes == 2
+
+
+def test_few_and_many_images_are_read_alike(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (400, 4, 4, 3), dtype=np.uint8)
+    samples = [(part, f"{i % 3}", image) for part in ("train", "test") for i, image in enumerate(images)]
+    storage.write_dataset(tmp_path / "d.h5", samples, {})
+    for indices in (np.array([399, 0, 7]), np.arange(399, 0, -2)):
+        for part in ("train", "test"):
+            read, labels = storage.read_images(tmp_path / "d.h5", part, indices)
+            np.testing.assert_array_equal(read, images[indices])
+            np.testing.assert_array_equal(labels, indices % 3)

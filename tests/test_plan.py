@@ -43,7 +43,7 @@ def test_the_same_config_is_the_same_plan():
         (f"{EXPERIMENT}.training.lr", 0.06),
         (f"{EXPERIMENT}.training.epochs", 3),
         (f"{EXPERIMENT}.training.batch_size", 4),
-        (f"{EXPERIMENT}.scenario.seed", 1),
+        (f"{EXPERIMENT}.scenario.data_seed", 1),
         (f"{EXPERIMENT}.scenario.limit_per_class", 5),
         (f"{EXPERIMENT}.scenario.class_order", [1, 0, 2, 3]),
         (f"{EXPERIMENT}.checkpoints", {"log_spaced": False}),

@@ -33,10 +33,10 @@ def peak_bytes(device):
 with logged(snakemake.log[0]):
     started = time.time()
     torch.set_num_threads(snakemake.threads)
-    torch.use_deterministic_algorithms(True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     spec, kinds = snakemake.params.spec["segment"], snakemake.params.spec["kernels"]
     device = pick_device(snakemake.config["where"]["device"])
+    torch.use_deterministic_algorithms(device.type == "cpu")
     probe = storage.read_arrays(snakemake.input.probe)
     mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
     pixels, labels = storage.read_images(snakemake.input.dataset, "train", probe["index"])

@@ -13,9 +13,9 @@ from reactivation.training import Images, pick_device, train_segment
 with logged(snakemake.log[0]):
     started = time.time()
     torch.set_num_threads(snakemake.threads)
-    torch.use_deterministic_algorithms(True)
     spec, output = snakemake.params.spec, snakemake.output
     device = pick_device(snakemake.config["where"]["device"])
+    torch.use_deterministic_algorithms(device.type == "cpu")
     split = storage.read_arrays(snakemake.input.split)
     mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
     data = {

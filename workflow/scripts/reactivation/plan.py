@@ -62,7 +62,6 @@ class Figure:
 class Plan:
     """All that a study needs, by name; the names are those of files under results/."""
 
-    study: str
     datasets: dict[str, Spec] = field(default_factory=dict)
     splits: dict[str, Indices] = field(default_factory=dict)
     probes: dict[str, Indices] = field(default_factory=dict)
@@ -93,7 +92,7 @@ def short(value: Any) -> str:
 
 def make_plan(study: Study) -> Plan:
     """Everything that `study` needs."""
-    plan = Plan(study.study)
+    plan = Plan()
     by_experiment: dict[str, list[str]] = {}
     for name, experiment in study.experiments.items():
         by_experiment[name] = [
@@ -103,7 +102,7 @@ def make_plan(study: Study) -> Plan:
         ]
     for name, figure in study.figures.items():
         runs = [run for run in by_experiment[figure.experiment] if _drawn(plan.runs[run].spec["axes"], figure)]
-        plan.figures[name] = Figure(figure.model_dump() | {"study": study.study, "name": name}, tuple(runs))
+        plan.figures[name] = Figure(figure.model_dump(), tuple(runs))
     return plan
 
 
@@ -120,7 +119,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     images = {
         "classes": sorted(set().union(*tasks)),
         "limit_per_class": variant.scenario.limit_per_class,
-        "seed": variant.scenario.seed,
+        "seed": variant.scenario.data_seed,
     }
     probe_spec = {"dataset": dataset_spec, "images": images, **variant.probe.model_dump()}
     probe = f"{variant.dataset}-{variant.probe.size}images-{digest(probe_spec)}"
@@ -186,7 +185,7 @@ def sources(study: Study) -> dict[str, Spec]:
     """For each data set's file, where its source lies (None: it is drawn) and whether it may be downloaded there."""
     return {
         dataset_file(name, dataset): {
-            "root": str(Path(study.data_root) / dataset.root) if hasattr(dataset, "root") else None,
+            "root": str(Path(study.data_root).expanduser() / dataset.root) if hasattr(dataset, "root") else None,
             "download": getattr(dataset, "download", False),
         }
         for name, dataset in study.datasets.items()

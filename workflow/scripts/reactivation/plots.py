@@ -150,13 +150,17 @@ def _pieces(curve: pd.DataFrame, block: str):
     return curve.groupby("task") if block == "current" else [(None, curve)]
 
 
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
 def _legend(figure: Figure, cells, spec: dict[str, Any], drawn: pd.DataFrame, colors: dict) -> None:
     """One legend for all panels, in the free cell after the last."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     name = AXES.get(spec["color"], spec["color"])
-    handles = [Line2D([], [], color=color, label=f"{name} {value:g}") for value, color in colors.items()]
+    handles = [Line2D([], [], color=color, label=f"{name} {_text(value)}") for value, color in colors.items()]
     styles: dict[str, set] = {}
     for panel, blocks in drawn.groupby("panel", sort=False)["block"].unique().items():
         if len(blocks) > 1:

@@ -113,8 +113,8 @@ class ClassSplit(Strict):
     class_order: Annotated[list[Natural], AfterValidator(_distinct)] | None = None
     """Class indices in the order in which tasks take them; by default 0, 1, 2, …"""
     limit_per_class: Positive | None = None
-    """Use only this many training images of each class (drawn once, by `seed`); by default all."""
-    seed: Natural = 0
+    """Use only this many training images of each class (drawn once, by `data_seed`); by default all."""
+    data_seed: Natural = 0
     """Which images are drawn; shared by all runs, whatever their own seed."""
 
 
