@@ -82,7 +82,8 @@ def test_configs_of_the_repository_are_valid(path):
             "width",
             f"{FIGURE}.experiment: there is no experiment 'width'; this config has widths",
         ),
-        (f"{FIGURE}.color", "lr", f"{FIGURE}.color: there is no axis 'lr'; widths has width"),
+        (f"{FIGURE}.color", "lr", f"{FIGURE}.color: lr is no axis of widths, which has width"),
+        (f"{FIGURE}.where", {"lr": 3}, f"{FIGURE}.where.lr: is no axis of widths, which has width"),
         (f"{FIGURE}.where", {"width": 3}, f"{FIGURE}.where.width: 3 is not in the grid, which has [2, 4]"),
         (f"{FIGURE}.panels.0.metric", "acuracy", f"{FIGURE}.panels.0.metric: Input should be 'spectral_norm'"),
         (f"{FIGURE}.panels.0.block", ["task3"], f"{FIGURE}.panels.0.block: test_accuracy has no block 'task3'; it has"),
@@ -134,6 +135,11 @@ def test_all_mistakes_at_once():
 @pytest.mark.parametrize("raw", [{}, [], None, {"experiments": 3}, {"experiments": {"a": None}, "figures": []}])
 def test_no_shape_of_config_crashes_the_checks(raw):
     assert errors(raw)
+
+
+def test_one_value_written_in_two_ways():
+    config = changed((f"{EXPERIMENT}.grid.lr", [0.1, "1e-1"]), (f"{EXPERIMENT}.training.lr", ...), ("figures", {}))
+    assert errors(config) == [f"{EXPERIMENT}.grid: gives the same values twice, written in two ways"]
 
 
 def test_numbers_as_yaml_reads_them():

@@ -6,6 +6,7 @@ A grid axis is any key of `scenario`, `model` or `training`, by its name.
 import copy
 import difflib
 import itertools
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pydantic
@@ -208,10 +209,12 @@ def _check_references(raw: Any) -> Errors:
     ]
     for name, experiment in experiments.items():
         if experiment.dataset in datasets:
-            found += _check_experiment(f"experiments.{name}", experiment, datasets[experiment.dataset])
+            wrong = _check_experiment(experiment, datasets[experiment.dataset])
+            found += [(f"experiments.{name}.{key}", message) for key, message in wrong]
     for name, figure in figures.items():
         if figure.experiment in experiments:
-            found += _check_figure(f"figures.{name}", figure, experiments[figure.experiment])
+            wrong = _check_figure(figure, experiments[figure.experiment])
+            found += [(f"figures.{name}.{key}", message) for key, message in wrong]
     return found
 
 
@@ -242,88 +245,60 @@ def _unknown(what: str, name: str, known: Any) -> str:
     return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
 
 
-def _check_experiment(path: str, experiment: Experiment, dataset: Any) -> Errors:
-    found: Errors = []
-    for _, variant in variants(experiment):
-        scenario = variant.scenario
+def _check_experiment(experiment: Experiment, dataset: Any) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong) for every combination of the grid."""
+    combinations = variants(experiment)
+    if len(combinations) > len({str(axes) for axes, _ in combinations}):
+        yield "grid", "gives the same values twice, written in two ways"
+    for _, variant in combinations:
+        scenario, name = variant.scenario, variant.model.name
         needed = scenario.tasks * scenario.classes_per_task
-        available = dataset.classes if scenario.class_order is None else len(scenario.class_order)
         outside = [c for c in scenario.class_order or [] if c >= dataset.classes]
+        available, owner = dataset.classes, f"{experiment.dataset} has"
+        if scenario.class_order is not None:
+            available, owner = len(scenario.class_order), "class_order names"
         if outside:
-            found.append(
-                (
-                    f"{path}.scenario.class_order",
-                    f"class {outside[0]} is out of range: {experiment.dataset} has classes 0 to {dataset.classes - 1}",
-                )
-            )
+            has = f"{experiment.dataset} has classes 0 to {dataset.classes - 1}"
+            yield "scenario.class_order", f"class {outside[0]} is out of range: {has}"
         elif needed > available:
-            found.append(
-                (
-                    f"{path}.scenario",
-                    f"{scenario.tasks} tasks of {scenario.classes_per_task} classes need {needed} classes; "
-                    + (f"{experiment.dataset} has" if scenario.class_order is None else "class_order names")
-                    + f" {available}",
-                )
-            )
-        smallest = MIN_IMAGE_SIZE[variant.model.name]
-        if dataset.image_size < smallest:
-            found.append(
-                (
-                    f"{path}.model.name",
-                    f"{variant.model.name} needs images of at least {smallest} × {smallest} pixels",
-                )
-            )
-        found += [
-            (
-                f"{path}.metrics.velocity_dt",
-                f"{dt} is no multiple of checkpoints.every ({variant.checkpoints.every})",
-            )
-            for dt in variant.metrics.velocity_dt
-            if dt % variant.checkpoints.every
-        ]
-    return found
+            wanted = f"{scenario.tasks} tasks of {scenario.classes_per_task} classes need {needed} classes"
+            yield "scenario", f"{wanted}; {owner} {available}"
+        if dataset.image_size < MIN_IMAGE_SIZE[name]:
+            yield "model.name", f"{name} needs images of at least {MIN_IMAGE_SIZE[name]} pixels a side"
+        every = variant.checkpoints.every
+        for dt in variant.metrics.velocity_dt:
+            if dt % every:
+                yield "metrics.velocity_dt", f"{dt} is no multiple of checkpoints.every ({every})"
 
 
-def _check_figure(path: str, figure: Curves, experiment: Experiment) -> Errors:
-    found: Errors = []
-    axes = list(experiment.grid)
-    for key in (figure.color, *figure.where):
-        if key not in axes:
-            at = "color" if key == figure.color else f"where.{key}"
-            found.append((f"{path}.{at}", _unknown("axis", key, axes).replace("this config", figure.experiment)))
+def _check_figure(figure: Curves, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    axes = {key: [values[key] for values, _ in variants(experiment)] for key in experiment.grid}
+    missing = f"is no axis of {figure.experiment}, which has {', '.join(axes) or 'none'}"
+    if figure.color not in axes:
+        yield "color", f"{figure.color} {missing}"
     for key, value in figure.where.items():
-        values = [axes_[key] for axes_, _ in variants(experiment)] if key in axes else []
-        if values and same(value, values) is None:
-            found.append((f"{path}.where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"))
+        if key not in axes:
+            yield f"where.{key}", missing
+        elif same(value, axes[key]) is None:
+            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
     for key in axes if figure.color in axes else []:
         if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
-            found.append((f"{path}.where", f"must choose one value of {key}, of which the grid has several"))
+            yield "where", f"must choose one value of {key}, of which the grid has several"
+    tasks = max(variant.scenario.tasks for _, variant in variants(experiment))
     for i, panel in enumerate(figure.panels):
-        found += _check_panel(f"{path}.panels.{i}", panel, experiment)
-    return found
+        for key, message in _check_panel(panel, experiment, tasks):
+            yield f"panels.{i}.{key}", message
 
 
-def _check_panel(path: str, panel: Panel, experiment: Experiment) -> Errors:
-    found: Errors = []
+def _check_panel(panel: Panel, experiment: Experiment, tasks: int) -> Iterator[tuple[str, str]]:
+    known, steps = blocks(panel.metric, tasks), experiment.metrics.velocity_dt
     if panel.metric in get_args(KERNEL_METRICS) and panel.kernel not in experiment.kernels:
-        found.append((f"{path}.kernel", f"the experiment computes {', '.join(experiment.kernels)} only"))
-    if panel.dt is not None and panel.dt not in experiment.metrics.velocity_dt:
-        found.append(
-            (
-                f"{path}.dt",
-                f"{panel.dt} is not in the experiment's velocity_dt {experiment.metrics.velocity_dt}",
-            )
-        )
-    known = blocks(panel.metric, max(variant.scenario.tasks for _, variant in variants(experiment)))
-    found += [
-        (
-            f"{path}.block",
-            f"{panel.metric} has no block {block!r}; it has {', '.join(known) or 'none: one task only'}",
-        )
-        for block in panel.block or []
-        if block not in known
-    ]
-    return found
+        yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
+    if panel.dt is not None and panel.dt not in steps:
+        yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
+    for block in panel.block or []:
+        if block not in known:
+            yield "block", f"{panel.metric} has no block {block!r}; it has {', '.join(known) or 'none: one task only'}"
 
 
 def blocks(metric: str, tasks: int) -> list[str]:
