@@ -48,7 +48,9 @@ def balanced_probe(spec: dict[str, Any], train_labels: np.ndarray) -> np.ndarray
         wanted = (i + 1) * size // len(classes) - i * size // len(classes)
         available = class_images(train_labels, label, images["limit_per_class"], images["seed"])
         if wanted > len(available):
-            raise InputError(f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}")
+            raise InputError(
+                f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}: lower probe.size"
+            )
         chosen.append(generator(spec["seed"], "probe", label).permutation(available)[:wanted])
     return np.concatenate(chosen)
 
