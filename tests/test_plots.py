@@ -67,13 +67,13 @@ def test_a_panel_shows_what_it_names(runs):
 
 def test_every_curve_is_drawn_with_its_band(runs):
     drawn = plots.curves(SPEC, runs)
-    figure = plots.draw(SPEC, drawn)
+    figure = plots.draw(SPEC, drawn, plots.switches(SPEC, runs))
     panels = figure.axes[:5]
     colors = {matplotlib.colors.to_hex(line.get_color()) for line in panels[1].lines if len(line.get_xdata()) > 2}
     assert len(colors) == 2
     assert len(panels[0].collections) == 4 and len(panels[1].collections) == 2
     switches = [line.get_xdata()[0] for ax in panels for line in ax.lines if len(line.get_xdata()) == 2]
-    assert switches == [2.0] * 5  # the last epoch of the first task
+    assert switches == plots.switches(SPEC, runs) * 5 == [2.0] * 5  # the last epoch of the first task
     assert all(ax.get_xlabel() == "epoch" and ax.get_ylabel() for ax in panels)
     texts = [text.get_text() for text in figure.axes[5].get_legend().get_texts()]
     assert texts[:2] == ["width 2", "width 4"] and "lowest to highest of 3 seeds" in texts
@@ -83,7 +83,7 @@ def test_every_curve_is_drawn_with_its_band(runs):
 @pytest.mark.parametrize("title", ["", "A title"])
 def test_any_number_of_panels_without_overlap(runs, panels, title):
     spec = SPEC | {"panels": (SPEC["panels"] * 3)[:panels], "title": title}
-    figure = plots.draw(spec, plots.curves(spec, runs))
+    figure = plots.draw(spec, plots.curves(spec, runs), plots.switches(spec, runs))
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if ax.axison]

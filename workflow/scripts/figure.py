@@ -5,8 +5,9 @@ from reactivation.job import logged
 
 with logged(snakemake.log[0]):
     spec, output = snakemake.params.spec, snakemake.output
-    drawn = plots.curves(spec, storage.read_tables(snakemake.input.runs))
-    figure = plots.draw(spec, drawn)
+    runs = storage.read_tables(snakemake.input.runs)
+    drawn = plots.curves(spec, runs)
+    figure = plots.draw(spec, drawn, plots.switches(spec, runs))
     for path in (output.pdf, output.png):
         with storage.atomic(path) as temporary:
             plots.save(figure, temporary)

@@ -8,8 +8,11 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+STATISTICS = ["mean", "low", "high", "seeds"]
 STYLES = ("-", "--", ":", "-.")
+SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 LABELS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss (nats)",
@@ -45,20 +48,14 @@ def curves(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
         grouped = rows.groupby([spec["color"], "block", "task", "step", "epoch"], sort=True)["value"]
         drawn = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
         parts.append(drawn.assign(panel=i, metric=panel["metric"]))
-    columns = [
-        "panel",
-        "metric",
-        spec["color"],
-        "block",
-        "task",
-        "step",
-        "epoch",
-        "mean",
-        "low",
-        "high",
-        "seeds",
-    ]
+    columns = ["panel", "metric", spec["color"], "block", "task", "step", "epoch", *STATISTICS]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def switches(spec: dict[str, Any], runs: pd.DataFrame) -> list[float]:
+    """Epochs at which a task but the last ends, in any of the runs."""
+    ends = runs.groupby([spec["color"], "task"])["epoch"].max().reset_index()
+    return sorted(ends.loc[ends["task"] < ends["task"].max(), "epoch"].unique())
 
 
 def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
@@ -78,19 +75,23 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------------------------------- drawing
-def draw(spec: dict[str, Any], drawn: pd.DataFrame) -> Figure:
+def draw(spec: dict[str, Any], drawn: pd.DataFrame, switches: list[float]) -> Figure:
     """The figure of what `curves` returned: a panel per metric, bands from the lowest to the highest seed."""
     panels = spec["panels"]
     columns = min(3, len(panels))
     rows = math.ceil((len(panels) + 1) / columns) if len(panels) > 1 else 1  # one more cell for the legend
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.1 * columns + 0.2, 2.5 * rows + 0.3), layout="constrained")
-        cells = figure.subplots(rows, columns, squeeze=False).ravel()
+        # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
+        cells = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         values = sorted(drawn[spec["color"]].unique())
         colors = dict(zip(values, _sequential(len(values)), strict=True))
         for i, (ax, panel) in enumerate(zip(cells, panels, strict=False)):
             _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors)
+            for end in switches:
+                ax.axvline(end, **SWITCH, zorder=0)
             ax.set_title(f"({chr(97 + i)})", loc="left", fontweight="bold")
+            ax.tick_params(labelbottom=True)
         for ax in cells[len(panels) :]:
             ax.set_axis_off()
         _legend(figure, cells, spec, drawn, colors)
@@ -135,14 +136,14 @@ def _draw_panel(ax: Axes, panel: dict[str, Any], drawn: pd.DataFrame, axis: str,
     ax.set_yscale(scale)
     if scale == "linear" and panel["metric"] == "test_accuracy":
         ax.set_ylim(0, 1)
-    for end in sorted(drawn.groupby("task")["epoch"].max())[:-1]:
-        ax.axvline(end, color="0.35", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     label = LABELS[panel["metric"]]
     if panel["metric"] == "kernel_distance":
         label += f"\n{REFERENCES[panel['reference']]}"
     ax.set_ylabel(label)
-    ax.ticklabel_format(axis="y", scilimits=(-3, 4)) if scale == "linear" else None
+    if scale == "linear":
+        ax.ticklabel_format(axis="y", scilimits=(-3, 4))
 
 
 def _pieces(curve: pd.DataFrame, block: str):
@@ -172,12 +173,12 @@ def _legend(figure: Figure, cells, spec: dict[str, Any], drawn: pd.DataFrame, co
         Line2D([], [], color="0.2", linestyle=style, label=", ".join(sorted(texts))) for style, texts in styles.items()
     ]
     kernels = {p["kernel"] for p in spec["panels"] if not p["metric"].startswith(("test_", "forgetting"))}
-    handles += [Line2D([], [], linestyle="none", label=KERNELS[kernel]) for kernel in sorted(kernels)]
+    title = " and ".join(KERNELS[kernel] for kernel in sorted(kernels)) or None
     seeds = int(drawn["seeds"].max())
     if seeds > 1:
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
-    handles.append(Line2D([], [], color="0.35", linewidth=0.8, linestyle=(0, (2, 2)), label="task switch"))
+    handles.append(Line2D([], [], **SWITCH, label="task switch"))
     if len(cells) > len(spec["panels"]):
-        cells[len(spec["panels"])].legend(handles=handles, loc="center left")
+        cells[len(spec["panels"])].legend(handles=handles, title=title, loc="center left", alignment="left")
     else:
-        figure.legend(handles=handles, loc="outside right center")
+        figure.legend(handles=handles, title=title, loc="outside right center", alignment="left")
