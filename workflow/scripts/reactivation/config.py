@@ -28,7 +28,6 @@ from .schema import (
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
 TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics")
 SECTIONS = {"scenario": ClassSplit, "model": Model, "training": Training}
-MIN_IMAGE_SIZE = {"cnn": 8}  # three 2×2 poolings
 
 
 class ConfigError(Exception):
@@ -251,7 +250,7 @@ def _check_experiment(experiment: Experiment, dataset: Any) -> Iterator[tuple[st
     if len(combinations) > len({str(axes) for axes, _ in combinations}):
         yield "grid", "gives the same values twice, written in two ways"
     for _, variant in combinations:
-        scenario, name = variant.scenario, variant.model.name
+        scenario = variant.scenario
         needed = scenario.tasks * scenario.classes_per_task
         outside = [c for c in scenario.class_order or [] if c >= dataset.classes]
         available, owner = dataset.classes, f"{experiment.dataset} has"
@@ -263,8 +262,6 @@ def _check_experiment(experiment: Experiment, dataset: Any) -> Iterator[tuple[st
         elif needed > available:
             wanted = f"{scenario.tasks} tasks of {scenario.classes_per_task} classes need {needed} classes"
             yield "scenario", f"{wanted}; {owner} {available}"
-        if dataset.image_size < MIN_IMAGE_SIZE[name]:
-            yield "model.name", f"{name} needs images of at least {MIN_IMAGE_SIZE[name]} pixels a side"
         every = variant.checkpoints.every
         for dt in variant.metrics.velocity_dt:
             if dt % every:

@@ -81,10 +81,6 @@ class Torchvision(Strict):
     def classes(self) -> int:
         return TORCHVISION_CLASSES[self.name]
 
-    @property
-    def image_size(self) -> int:
-        return 32
-
 
 class ImageFolder(Strict):
     """Any images, as `<root>/{train,test}/<class>/*`, in a folder or in a tarball of one."""
