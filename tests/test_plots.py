@@ -50,9 +50,8 @@ def test_means_and_extremes_over_seeds(runs):
 
 def test_a_panel_shows_what_it_names(runs):
     def means(**panel):
-        spec = SPEC | {
-            "panels": [{"kernel": "sum", "reference": "init", "dt": None, "block": None, "scale": None} | panel]
-        }
+        defaults = {"kernel": "sum", "reference": "init", "dt": 1, "block": ["all"], "scale": "linear"}
+        spec = SPEC | {"panels": [defaults | panel]}
         drawn = plots.curves(spec, runs)
         return drawn[drawn["width"] == 2]["mean"].to_numpy()
 

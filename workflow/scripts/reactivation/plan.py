@@ -102,8 +102,20 @@ def make_plan(study: Study) -> Plan:
         ]
     for name, figure in study.figures.items():
         runs = [run for run in by_experiment[figure.experiment] if _drawn(plan.runs[run].spec["axes"], figure)]
-        plan.figures[name] = Figure(figure.model_dump(), tuple(runs))
+        plan.figures[name] = Figure(figure_spec(figure, study.experiments[figure.experiment]), tuple(runs))
     return plan
+
+
+def figure_spec(figure: Curves, experiment: Experiment) -> Spec:
+    """The figure with its panels' defaults in place, so that drawing has nothing to guess."""
+    spec = figure.model_dump()
+    for panel in spec["panels"]:
+        metric = panel["metric"]
+        if metric == "kernel_velocity" and panel["dt"] is None:
+            panel["dt"] = experiment.metrics.velocity_dt[0]
+        panel["block"] = panel["block"] or (["task1-task2"] if metric == "cross_task_overlap" else ["all"])
+        panel["scale"] = panel["scale"] or ("log" if metric == "kernel_velocity" else "linear")
+    return spec
 
 
 def _drawn(axes: Spec, figure: Curves) -> bool:

@@ -1,13 +1,17 @@
 """Drawing, and nothing else: metric tables in, figures and the numbers they show out."""
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 STATISTICS = ["mean", "low", "high", "seeds"]
@@ -66,11 +70,11 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     if metric == "kernel_distance":
         rows = rows[rows["reference"] == panel["reference"]]
     if metric == "kernel_velocity":
-        dt = panel["dt"] if panel["dt"] is not None else rows["dt"].iloc[0]
-        rows = rows[rows["dt"] == dt]
-    blocks = panel["block"] or (["task1-task2"] if metric == "cross_task_overlap" else ["all"])
+        rows = rows[rows["dt"] == panel["dt"]]
     current = rows["block"] == "task" + rows["task"].astype(str)
-    shown = [rows[current].assign(block="current") if b == "current" else rows[rows["block"] == b] for b in blocks]
+    shown = [
+        rows[current].assign(block="current") if b == "current" else rows[rows["block"] == b] for b in panel["block"]
+    ]
     return pd.concat(shown)
 
 
@@ -79,22 +83,29 @@ def draw(spec: dict[str, Any], drawn: pd.DataFrame, switches: list[float]) -> Fi
     """The figure of what `curves` returned: a panel per metric, bands from the lowest to the highest seed."""
     panels = spec["panels"]
     columns = min(3, len(panels))
-    rows = math.ceil((len(panels) + 1) / columns) if len(panels) > 1 else 1  # one more cell for the legend
+    rows = math.ceil(len(panels) / columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.1 * columns + 0.2, 2.5 * rows + 0.3), layout="constrained")
+        below = 0.9 if len(panels) == rows * columns else 0  # inches for the legend, where no cell is free for it
+        figure = Figure(figsize=(3.1 * columns + 0.2, 2.5 * rows + 0.3 + below), layout="constrained")
         # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
         cells = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+        kernels = {KERNELS[panel["kernel"]] for panel in panels if of_kernel(panel)}
         values = sorted(drawn[spec["color"]].unique())
         colors = dict(zip(values, _sequential(len(values)), strict=True))
         for i, (ax, panel) in enumerate(zip(cells, panels, strict=False)):
-            _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors)
+            _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors, len(kernels) > 1)
             for end in switches:
                 ax.axvline(end, **SWITCH, zorder=0)
             ax.set_title(f"({chr(97 + i)})", loc="left", fontweight="bold")
             ax.tick_params(labelbottom=True)
         for ax in cells[len(panels) :]:
             ax.set_axis_off()
-        _legend(figure, cells, spec, drawn, colors)
+        title = kernels.pop() if len(kernels) == 1 else None
+        handles = _handles(spec, drawn, colors)
+        if len(cells) > len(panels):
+            cells[len(panels)].legend(handles=handles, title=title, loc="center left", alignment="left")
+        else:
+            figure.legend(handles=handles, title=title, loc="outside lower center", ncols=columns, alignment="left")
         if spec["title"]:
             figure.suptitle(spec["title"], fontsize=10)
     return figure
@@ -124,26 +135,40 @@ def _sequential(n: int) -> list:
     return [palette(0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
 
 
-def _draw_panel(ax: Axes, panel: dict[str, Any], drawn: pd.DataFrame, axis: str, colors: dict) -> None:
-    blocks = list(dict.fromkeys(drawn["block"]))
+def _draw_panel(
+    ax: Axes, panel: dict[str, Any], drawn: pd.DataFrame, axis: str, colors: dict, several_kernels: bool
+) -> None:
     for value, color in colors.items():
-        for block, style in zip(blocks, STYLES * len(blocks), strict=False):
+        for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
             curve = drawn[(drawn[axis] == value) & (drawn["block"] == block)]
             for _, piece in _pieces(curve, block):
                 ax.plot(piece["epoch"], piece["mean"], style, color=color)
                 ax.fill_between(piece["epoch"], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
-    scale = panel["scale"] or ("log" if panel["metric"] == "kernel_velocity" else "linear")
-    ax.set_yscale(scale)
-    if scale == "linear" and panel["metric"] == "test_accuracy":
-        ax.set_ylim(0, 1)
+    ax.set_yscale(panel["scale"])
+    if panel["scale"] == "linear":
+        ax.ticklabel_format(axis="y", scilimits=(-3, 4))
+        if panel["metric"] == "test_accuracy":
+            ax.set_ylim(0, 1)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    label = LABELS[panel["metric"]]
+    ax.set_ylabel("\n".join([LABELS[panel["metric"]], *_details(panel, several_kernels)]))
+
+
+def _details(panel: dict[str, Any], several_kernels: bool) -> list[str]:
+    """What the name of the metric leaves open."""
+    details = []
     if panel["metric"] == "kernel_distance":
-        label += f"\n{REFERENCES[panel['reference']]}"
-    ax.set_ylabel(label)
-    if scale == "linear":
-        ax.ticklabel_format(axis="y", scilimits=(-3, 4))
+        details.append(REFERENCES[panel["reference"]])
+    if panel["metric"] == "kernel_velocity":
+        details.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
+    if several_kernels and of_kernel(panel):
+        details.append(KERNELS[panel["kernel"]])
+    return details
+
+
+def of_kernel(panel: dict[str, Any]) -> bool:
+    """Whether the panel's metric is one of kernels rather than of predictions."""
+    return not panel["metric"].startswith(("test_", "forgetting"))
 
 
 def _pieces(curve: pd.DataFrame, block: str):
@@ -155,30 +180,18 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _legend(figure: Figure, cells, spec: dict[str, Any], drawn: pd.DataFrame, colors: dict) -> None:
-    """One legend for all panels, in the free cell after the last."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+def _handles(spec: dict[str, Any], drawn: pd.DataFrame, colors: dict) -> list[Artist]:
+    """The legend of all panels together: colors, line styles, band, switch."""
     name = AXES.get(spec["color"], spec["color"])
-    handles = [Line2D([], [], color=color, label=f"{name} {_text(value)}") for value, color in colors.items()]
-    styles: dict[str, set] = {}
-    for panel, blocks in drawn.groupby("panel", sort=False)["block"].unique().items():
-        if len(blocks) > 1:
-            for block, style in zip(blocks, STYLES, strict=False):
-                styles.setdefault(style, set()).add(
-                    f"({chr(97 + panel)}) {BLOCKS.get(block, block.replace('task', 'task '))}"
-                )
-    handles += [
-        Line2D([], [], color="0.2", linestyle=style, label=", ".join(sorted(texts))) for style, texts in styles.items()
-    ]
-    kernels = {p["kernel"] for p in spec["panels"] if not p["metric"].startswith(("test_", "forgetting"))}
-    title = " and ".join(KERNELS[kernel] for kernel in sorted(kernels)) or None
+    handles: list[Artist] = [Line2D([], [], color=c, label=f"{name} {_text(value)}") for value, c in colors.items()]
+    styles: dict[str, list[str]] = {}
+    for i, panel in enumerate(spec["panels"]):
+        for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
+            if panel["block"] != ["all"]:
+                block = BLOCKS.get(block, block.replace("task", "task ").replace("-", ", "))
+                styles.setdefault(style, []).append(f"({chr(97 + i)}) {block}")
+    handles += [Line2D([], [], color="0.2", linestyle=style, label="; ".join(t)) for style, t in styles.items()]
     seeds = int(drawn["seeds"].max())
     if seeds > 1:
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
-    handles.append(Line2D([], [], **SWITCH, label="task switch"))
-    if len(cells) > len(spec["panels"]):
-        cells[len(spec["panels"])].legend(handles=handles, title=title, loc="center left", alignment="left")
-    else:
-        figure.legend(handles=handles, title=title, loc="outside right center", alignment="left")
+    return [*handles, Line2D([], [], **SWITCH, label="task switch")]
