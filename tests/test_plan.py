@@ -111,6 +111,15 @@ def test_figures_take_the_runs_that_they_show():
     }
 
 
+def test_figures_leave_drawing_nothing_to_guess():
+    panels = [{"metric": "kernel_velocity"}, {"metric": "cross_task_overlap"}, {"metric": "trace", "scale": "log"}]
+    spec = (
+        plan(("figures.fig4.panels", panels), (f"{EXPERIMENT}.metrics", {"velocity_dt": [2, 1]})).figures["fig4"].spec
+    )
+    chosen = [(panel["dt"], panel["block"], panel["scale"]) for panel in spec["panels"]]
+    assert chosen == [(2, ["all"], "log"), (None, ["task1-task2"], "linear"), (None, ["all"], "log")]
+
+
 def test_where_a_data_set_lies_is_known_apart_from_what_it_is():
     entry = {"source": "torchvision", "name": "CIFAR10", "root": "cifar", "download": True}
     study = load_study(changed(("datasets.c", entry), ("data_root", "/data")))

@@ -93,3 +93,17 @@ def test_any_number_of_panels_without_overlap(runs, panels, title):
     for i, box in enumerate(boxes):
         assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
         assert not any(box.shrunk(0.98, 0.98).overlaps(other.shrunk(0.98, 0.98)) for other in boxes[:i])
+
+
+def test_panels_say_what_their_metric_leaves_open(runs):
+    defaults = {"kernel": "sum", "reference": "init", "dt": 2, "block": ["all"], "scale": "linear"}
+
+    def labels(*panels):
+        spec = SPEC | {"panels": [defaults | panel for panel in panels]}
+        figure = plots.draw(spec, plots.curves(spec, runs), [])
+        return [ax.get_ylabel() for ax in figure.axes if ax.axison]
+
+    one = labels({"metric": "kernel_distance", "reference": "task_start"}, {"metric": "kernel_velocity"})
+    assert one == ["kernel distance $S$\nfrom the task's start", "kernel velocity (1/epoch)\nover 2 epochs"]
+    two = labels({"metric": "alignment"}, {"metric": "alignment", "kernel": "trace"}, {"metric": "test_accuracy"})
+    assert two[0].endswith("summed logits") and two[1].endswith("mean over outputs") and two[2] == "test accuracy"
