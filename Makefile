@@ -7,6 +7,7 @@ export MPLBACKEND := agg
 
 demo: .venv/runtime        ## install, then draw the quickstart's figures
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	@echo "The figures are in results/quickstart/figures/."
 
 test: .venv/development    ## install what tests need, then run them all
 	$(BIN)/python -m pytest
@@ -37,7 +38,7 @@ lock:                      ## rewrite both lock files from pyproject.toml, in a 
 pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
 
 schema: .venv/runtime      ## rewrite config/schema.yaml from the models in schema.py
-	cd workflow/scripts && $(CURDIR)/$(BIN)/python -m reactivation.schema > $(CURDIR)/config/schema.yaml
+	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema > "$(CURDIR)/config/schema.yaml"
 
 clean:                     ## remove the environment and Snakemake's records; results stay
 	rm -rf .venv .snakemake

@@ -89,6 +89,9 @@ def test_configs_of_the_repository_are_valid(path):
         (f"{FIGURE}.panels.0.block", ["task3"], f"{FIGURE}.panels.0.block: test_accuracy has no block 'task3'; it has"),
         (f"{FIGURE}.panels.4.dt", 2, f"{FIGURE}.panels.4.dt: 2 is not in the experiment's velocity_dt [1]"),
         ("figures", {"train": TINY["figures"]["fig4"]}, "figures.train: is the name of a target or rule"),
+        ("figures", {"figure": TINY["figures"]["fig4"]}, "figures.figure: is the name of a target or rule"),
+        (f"{EXPERIMENT}.grid.width", [], f"{EXPERIMENT}.grid.width: List should have at least 1 item"),
+        (f"{EXPERIMENT}.metrics", {"velocity_dt": [5]}, f"{FIGURE}.panels.4.dt: 5 epochs are more than the 4 of a run"),
         ("figures", {"../fig": TINY["figures"]["fig4"]}, "figures.../fig: String should match pattern"),
     ],
 )
@@ -99,6 +102,12 @@ def test_one_mistake_is_one_line(path, value, message):
     lines = errors(config)
     assert any(line.startswith(message) for line in lines), lines
     assert len(lines) == 1, lines
+
+
+def test_names_of_experiments_hold_no_dash():
+    """Else `e` with an axis `width4…` and `e-width4` would name two runs alike."""
+    lines = errors(changed(("experiments", {"e-width4": TINY["experiments"]["widths"]}), ("figures", {})))
+    assert lines[0].startswith("experiments.e-width4: String should match pattern")
 
 
 def test_an_axis_that_a_figure_neither_shows_nor_fixes():
@@ -135,6 +144,23 @@ def test_all_mistakes_at_once():
 @pytest.mark.parametrize("raw", [{}, [], None, {"experiments": 3}, {"experiments": {"a": None}, "figures": []}])
 def test_no_shape_of_config_crashes_the_checks(raw):
     assert errors(raw)
+
+
+def test_keys_given_twice_in_the_file():
+    """YAML keeps the last and says nothing: an experiment would be gone."""
+    text = yaml.safe_dump(TINY) + "seeds: [3]\n"
+    with pytest.raises(ConfigError, match=r"study.yaml: 1 error\n  seeds: is given twice"):
+        load_study(TINY, "study.yaml", text)
+    load_study(TINY, "study.yaml", yaml.safe_dump(TINY))
+    with pytest.raises(ConfigError, match=r"  experiments.widths.model.name: is given twice"):
+        load_study(TINY, "study.yaml", "experiments: {widths: {model: {name: cnn, name: cnn}}}")
+
+
+def test_numbers_as_snakemake_hands_them_over():
+    """Inside --config 'seeds=[0,3]' they are strings."""
+    study = load_study(changed(("seeds", ["0", "3"]), ("figures.fig4.where", {"width": "4"})))
+    assert study.seeds == [0, 3]
+    assert errors(changed(("seeds", ["0.5"])))
 
 
 def test_one_value_written_in_two_ways():

@@ -166,6 +166,44 @@ def test_broken_folders_and_tarballs_are_named(tmp_path, files, message):
         assert "\n" not in str(caught.value)
 
 
+def test_what_archivers_and_notebooks_leave_is_no_image(tmp_path):
+    files = FILES | {"train/.ipynb_checkpoints/1.png": b"", "train/cat/.DS_Store": b"", "test/cat/._1.png": b""}
+    assert read(folder(tmp_path / "images", files)) == read(tarball(tmp_path / "images.tar", files)) == EXPECTED
+
+
+@pytest.mark.parametrize("top", ["", "./", "images/"])
+def test_folders_inside_a_class_are_refused(tmp_path, top):
+    files = {top + name: content for name, content in {**FILES, "train/cat/more/3.png": NOISE}.items()}
+    with pytest.raises(InputError, match=r"train/cat/more.* is (in )?a folder inside a class: it must hold"):
+        read(tarball(tmp_path / "images.tar", files))
+    if top != "images/":
+        with pytest.raises(InputError, match=r"train/cat/more.* is (in )?a folder inside a class: it must hold"):
+            read(folder(tmp_path / "images", files))
+
+
+def test_broken_links_are_named(tmp_path):
+    folder(tmp_path)
+    (tmp_path / "train/cat/3.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"train/cat/3.png cannot be read .*: replace or remove it"):
+        read(tmp_path)
+
+
+def test_sixteen_bit_images_are_refused(tmp_path):
+    """Converting them to 8 bits clips all but the darkest to white."""
+    deep = png(Image.fromarray(np.full((10, 10), 30_000, dtype=np.uint16)))
+    with pytest.raises(InputError, match=r"3.png is no readable image \(its pixels have more than 8 bits\)"):
+        read(folder(tmp_path, FILES | {"train/cat/3.png": deep}))
+
+
+def test_the_state_of_a_source_changes_with_its_images_and_not_with_its_place(tmp_path):
+    here, there = folder(tmp_path / "a"), folder(tmp_path / "b")
+    more = folder(tmp_path / "c", FILES | {"train/cat/3.png": NOISE})
+    assert datasets.source_state(here) == datasets.source_state(there) != datasets.source_state(more)
+    small, large = tarball(tmp_path / "a.tar"), tarball(tmp_path / "c.tar", FILES | {"train/dog/1.png": NOISE * 200})
+    assert datasets.source_state(small) != datasets.source_state(large)
+    assert datasets.source_state(tmp_path / "nowhere") is None
+
+
 def test_a_missing_root(tmp_path):
     with pytest.raises(InputError, match=r"there is no .*nowhere: put the image folder .* --config data_root=FOLDER"):
         read(tmp_path / "nowhere")
@@ -269,7 +307,9 @@ def test_what_is_stored(tmp_path):
         assert file["train/labels"][:].tolist() == [0, 1, 1]
         pixels = file["train/images"][:] / 255
         np.testing.assert_allclose(file.attrs["mean"], pixels.mean((0, 1, 2)))
-        np.testing.assert_allclose(file.attrs["std"], pixels.std((0, 1, 2)), atol=1e-9)
+        spread = pixels.std((0, 1, 2))
+        assert spread[2] == 0  # no blue: left as it is rather than divided by nothing
+        np.testing.assert_allclose(file.attrs["std"], [*spread[:2], 1])
     images, labels = storage.read_images(path, "train", np.array([2, 0]))
     assert labels.tolist() == [1, 0] and images[1, 0, 0].tolist() == [0, 255, 0]
     mean, std, classes = storage.read_normalisation(path)

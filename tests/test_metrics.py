@@ -87,6 +87,25 @@ def test_overlap_from_none_to_whole():
     assert metrics.cross_task_overlap(twice @ twice.T, *parts, 3) == pytest.approx(1)
 
 
+def test_overlap_at_a_rank_that_only_one_task_has():
+    """Two directions against three: the mean is over the two that there are."""
+    J = np.eye(6)[[0, 1, 0, 0, 1, 2]] * np.array([3, 2, 1, 3, 2, 1])[:, None]
+    parts = np.array([0, 1, 2]), np.array([3, 4, 5])
+    assert metrics.cross_task_overlap(J @ J.T, *parts, 3) == pytest.approx(1)
+
+
+def test_labels_that_are_not_one_hot_are_refused(rng):
+    with pytest.raises(ValueError, match=r"one-hot labels of shape \(n, C\), not \(12,\)"):
+        metrics.kernel_alignment(kernel(rng), np.arange(12))
+
+
+def test_float32_kernels_are_compared_in_float64(rng):
+    K = kernel(rng).astype(np.float32)
+    L = K * (1 + 1e-5 * rng.normal(size=K.shape).astype(np.float32))
+    exact = metrics.kernel_distance(K.astype(np.float64), L.astype(np.float64))
+    assert metrics.kernel_distance(K, L) == metrics.kernel_distance(K.tolist(), L.tolist()) == exact
+
+
 def test_forgetting_starts_after_the_tasks_own_end():
     accuracy = np.array([0.5, 0.9, 0.3, 0.4, 0.6, 0.1])
     ended = np.array([False, True, False, True, False, True])

@@ -131,10 +131,25 @@ def test_where_a_data_set_lies_is_known_apart_from_what_it_is():
 
 @pytest.mark.parametrize(
     "value, text",
-    [(64, "64"), (0.05, "0.05"), (1e-4, "1e-4"), (2.5e-4, "2.5e-4"), (1.0, "1"), (1e20, "1e20"), ([1, 2], "1.2")],
+    [
+        (64, "64"),
+        (0.05, "0.05"),
+        (1e-4, "1e-4"),
+        (2.5e-4, "2.5e-4"),
+        (1.0, "1"),
+        (1e20, "1e20"),
+        (None, "default"),
+        ([1, 2], "1.2"),
+    ],
 )
 def test_values_in_names(value, text):
     assert short(value) == text
+
+
+def test_long_values_are_shortened_and_told_apart():
+    orders = list(range(100)), list(range(99, -1, -1))
+    assert len({short(order) for order in orders}) == 2
+    assert all(len(short(order)) <= 24 for order in orders)
 
 
 def test_digests_do_not_depend_on_the_order_of_keys():

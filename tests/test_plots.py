@@ -8,6 +8,7 @@ from helpers import TINY
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from reactivation import plots
 from reactivation.config import load_study
+from reactivation.job import InputError
 from reactivation.plan import make_plan
 
 SPEC = make_plan(load_study(TINY)).figures["fig4"].spec
@@ -62,6 +63,25 @@ def test_a_panel_shows_what_it_names(runs):
     np.testing.assert_allclose(means(metric="kernel_velocity"), value)
     np.testing.assert_allclose(means(metric="kernel_velocity", dt=2), 2 * value)
     np.testing.assert_allclose(means(metric="test_accuracy", block=["current"]), value / 10)
+
+
+def test_a_key_that_is_not_given_is_a_value_like_others(runs):
+    mixed = runs.assign(width=runs["width"].map({2: "default", 4: 10}))
+    drawn = plots.curves(SPEC, mixed)
+    assert set(drawn["width"]) == {"default", 10}
+    legend = plots.draw(SPEC, drawn, []).axes[5].get_legend()
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["width 10", "width default"]
+
+
+def test_nothing_to_draw_is_said_in_one_line(runs):
+    with pytest.raises(InputError, match=r"panel 0 \(test_accuracy, task1, task2\) has nothing to draw"):
+        plots.curves(SPEC, runs[runs["metric"] != "test_accuracy"])
+
+
+def test_the_current_task_is_drawn_in_pieces(runs):
+    spec = SPEC | {"panels": [SPEC["panels"][0] | {"block": ["current"]}]}
+    figure = plots.draw(spec, plots.curves(spec, runs), [])
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 2, 3, 2]  # 2 widths × 2 tasks
 
 
 def test_every_curve_is_drawn_with_its_band(runs):

@@ -51,6 +51,28 @@ def test_truncated_checkpoints_are_named(tmp_path):
             storage.read_checkpoint(tmp_path / "a.pt")
 
 
+def test_damaged_results_are_named(tmp_path):
+    kernels = {"sum": np.zeros((2, 3, 3))}
+    steps = np.array([1, 2])
+    storage.write_kernels(tmp_path / "ntk.h5", kernels, steps, steps / 2, {"label": np.zeros(3)}, {})
+    storage.write_arrays(tmp_path / "split.npz", test=np.arange(100))
+    row = {"step": 1, "epoch": 1.0, "class": 0, "images": 1, "test_accuracy": 0.5, "test_loss": 1.0}
+    storage.write_rows(tmp_path / "evaluation.csv", [row, row])
+    storage.write_json(tmp_path / "segment.json", {"a": 1})
+    readers = {
+        "ntk.h5": storage.read_kernels,
+        "split.npz": storage.read_arrays,
+        "evaluation.csv": storage.read_evaluation,
+        "segment.json": storage.read_json,
+    }
+    for name, read in readers.items():
+        read(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) - 15 if name == "evaluation.csv" else len(content) // 2])
+        with pytest.raises(InputError, match=rf"{name} is damaged \(.*\): delete it and run again"):
+            read(tmp_path / name)
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_a_link_survives_its_checkpoint(tmp_path, monkeypatch, hard_links):
     if not hard_links:

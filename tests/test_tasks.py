@@ -53,6 +53,11 @@ def test_the_probe_is_balanced_over_classes_and_tasks(size):
     assert abs(counts[:3].sum() - counts[3:].sum()) <= 1
 
 
+def test_the_probe_has_a_seed_of_its_own():
+    probes = [balanced_probe({**spec([[0, 1, 2]]), "size": 9, "seed": seed}, LABELS) for seed in (0, 0, 1)]
+    assert (probes[0] == probes[1]).all() and (probes[0] != probes[2]).any()
+
+
 def test_the_probe_is_drawn_from_the_images_trained_on():
     limited = spec([[0, 1, 2], [3, 4, 5]], limit=4)
     trained = split(limited, LABELS, TEST)

@@ -12,7 +12,9 @@ import torch
 from helpers import TINY, changed, copy_repository, planned, snakemake
 from PIL import Image
 from reactivation import storage
+from reactivation.config import TARGETS, load_study
 from reactivation.models import cnn
+from reactivation.plan import make_plan
 
 EXPERIMENT = "experiments.widths"
 
@@ -161,6 +163,29 @@ def test_a_figure_of_its_own_choice_is_redrawn_alone(done):
 
 def test_where_things_run_and_lie_changes_nothing(done):
     assert planned(done, config=changed(("device", "auto"), ("data_root", "/elsewhere"))) == {}
+
+
+def test_images_are_read_again_when_they_change_and_not_when_they_move(tmp_path):
+    folder = copy_repository(tmp_path / "clone")
+    for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"):
+        (tmp_path / "here/images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "here/images" / name)
+    entry = {"source": "image_folder", "root": "images", "image_size": 8, "classes": 2}
+    config = changed(("datasets.glyphs", entry), (f"{EXPERIMENT}.scenario.classes_per_task", 1))
+    (name,) = make_plan(load_study(config)).datasets
+    target, at = f"results/data/{name}.h5", lambda place: ("--config", f"data_root={tmp_path / place}")
+    assert snakemake(folder, "--cores", "1", target, *at("here"), config=config).returncode == 0
+    assert planned(folder, target, *at("here"), config=config) == {}
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert planned(folder, target, *at("there"), config=config) == {}
+    assert planned(folder, target, *at("nowhere"), config=config) == {}
+    Image.new("RGB", (8, 8), (7, 7, 7)).save(tmp_path / "there/images/train/a/2.png")
+    assert planned(folder, target, *at("there"), config=config) == {"dataset": 1}
+
+
+def test_names_that_figures_cannot_have(tmp_path):
+    rules = snakemake(copy_repository(tmp_path), "--list-rules", config=changed(("figures", {}))).stdout.split("\n")
+    assert {rule.strip() for rule in rules if rule.strip().isidentifier()} == set(TARGETS)
 
 
 def test_another_study_shares_what_is_the_same(done):

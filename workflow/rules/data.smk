@@ -4,6 +4,17 @@ Builds: results/data/<dataset>.h5, results/splits/<split>.npz, results/probes/<p
 From:   fonts, or files below `data_root`
 """
 
+from reactivation import datasets, storage
+
+
+def source_state(wildcards):
+    """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
+    root = config["where"]["sources"][wildcards.dataset]["root"]
+    if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
+        return ""
+    built = f"results/data/{wildcards.dataset}.h5"
+    return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
+
 
 rule dataset:
     output:
@@ -14,6 +25,7 @@ rule dataset:
         "../../envs/data.yaml"
     params:
         spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
+        source_state=source_state,
         code=fingerprint("dataset.py"),
     script:
         "../scripts/dataset.py"

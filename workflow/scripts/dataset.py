@@ -11,10 +11,7 @@ with logged(snakemake.log[0]):
     spec = snakemake.params.spec
     source = snakemake.config["where"]["sources"][snakemake.wildcards.dataset]
     root = Path(source["root"]) if source["root"] is not None else None
-    storage.write_dataset(
-        snakemake.output[0],
-        samples(spec, root, source["download"]),
-        {"config": json.dumps(spec, sort_keys=True)},
-    )
+    attributes = {"config": json.dumps(spec, sort_keys=True), "source_state": snakemake.params.source_state}
+    storage.write_dataset(snakemake.output[0], samples(spec, root, source["download"]), attributes)
     train, test = storage.read_labels(snakemake.output[0])
     print(f"{len(train)} training and {len(test)} test images")

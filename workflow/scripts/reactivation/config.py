@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pydantic
+import yaml
 
 from .schema import (
     KERNEL_METRICS,
@@ -26,7 +27,7 @@ from .schema import (
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
-TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics")
+TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure")
 SECTIONS = {"scenario": ClassSplit, "model": Model, "training": Training}
 
 
@@ -75,14 +76,28 @@ Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
 MISSING = "is missing"
 
 
-def load_study(raw: dict, source: str = "config") -> Study:
-    """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it."""
-    errors = _check_keys(raw) + _check_grids(raw) + _check_references(raw)
+def load_study(raw: dict, source: str = "config", text: str = "") -> Study:
+    """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it.
+
+    `text`: the YAML that `raw` was read from, if it was, to find keys given twice: YAML keeps the last in silence.
+    """
+    errors = _given_twice(yaml.compose(text, yaml.SafeLoader)) if text else []
+    errors += _check_keys(raw) + _check_grids(raw) + _check_references(raw)
     if errors:
         lines = [f"  {path}: {message}" for path, message in dict.fromkeys(errors)]
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
         raise ConfigError("\n".join([f"{source}: {count}", *lines]))
     return Study.model_validate(_filled(raw))
+
+
+def _given_twice(node: yaml.Node | None, path: tuple = ()) -> Errors:
+    if isinstance(node, yaml.SequenceNode):
+        return [error for i, item in enumerate(node.value) for error in _given_twice(item, (*path, i))]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = [key.value for key, _ in node.value]
+    found = [(_path((*path, key)), "is given twice") for i, key in enumerate(keys) if key in keys[:i]]
+    return found + [error for key, value in node.value for error in _given_twice(value, (*path, key.value))]
 
 
 def _filled(raw: Any) -> Any:
@@ -106,6 +121,10 @@ def _check_keys(raw: Any) -> Errors:
                 loc = ("experiments", name, "grid", key, 0)
             elif message == MISSING and key in (raw["experiments"][name].get("grid") or {}):
                 continue  # in the grid, with an error of its own
+        if len(loc) == 3 and loc[0] == "experiments" and message == MISSING:
+            grid = raw["experiments"][loc[1]].get("grid")
+            if isinstance(grid, dict) and any(section_of(key) == loc[2] for key in grid):
+                continue
         found.append((_path(loc), message))
     return found
 
@@ -281,21 +300,27 @@ def _check_figure(figure: Curves, experiment: Experiment) -> Iterator[tuple[str,
     for key in axes if figure.color in axes else []:
         if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
-    tasks = max(variant.scenario.tasks for _, variant in variants(experiment))
     for i, panel in enumerate(figure.panels):
-        for key, message in _check_panel(panel, experiment, tasks):
+        for key, message in _check_panel(panel, experiment):
             yield f"panels.{i}.{key}", message
 
 
-def _check_panel(panel: Panel, experiment: Experiment, tasks: int) -> Iterator[tuple[str, str]]:
+def _check_panel(panel: Panel, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    scenarios = [(v.scenario.tasks, v.scenario.tasks * v.training.epochs) for _, v in variants(experiment)]
+    tasks, epochs = max(tasks for tasks, _ in scenarios), max(epochs for _, epochs in scenarios)
     known, steps = blocks(panel.metric, tasks), experiment.metrics.velocity_dt
+    if panel.metric in ("cross_task_overlap", "forgetting") and tasks == 1:
+        yield "metric", f"{panel.metric} needs a second task"
+        return
+    if panel.metric == "kernel_velocity" and (panel.dt or steps[0]) > epochs:
+        yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
     if panel.metric in get_args(KERNEL_METRICS) and panel.kernel not in experiment.kernels:
         yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
     for block in panel.block or []:
         if block not in known:
-            yield "block", f"{panel.metric} has no block {block!r}; it has {', '.join(known) or 'none: one task only'}"
+            yield "block", f"{panel.metric} has no block {block!r}; it has {', '.join(known)}"
 
 
 def blocks(metric: str, tasks: int) -> list[str]:
@@ -311,7 +336,7 @@ def same(value: Any, values: list) -> Any:
     for candidate in values:
         if candidate == value:
             return candidate
-        if isinstance(candidate, float) and isinstance(value, str | int):
+        if isinstance(candidate, int | float) and isinstance(value, str):
             try:
                 if float(value) == candidate:
                     return candidate

@@ -7,12 +7,13 @@ Streaming keeps memory flat however many images there are.
 import bz2
 import contextlib
 import gzip
+import hashlib
 import io
 import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -35,6 +36,7 @@ FACES = (
     "DejaVuSerif-Bold",
 )
 COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
+LAYOUT = "it must hold {train,test}/<class>/<image files>"
 MAX_MEMBER_BYTES = 64 << 20  # of one image in a tarball
 
 
@@ -45,6 +47,19 @@ def samples(spec: dict[str, Any], root: Path | None, download: bool) -> Iterator
     if spec["source"] == "torchvision":
         return torchvision_samples(spec["name"], root, download)
     return folder_samples(root, spec["image_size"], spec["classes"])
+
+
+def source_state(root: Path) -> str | None:
+    """What tells a changed source from the same one elsewhere, at no cost; None if there is nothing at `root`.
+
+    The size of a tarball; the names of a folder's files. Not times, which change when data is moved.
+    """
+    if root.is_file():
+        return f"{root.stat().st_size} bytes"
+    if not root.is_dir():
+        return None
+    names = sorted(str(path.relative_to(root)) for part in ("train", "test") for path in (root / part).glob("*/*"))
+    return f"{len(names)} files, {hashlib.sha256(chr(0).join(names).encode()).hexdigest()[:10]}"
 
 
 # ---------------------------------------------------------------------------------------------------- glyphs
@@ -125,7 +140,6 @@ def _import_torchvision_datasets():
 # ------------------------------------------------------------------------------------------- folder, tarball
 def folder_samples(root: Path, image_size: int, classes: int) -> Iterator[Sample]:
     """Images of `<root>/{train,test}/<class>/*`, where `root` is a folder or a tarball of one."""
-    layout = "it must hold {train,test}/<class>/<image files>"
     if not root.exists():
         raise InputError(
             f"there is no {root}: put the image folder (or its tarball) there, or name the folder it lies in "
@@ -138,10 +152,10 @@ def folder_samples(root: Path, image_size: int, classes: int) -> Iterator[Sample
         yield part, name, _decode(content, path, image_size)
     for part, names in seen.items():
         if not names:
-            raise InputError(f"{root} has no images under {part}/: {layout}")
+            raise InputError(f"{root} has no images under {part}/: {LAYOUT}")
     if seen["train"] != seen["test"]:
         odd = sorted(seen["train"] ^ seen["test"])[0]
-        raise InputError(f"class {odd!r} of {root} is in one of train/ and test/ only: {layout}")
+        raise InputError(f"class {odd!r} of {root} is in one of train/ and test/ only: {LAYOUT}")
     if len(seen["train"]) != classes:
         raise InputError(f"{root} has {len(seen['train'])} classes, the config says {classes}: correct `classes`")
 
@@ -150,8 +164,18 @@ def _folder_files(root: Path) -> Iterator[tuple[str, str, str, bytes]]:
     """(part, class, path, content) of each file."""
     for part in ("train", "test"):
         for path in sorted((root / part).glob("*/*")):
-            if path.is_file() and not path.name.startswith("."):
-                yield part, path.parent.name, str(path), path.read_bytes()
+            if not _hidden(path.relative_to(root)):
+                if path.is_dir():
+                    raise InputError(f"{path} is a folder inside a class: {LAYOUT}")
+                try:
+                    yield part, path.parent.name, str(path), path.read_bytes()
+                except OSError as error:
+                    raise InputError(f"{path} cannot be read ({one_line(error)}): replace or remove it") from error
+
+
+def _hidden(path: PurePath) -> bool:
+    """Whether a file or a folder on the way is one of those that archivers, editors and notebooks leave."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _tarball_files(tarball: Path) -> Iterator[tuple[str, str, str, bytes]]:
@@ -181,7 +205,7 @@ def _uncompressed(tarball: Path) -> Iterator[BinaryIO]:
         if opened is None:
             file.seek(max(0, tarball.stat().st_size - 1024))
             if any(file.read()):
-                raise tarfile.ReadError("no end-of-archive mark")
+                raise tarfile.ReadError("no end-of-archive mark: cut off, or no tar archive")
         file.seek(0)
         yield opened(file) if opened else file
 
@@ -191,21 +215,28 @@ def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{tarball}: member {member.name!r} points outside the archive: refused")
-    if member.isdir() or path.name.startswith("."):
+    if member.isdir() or _hidden(path):
         return None
     if not member.isfile():
         raise InputError(f"{tarball}: member {member.name!r} is no regular file: refused")
     if member.size > MAX_MEMBER_BYTES:
         raise InputError(f"{tarball}: member {member.name!r} declares {member.size} bytes: too large for an image")
-    *_, part, name, _ = (None, None, *path.parts)
+    *above, part, name, _ = (None, None, *path.parts)
+    if {"train", "test"} & set(above):
+        raise InputError(f"{tarball}: member {member.name!r} is in a folder inside a class: {LAYOUT}")
     return (part, name) if part in ("train", "test") and name else None
 
 
 def _decode(content: bytes, path: str, size: int) -> np.ndarray:
     """The central square of an image file, (size, size, 3) uint8."""
     try:
-        image = Image.open(io.BytesIO(content)).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        image = Image.open(io.BytesIO(content))
+        if image.mode.startswith(("I", "F")):  # converting would clip to white
+            raise ValueError("its pixels have more than 8 bits")
+        image = image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is no readable image (no format that Pillow knows): replace or remove it") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is no readable image ({one_line(error)}): replace or remove it") from error
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)

@@ -31,6 +31,7 @@ def effective_rank(K: np.ndarray) -> float:
 
 def normalised(K: np.ndarray) -> np.ndarray:
     """HKH/‖HKH‖_F with H = I − 11ᵀ/n: centred in feature space, of norm 1. NaN for a constant kernel."""
+    K = np.asarray(K, dtype=np.float64)
     centred = K - K.mean(0) - K.mean(1)[:, None] + K.mean()
     norm = np.linalg.norm(centred)
     # A constant kernel is zero when centred: rounding must not pass for structure.
@@ -55,6 +56,8 @@ def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
 def kernel_alignment(K: np.ndarray, Y: np.ndarray) -> float:
     """A = CKA(K, YYᵀ) (eq. 3) with Y (n, C) the one-hot labels. NaN if all labels are equal."""
     Y = np.asarray(Y, dtype=np.float64)
+    if Y.ndim != 2:
+        raise ValueError(f"Y must be one-hot labels of shape (n, C), not {Y.shape}")
     return centered_kernel_alignment(K, Y @ Y.T)
 
 

@@ -85,23 +85,22 @@ def short(value: Any) -> str:
             mantissa, _, exponent = f"{value:.11e}".partition("e")
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    if isinstance(value, list):
-        return ".".join(map(short, value))
-    return str(value)
+    text = ".".join(map(short, value)) if isinstance(value, list) else "default" if value is None else str(value)
+    return text if len(text) <= 24 else digest({"value": value})
 
 
 def make_plan(study: Study) -> Plan:
     """Everything that `study` needs."""
     plan = Plan()
-    by_experiment: dict[str, list[str]] = {}
+    by_experiment: dict[str, list[tuple[Spec, str]]] = {}
     for name, experiment in study.experiments.items():
         by_experiment[name] = [
-            _add_run(plan, study, name, axes, variant, seed)
+            (axes, _add_run(plan, study, name, axes, variant, seed))
             for axes, variant in variants(experiment)
             for seed in study.seeds
         ]
     for name, figure in study.figures.items():
-        runs = [run for run in by_experiment[figure.experiment] if _drawn(plan.runs[run].spec["axes"], figure)]
+        runs = [run for axes, run in by_experiment[figure.experiment] if _drawn(axes, figure)]
         plan.figures[name] = Figure(figure_spec(figure, study.experiments[figure.experiment]), tuple(runs))
     return plan
 
@@ -149,7 +148,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
     spec = {
         "experiment": experiment,
-        "axes": axes,
+        "axes": {key: value if isinstance(value, int | float) else short(value) for key, value in axes.items()},
         "seed": seed,
         "tasks": tasks,
         "kernels": variant.kernels,
@@ -197,7 +196,9 @@ def sources(study: Study) -> dict[str, Spec]:
     """For each data set's file, where its source lies (None: it is drawn) and whether it may be downloaded there."""
     return {
         dataset_file(name, dataset): {
-            "root": str(Path(study.data_root).expanduser() / dataset.root) if hasattr(dataset, "root") else None,
+            "root": str(Path(study.data_root).expanduser() / Path(dataset.root).expanduser())
+            if hasattr(dataset, "root")
+            else None,
             "download": getattr(dataset, "download", False),
         }
         for name, dataset in study.datasets.items()

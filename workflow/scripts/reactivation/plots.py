@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from .job import InputError
+
 STATISTICS = ["mean", "low", "high", "seeds"]
 STYLES = ("-", "--", ":", "-.")
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
@@ -49,11 +51,23 @@ def curves(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for i, panel in enumerate(spec["panels"]):
         rows = _rows(panel, runs)
-        grouped = rows.groupby([spec["color"], "block", "task", "step", "epoch"], sort=True)["value"]
+        if rows.empty:
+            raise InputError(
+                f"panel {i} ({panel['metric']}, {', '.join(panel['block'])}) has nothing to draw: the metric is undefined "
+                "there, as it is on fewer than two probe images"
+            )
+        rank = {value: i for i, value in enumerate(_ordered(rows[spec["color"]]))}
+        rows = rows.assign(rank=rows[spec["color"]].map(rank)).sort_values(["rank", "block", "step"], kind="stable")
+        grouped = rows.groupby([spec["color"], "block", "task", "step", "epoch"], sort=False)["value"]
         drawn = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
         parts.append(drawn.assign(panel=i, metric=panel["metric"]))
     columns = ["panel", "metric", spec["color"], "block", "task", "step", "epoch", *STATISTICS]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _ordered(axis: pd.Series) -> list:
+    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given."""
+    return sorted(axis.unique(), key=lambda value: (isinstance(value, str), value))
 
 
 def switches(spec: dict[str, Any], runs: pd.DataFrame) -> list[float]:
@@ -90,7 +104,7 @@ def draw(spec: dict[str, Any], drawn: pd.DataFrame, switches: list[float]) -> Fi
         # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
         cells = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         kernels = {KERNELS[panel["kernel"]] for panel in panels if of_kernel(panel)}
-        values = sorted(drawn[spec["color"]].unique())
+        values = _ordered(drawn[spec["color"]])
         colors = dict(zip(values, _sequential(len(values)), strict=True))
         for i, (ax, panel) in enumerate(zip(cells, panels, strict=False)):
             _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors, len(kernels) > 1)

@@ -3,6 +3,7 @@
 `config/schema.yaml` is written from here (`make schema`), for editors and for reading.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -18,6 +19,11 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _digits(value: Any) -> Any:
+    """Snakemake leaves numbers inside `--config key=[1,2]` as strings."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+
+
 def _distinct(values: list) -> list:
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
@@ -26,8 +32,11 @@ def _distinct(values: list) -> list:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
-Natural = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
+# Separates nothing in the names of runs, which begin with it.
+ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
+Digits = BeforeValidator(_digits)
+Natural = Annotated[StrictInt, Field(ge=0), Digits]
+Positive = Annotated[StrictInt, Field(ge=1), Digits]
 # Not strict: PyYAML reads 1e-3 as a string.
 PositiveNumber = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 
@@ -54,9 +63,9 @@ class Glyphs(Strict):
     """Letters drawn from the fonts that matplotlib ships; needs no download."""
 
     source: Literal["glyphs"]
-    image_size: Annotated[StrictInt, Field(ge=8, le=256)] = 16
+    image_size: Annotated[StrictInt, Field(ge=8, le=256), Digits] = 16
     """Height and width in pixels."""
-    classes: Annotated[StrictInt, Field(ge=2, le=100)] = 10
+    classes: Annotated[StrictInt, Field(ge=2, le=100), Digits] = 10
     """How many different letters."""
     train_per_class: Positive = 300
     """Training images of each class."""
@@ -88,9 +97,9 @@ class ImageFolder(Strict):
     source: Literal["image_folder"]
     root: str
     """The folder, or a .tar, .tar.gz, .tar.xz or .tar.bz2 of it, below `data_root` unless absolute."""
-    image_size: Annotated[StrictInt, Field(ge=8, le=1024)]
+    image_size: Annotated[StrictInt, Field(ge=8, le=1024), Digits]
     """Images are cropped to their central square and resized to this many pixels a side."""
-    classes: Annotated[StrictInt, Field(ge=2)]
+    classes: Annotated[StrictInt, Field(ge=2), Digits]
     """How many classes the folder holds; they are numbered in the alphabetical order of their names."""
 
 
@@ -146,7 +155,7 @@ class Checkpoints(Strict):
 class Probe(Strict):
     """The fixed training images on which kernels are evaluated, as evenly spread over the classes as can be."""
 
-    size: Annotated[StrictInt, Field(ge=2)] = 32
+    size: Annotated[StrictInt, Field(ge=2), Digits] = 32
     """Number of images."""
     seed: Natural = 0
     """Which images are drawn; shared by all runs."""
@@ -235,7 +244,7 @@ class Study(Strict):
     """Folder of data sets that are read from disk. Not part of a run's identity."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Data sets by name."""
-    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
+    experiments: Annotated[dict[ExperimentName, Experiment], Field(min_length=1)]
     """Experiments by name."""
     figures: dict[FigureName, Curves] = {}
     """Figures by name, which is also their target: `snakemake fig4`."""

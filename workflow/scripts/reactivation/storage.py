@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
+    """Name the file that an error comes from."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({one_line(error)}): delete it and run again") from error
+
+
 # -------------------------------------------------------------------------------------------------- data sets
 def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray]], attributes: dict) -> None:
     """Write `(part, class, image)` samples, part "train" or "test", image (H, W, 3) uint8, block by block.
 
     `/<part>/images` (N, H, W, 3) uint8, `/<part>/labels` (N,) int64: positions in the alphabetical `class_names`;
-    `mean` and `std` (3,) of the training images' channels, in [0, 1].
+    `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel.
     """
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         names: dict[str, list[str]] = {"train": [], "test": []}
@@ -72,18 +82,28 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
             file[f"{part}/labels"] = np.searchsorted(classes, names[part]).astype(np.int64)
         height, width = file["train/images"].shape[1:3]
         mean, square = moments / (len(names["train"]) * height * width)
-        file.attrs.update(class_names=classes, mean=mean, std=np.sqrt(square - mean**2), **attributes)
+        deviation = np.sqrt(np.clip(square - mean**2, 0, None))
+        std = np.where(deviation < 1e-6, 1.0, deviation)  # what rounding leaves of a constant channel
+        file.attrs.update(class_names=classes, mean=mean, std=std, **attributes)
+
+
+def read_source_state(path: str | Path) -> str | None:
+    """The attribute `source_state` of a data set's file, or None if there is no file."""
+    if not Path(path).exists():
+        return None
+    with _reading(path), h5py.File(path) as file:
+        return file.attrs["source_state"]
 
 
 def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels of the training and of the test images."""
-    with h5py.File(path) as file:
+    with _reading(path), h5py.File(path) as file:
         return file["train/labels"][:], file["test/labels"][:]
 
 
 def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
-    with h5py.File(path) as file:
+    with _reading(path), h5py.File(path) as file:
         images, labels = file[f"{part}/images"], file[f"{part}/labels"][:][indices]
         if len(indices) <= len(images) // 100:  # a probe
             return np.stack([images[i] for i in indices]), labels
@@ -93,7 +113,7 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
 
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean and standard deviation (3,) of the training images' channels, in [0, 1]; the number of classes."""
-    with h5py.File(path) as file:
+    with _reading(path), h5py.File(path) as file:
         return file.attrs["mean"], file.attrs["std"], len(file.attrs["class_names"])
 
 
@@ -104,7 +124,7 @@ def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
+    with _reading(path), Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
 
@@ -122,7 +142,8 @@ def write_json(path: str | Path, content: dict) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    with _reading(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 # ------------------------------------------------------------------------------------------------ checkpoints
@@ -179,7 +200,7 @@ def write_kernels(
 
 def read_kernels(path: str | Path) -> dict[str, Any]:
     """`kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, task: (n,)} of one segment."""
-    with h5py.File(path) as file:
+    with _reading(path), h5py.File(path) as file:
         return {
             "kernels": {kind: stack[:] for kind, stack in file["kernels"].items()},
             "step": file["step"][:],
@@ -199,7 +220,7 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         "test_accuracy": float,
         "test_loss": float,
     }
-    with Path(path).open(newline="", encoding="utf-8") as file:
+    with _reading(path), Path(path).open(newline="", encoding="utf-8") as file:
         return [{key: kinds[key](value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
