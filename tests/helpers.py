@@ -51,6 +51,23 @@ TINY = {
 }
 
 
+# Of a run's metric table, besides its grid axes.
+COLUMNS = [
+    "experiment",
+    "seed",
+    "task",
+    "step",
+    "epoch",
+    "metric",
+    "kernel",
+    "block",
+    "reference",
+    "dt",
+    "index",
+    "value",
+]
+
+
 def changed(*edits: tuple[str, object]) -> dict:
     """A copy of TINY with the values at dotted paths replaced; `...` as value deletes the key."""
     config = copy.deepcopy(TINY)

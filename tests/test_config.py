@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 import yaml
-from helpers import REPOSITORY, TINY, changed
+from helpers import COLUMNS, REPOSITORY, TINY, changed
 from reactivation.config import SECTIONS, ConfigError, load_study, variants
 from reactivation.schema import schema_text
 
@@ -188,21 +188,7 @@ def test_axes_are_told_apart_by_name_alone():
 
 
 def test_no_axis_hides_a_column_of_the_metric_tables():
-    columns = {
-        "experiment",
-        "seed",
-        "task",
-        "step",
-        "epoch",
-        "metric",
-        "kernel",
-        "block",
-        "reference",
-        "dt",
-        "index",
-        "value",
-    }
-    assert not columns & {key for section in SECTIONS.values() for key in section.model_fields}
+    assert not {*COLUMNS} & {key for section in SECTIONS.values() for key in section.model_fields}
 
 
 def test_the_schema_for_editors_is_current():

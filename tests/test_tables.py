@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import COLUMNS
 from reactivation import metrics
 from reactivation.tables import run_table
 
@@ -57,22 +58,7 @@ def rows(table, **where):
 
 def test_columns_and_identity(run):
     _, table = run
-    expected = [
-        "experiment",
-        "seed",
-        "width",
-        "task",
-        "step",
-        "epoch",
-        "metric",
-        "kernel",
-        "block",
-        "reference",
-        "dt",
-        "index",
-        "value",
-    ]
-    assert list(table.columns) == expected
+    assert list(table.columns) == [*COLUMNS[:2], "width", *COLUMNS[2:]]
     assert (table["width"] == 4).all() and (table["seed"] == 1).all() and table["value"].notna().all()
     assert rows(table, metric="trace", block="all")["task"].tolist() == [1, 1, 1, 1, 2, 2, 2]
     assert not table.duplicated([c for c in table.columns if c != "value"]).any()

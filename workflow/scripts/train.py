@@ -49,7 +49,7 @@ with logged(snakemake.log[0]):
         output.record,
         {
             **provenance(spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
-            "config": spec,
+            "config": spec,  # as an object here, not as the text that an HDF5 attribute needs
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "parameters": parameters,
             "checkpoints": len(kept),
