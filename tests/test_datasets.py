@@ -282,13 +282,13 @@ def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
         return name, hashlib.md5(data).hexdigest()
 
     batch = {"data": pixels.reshape(4, -1), "labels": [1, 0, 1, 0]}
-    name, md5 = write("batches.meta", {"label_names": ["plane", "car"]})
+    name, md5 = write("batches.meta", {"label_names": ["car", "plane"]})
     monkeypatch.setattr(vision.CIFAR10, "train_list", [write("data_batch_1", batch)])
     monkeypatch.setattr(vision.CIFAR10, "test_list", [write("test_batch", batch)])
     monkeypatch.setattr(vision.CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": md5})
     parts, names, images = stack(datasets.torchvision_samples("CIFAR10", tmp_path, False))
     assert parts == ("train",) * 4 + ("test",) * 4
-    assert names[:2] == ("01-car", "00-plane")
+    assert names[:2] == ("plane", "car")
     np.testing.assert_array_equal(images[:4], pixels.transpose(0, 2, 3, 1))
     (base / "test_batch").write_bytes(b"broken")
     with pytest.raises(

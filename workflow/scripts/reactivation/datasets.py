@@ -110,9 +110,9 @@ def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sampl
                 f"no readable {name} in {root} ({one_line(error)}): unpack torchvision's copy there, "
                 f"set download: true, or name its folder with --config data_root=FOLDER"
             ) from error
-        # data.data is (N, 32, 32, 3) uint8
+        # (N, 32, 32, 3) uint8. Both lists of classes are in alphabetical order, so labels keep their numbers.
         for image, label in zip(data.data, data.targets, strict=True):
-            yield part, f"{label:02d}-{data.classes[label]}", image
+            yield part, data.classes[label], image
 
 
 def _import_torchvision_datasets():
