@@ -150,10 +150,10 @@ def test_keys_given_twice_in_the_file():
     """YAML keeps the last and says nothing: an experiment would be gone."""
     text = yaml.safe_dump(TINY) + "seeds: [3]\n"
     with pytest.raises(ConfigError, match=r"study.yaml: 1 error\n  seeds: is given twice"):
-        load_study(TINY, "study.yaml", text)
-    load_study(TINY, "study.yaml", yaml.safe_dump(TINY))
+        load_study(TINY, "study.yaml", [text])
+    load_study(TINY, "study.yaml", [yaml.safe_dump(TINY)])
     with pytest.raises(ConfigError, match=r"  experiments.widths.model.name: is given twice"):
-        load_study(TINY, "study.yaml", "experiments: {widths: {model: {name: cnn, name: cnn}}}")
+        load_study(TINY, "study.yaml", ["experiments: {widths: {model: {name: cnn, name: cnn}}}"])
 
 
 def test_numbers_as_snakemake_hands_them_over():

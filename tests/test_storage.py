@@ -58,12 +58,10 @@ def test_damaged_results_are_named(tmp_path):
     storage.write_arrays(tmp_path / "split.npz", test=np.arange(100))
     row = {"step": 1, "epoch": 1.0, "class": 0, "images": 1, "test_accuracy": 0.5, "test_loss": 1.0}
     storage.write_rows(tmp_path / "evaluation.csv", [row, row])
-    storage.write_json(tmp_path / "segment.json", {"a": 1})
     readers = {
         "ntk.h5": storage.read_kernels,
         "split.npz": storage.read_arrays,
         "evaluation.csv": storage.read_evaluation,
-        "segment.json": storage.read_json,
     }
     for name, read in readers.items():
         read(tmp_path / name)

@@ -13,11 +13,10 @@ from reactivation.config import ConfigError, load_study
 from reactivation.fingerprint import fingerprint
 from reactivation.plan import make_plan, sources
 
-config_files = [Path(name) for name in workflow.configfiles]
-config_text = config_files[0].read_text(encoding="utf-8") if len(config_files) == 1 else ""
+config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
 try:
-    STUDY = load_study(config, ", ".join(map(str, config_files)) or "config", config_text)
+    STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "config", config_texts)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

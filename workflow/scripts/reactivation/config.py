@@ -6,7 +6,7 @@ A grid axis is any key of `scenario`, `model` or `training`, by its name.
 import copy
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import pydantic
@@ -76,12 +76,12 @@ Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
 MISSING = "is missing"
 
 
-def load_study(raw: dict, source: str = "config", text: str = "") -> Study:
+def load_study(raw: dict, source: str = "config", texts: Iterable[str] = ()) -> Study:
     """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it.
 
-    `text`: the YAML that `raw` was read from, if it was, to find keys given twice: YAML keeps the last in silence.
+    `texts`: the YAML that `raw` was read from, if it was, to find keys given twice: YAML keeps the last in silence.
     """
-    errors = _given_twice(yaml.compose(text, yaml.SafeLoader)) if text else []
+    errors = [error for text in texts for error in _given_twice(yaml.compose(text, yaml.SafeLoader))]
     errors += _check_keys(raw) + _check_grids(raw) + _check_references(raw)
     if errors:
         lines = [f"  {path}: {message}" for path, message in dict.fromkeys(errors)]

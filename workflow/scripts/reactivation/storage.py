@@ -141,11 +141,6 @@ def write_json(path: str | Path, content: dict) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> dict:
-    with _reading(path):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
 # ------------------------------------------------------------------------------------------------ checkpoints
 def write_checkpoint(path: str | Path, model, step: int, epoch: float) -> None:
     """Weights of `model` after `step` optimizer steps and `epoch` epochs, both since the run's initialisation."""
