@@ -6,6 +6,7 @@ import pytest
 import yaml
 from helpers import COLUMNS, REPOSITORY, TINY, changed
 from reactivation.config import SECTIONS, ConfigError, load_study, variants
+from reactivation.plan import make_plan
 from reactivation.schema import schema_text
 
 EXPERIMENT = "experiments.widths"
@@ -141,7 +142,9 @@ def test_all_mistakes_at_once():
     )
 
 
-@pytest.mark.parametrize("raw", [{}, [], None, {"experiments": 3}, {"experiments": {"a": None}, "figures": []}])
+@pytest.mark.parametrize(
+    "raw", [{}, [], None, {"experiments": 3}, {"experiments": {"a": None}, "figures": []}, {"experiments": [1]}]
+)
 def test_no_shape_of_config_crashes_the_checks(raw):
     assert errors(raw)
 
@@ -166,6 +169,21 @@ def test_numbers_as_snakemake_hands_them_over():
 def test_one_value_written_in_two_ways():
     config = changed((f"{EXPERIMENT}.grid.lr", [0.1, "1e-1"]), (f"{EXPERIMENT}.training.lr", ...), ("figures", {}))
     assert errors(config) == [f"{EXPERIMENT}.grid: gives the same values twice, written in two ways"]
+
+
+@pytest.mark.parametrize("grid", [3, "width", [2], None])
+def test_a_grid_that_is_no_mapping(grid):
+    lines = errors(changed((f"{EXPERIMENT}.grid", grid), ("figures", {})))
+    assert f"{EXPERIMENT}.model.width: is missing" in lines
+    assert any(line.startswith(f"{EXPERIMENT}.grid: Input should be a valid dictionary") for line in lines)
+
+
+def test_a_key_that_is_not_given_can_be_chosen():
+    grid = {"width": [2, 4], "limit_per_class": [None, 6]}
+    study = load_study(changed((f"{EXPERIMENT}.grid", grid), ("figures.fig4.where", {"limit_per_class": None})))
+    assert len(make_plan(study).figures["fig4"].runs) == 4  # 2 widths × 2 seeds
+    lines = errors(changed((f"{EXPERIMENT}.grid", grid), ("figures.fig4.where", {"limit_per_class": 7})))
+    assert lines == [f"{FIGURE}.where.limit_per_class: 7 is not in the grid, which has [None, 6]"]
 
 
 def test_numbers_as_yaml_reads_them():

@@ -3,7 +3,6 @@
 A grid axis is any key of `scenario`, `model` or `training`, by its name.
 """
 
-import copy
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator
@@ -43,9 +42,9 @@ def section_of(key: str) -> str | None:
 
 def _with(experiment: dict, values: dict[str, Any]) -> dict:
     """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
-    changed = copy.copy(experiment)
-    if not isinstance(changed, dict):
-        return changed
+    if not isinstance(experiment, dict):
+        return experiment
+    changed = dict(experiment)
     for key, value in values.items():
         section = section_of(key)
         if section and isinstance(changed.get(section, {}), dict):
@@ -64,10 +63,15 @@ def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
     return combinations
 
 
+def _mapping(parent: Any, key: str) -> dict:
+    """The mapping under `key` of a raw config's part; empty where there is none."""
+    value = parent.get(key) if isinstance(parent, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
 def _grid_lists(experiment: Any) -> dict[str, list]:
     """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
-    grid = experiment.get("grid") if isinstance(experiment, dict) else None
-    grid = grid if isinstance(grid, dict) else {}
+    grid = _mapping(experiment, "grid")
     return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
 
 
@@ -82,7 +86,10 @@ def load_study(raw: dict, source: str = "config", texts: Iterable[str] = ()) -> 
     `texts`: the YAML that `raw` was read from, if it was, to find keys given twice: YAML keeps the last in silence.
     """
     errors = [error for text in texts for error in _given_twice(yaml.compose(text, yaml.SafeLoader))]
-    errors += _check_keys(raw) + _check_grids(raw) + _check_references(raw)
+    grids = {name: list(_check_grid(experiment)) for name, experiment in _mapping(raw, "experiments").items()}
+    errors += _check_keys(raw)
+    errors += [(f"experiments.{name}.grid.{key}", message) for name in grids for key, message in grids[name]]
+    errors += _check_references(raw, {name for name in grids if not grids[name]})
     if errors:
         lines = [f"  {path}: {message}" for path, message in dict.fromkeys(errors)]
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
@@ -102,29 +109,26 @@ def _given_twice(node: yaml.Node | None, path: tuple = ()) -> Errors:
 
 def _filled(raw: Any) -> Any:
     """`raw` with the first value of each grid axis in its place, so that a key given only in a grid is not missing."""
-    if not isinstance(raw, dict) or not isinstance(raw.get("experiments"), dict):
-        return raw
     experiments = {
         name: _with(experiment, {key: values[0] for key, values in _grid_lists(experiment).items()})
-        for name, experiment in raw["experiments"].items()
+        for name, experiment in _mapping(raw, "experiments").items()
     }
-    return {**raw, "experiments": experiments}
+    return {**raw, "experiments": experiments} if experiments else raw
 
 
 def _check_keys(raw: Any) -> Errors:
     """Types, ranges, unknown and missing keys. A grid's first value is tried here, in its key's place."""
     found = []
     for loc, message in _errors(Study, _filled(raw)):
-        if len(loc) == 4 and loc[0] == "experiments" and loc[2] in SECTIONS:
-            _, name, _, key = loc
-            if key in _grid_lists(raw["experiments"][name]):
-                loc = ("experiments", name, "grid", key, 0)
-            elif message == MISSING and key in (raw["experiments"][name].get("grid") or {}):
+        place = loc[2:]  # (section, key), or the section alone if all of it is missing
+        if loc[0:1] == ("experiments",) and place and place[0] in SECTIONS:
+            experiment = raw["experiments"][loc[1]]
+            if len(place) == 2 and place[1] in _grid_lists(experiment):
+                loc = (*loc[:2], "grid", place[1], 0)
+            elif message == MISSING and any(
+                (section_of(key), key)[: len(place)] == place for key in _mapping(experiment, "grid")
+            ):
                 continue  # in the grid, with an error of its own
-        if len(loc) == 3 and loc[0] == "experiments" and message == MISSING:
-            grid = raw["experiments"][loc[1]].get("grid")
-            if isinstance(grid, dict) and any(section_of(key) == loc[2] for key in grid):
-                continue
         found.append((_path(loc), message))
     return found
 
@@ -134,7 +138,7 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     try:
         model.model_validate(raw)
     except pydantic.ValidationError as error:
-        return [(_location(e["loc"], raw), _message(e, e["loc"])) for e in error.errors(include_url=False)]
+        return [(_location(e["loc"], raw), _message(e)) for e in error.errors(include_url=False)]
     return []
 
 
@@ -167,9 +171,9 @@ def _known_keys() -> set[str]:
     return keys
 
 
-def _message(error: dict, loc: tuple) -> str:
+def _message(error: dict) -> str:
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(loc[-1]), _known_keys(), n=1)
+        close = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(), n=1)
         return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
     if error["type"] == "missing":
         return MISSING
@@ -177,46 +181,36 @@ def _message(error: dict, loc: tuple) -> str:
     return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
 
 
-def _check_grids(raw: Any) -> Errors:
+def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
     """Axes that are no keys, and every further value of each axis, tried in its key's place."""
-    found: Errors = []
-    experiments = raw.get("experiments") if isinstance(raw, dict) else None
-    for name, experiment in experiments.items() if isinstance(experiments, dict) else []:
-        path = f"experiments.{name}.grid"
-        grid = experiment.get("grid") if isinstance(experiment, dict) else None
-        for key in grid if isinstance(grid, dict) else []:
-            section = section_of(key)
-            if section is None:
-                axes = sorted(key for section in SECTIONS.values() for key in section.model_fields)
-                close = difflib.get_close_matches(str(key), axes, n=1)
-                hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axes)}"
-                found.append((f"{path}.{key}", f"is no key of {', '.join(SECTIONS)}{hint}"))
-            elif isinstance(experiment.get(section), dict) and key in experiment[section]:
-                found.append((f"{path}.{key}", f"is given in {section} as well; keep one of the two"))
-        for key, values in _grid_lists(experiment).items():
-            for i, value in enumerate(values[1:], start=1):
-                errors = _errors(Experiment, _with(experiment, {key: value}))
-                at = (section_of(key), key)
-                found += [(f"{path}.{key}.{i}", message) for loc, message in errors if loc[:2] == at]
-    return found
+    for key in _mapping(experiment, "grid"):
+        section = section_of(key)
+        if section is None:
+            axes = sorted(key for section in SECTIONS.values() for key in section.model_fields)
+            close = difflib.get_close_matches(str(key), axes, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axes)}"
+            yield str(key), f"is no key of {', '.join(SECTIONS)}{hint}"
+        elif key in _mapping(experiment, section):
+            yield key, f"is given in {section} as well; keep one of the two"
+    for key, values in _grid_lists(experiment).items():
+        for i, value in enumerate(values[1:], start=1):
+            for loc, message in _errors(Experiment, _with(experiment, {key: value})):
+                if loc[:2] == (section_of(key), key):
+                    yield f"{key}.{i}", message
 
 
 # ---------------------------------------------------------------------------- what one key says of another
-def _check_references(raw: Any) -> Errors:
+def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
     """Names that must exist elsewhere in the config, and numbers that must fit together.
 
     Looks only at those parts that are sound by themselves; the others are reported already.
     """
     if not isinstance(raw, dict):
         return []
-    datasets = _sound(pydantic.TypeAdapter(Dataset), raw.get("datasets"))
-    experiments = _sound(pydantic.TypeAdapter(Experiment), _filled(raw).get("experiments"))
-    experiments = {
-        name: experiment
-        for name, experiment in experiments.items()
-        if not _check_grids({"experiments": {name: raw["experiments"][name]}})
-    }
-    figures = _sound(pydantic.TypeAdapter(Curves), raw.get("figures"))
+    datasets = _sound(pydantic.TypeAdapter(Dataset), _mapping(raw, "datasets"))
+    experiments = _sound(pydantic.TypeAdapter(Experiment), _mapping(_filled(raw), "experiments"))
+    experiments = {name: experiment for name, experiment in experiments.items() if name in sound_grids}
+    figures = _sound(pydantic.TypeAdapter(Curves), _mapping(raw, "figures"))
     found: Errors = []
     if raw.get("study") in SHARED_FOLDERS:
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
@@ -238,9 +232,8 @@ def _check_references(raw: Any) -> Errors:
 
 def _unknown_names(section: str, key: str, raw: dict, target: str, what: str) -> Errors:
     """Entries of `section` whose `key` names no entry of `target`."""
-    entries = raw.get(section) if isinstance(raw.get(section), dict) else {}
-    known = raw.get(target) if isinstance(raw.get(target), dict) else {}
-    named = {name: entry.get(key) for name, entry in entries.items() if isinstance(entry, dict)}
+    known = _mapping(raw, target)
+    named = {name: entry.get(key) for name, entry in _mapping(raw, section).items() if isinstance(entry, dict)}
     return [
         (f"{section}.{name}.{key}", _unknown(what, value, known))
         for name, value in named.items()
@@ -248,10 +241,10 @@ def _unknown_names(section: str, key: str, raw: dict, target: str, what: str) ->
     ]
 
 
-def _sound(adapter: pydantic.TypeAdapter, entries: Any) -> dict:
+def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:
     """Those entries of a mapping that are valid by themselves."""
     sound = {}
-    for name, entry in entries.items() if isinstance(entries, dict) else []:
+    for name, entry in entries.items():
         try:
             sound[name] = adapter.validate_python(entry)
         except pydantic.ValidationError:
@@ -288,26 +281,28 @@ def _check_experiment(experiment: Experiment, dataset: Any) -> Iterator[tuple[st
 
 
 def _check_figure(figure: Curves, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    axes = {key: [values[key] for values, _ in variants(experiment)] for key in experiment.grid}
+    combinations = variants(experiment)
+    axes = {key: [values[key] for values, _ in combinations] for key in experiment.grid}
     missing = f"is no axis of {figure.experiment}, which has {', '.join(axes) or 'none'}"
     if figure.color not in axes:
         yield "color", f"{figure.color} {missing}"
     for key, value in figure.where.items():
         if key not in axes:
             yield f"where.{key}", missing
-        elif same(value, axes[key]) is None:
+        elif not any(same(value, candidate) for candidate in axes[key]):
             yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
     for key in axes if figure.color in axes else []:
         if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
+    lengths = [(v.scenario.tasks, v.scenario.tasks * v.training.epochs) for _, v in combinations]
     for i, panel in enumerate(figure.panels):
-        for key, message in _check_panel(panel, experiment):
+        for key, message in _check_panel(panel, experiment, lengths):
             yield f"panels.{i}.{key}", message
 
 
-def _check_panel(panel: Panel, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    scenarios = [(v.scenario.tasks, v.scenario.tasks * v.training.epochs) for _, v in variants(experiment)]
-    tasks, epochs = max(tasks for tasks, _ in scenarios), max(epochs for _, epochs in scenarios)
+def _check_panel(panel: Panel, experiment: Experiment, lengths: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """`lengths`: tasks and epochs of each combination of the grid."""
+    tasks, epochs = (max(length) for length in zip(*lengths, strict=True))
     known, steps = blocks(panel.metric, tasks), experiment.metrics.velocity_dt
     if panel.metric in ("cross_task_overlap", "forgetting") and tasks == 1:
         yield "metric", f"{panel.metric} needs a second task"
@@ -331,15 +326,11 @@ def blocks(metric: str, tasks: int) -> list[str]:
     return ["all", *names] if metric == "forgetting" else ["all", *names, "current"]
 
 
-def same(value: Any, values: list) -> Any:
-    """The one of `values` that a config's `value` means (numbers compared as numbers), or None."""
-    for candidate in values:
-        if candidate == value:
-            return candidate
-        if isinstance(candidate, int | float) and isinstance(value, str):
-            try:
-                if float(value) == candidate:
-                    return candidate
-            except ValueError:
-                continue
-    return None
+def same(value: Any, candidate: Any) -> bool:
+    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text."""
+    if isinstance(candidate, int | float) and isinstance(value, str):
+        try:
+            return float(value) == candidate
+        except ValueError:
+            return False
+    return candidate == value

@@ -118,7 +118,7 @@ def figure_spec(figure: Curves, experiment: Experiment) -> Spec:
 
 
 def _drawn(axes: Spec, figure: Curves) -> bool:
-    return all(same(value, [axes[key]]) is not None for key, value in figure.where.items())
+    return all(same(value, axes[key]) for key, value in figure.where.items())
 
 
 def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment, seed: int) -> str:
@@ -194,11 +194,10 @@ def dataset_file(name: str, dataset: Dataset) -> str:
 
 def sources(study: Study) -> dict[str, Spec]:
     """For each data set's file, where its source lies (None: it is drawn) and whether it may be downloaded there."""
+    root = Path(study.data_root).expanduser()
     return {
         dataset_file(name, dataset): {
-            "root": str(Path(study.data_root).expanduser() / Path(dataset.root).expanduser())
-            if hasattr(dataset, "root")
-            else None,
+            "root": str(root / Path(dataset.root).expanduser()) if hasattr(dataset, "root") else None,
             "download": getattr(dataset, "download", False),
         }
         for name, dataset in study.datasets.items()

@@ -32,7 +32,7 @@ def _distinct(values: list) -> list:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
-# Separates nothing in the names of runs, which begin with it.
+# No dash: in the name of a run it ends that of the experiment.
 ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
 Digits = BeforeValidator(_digits)
 Natural = Annotated[StrictInt, Field(ge=0), Digits]
