@@ -11,7 +11,7 @@ from reactivation.job import logged
 from reactivation.ntk import empirical_ntk
 from reactivation.provenance import provenance
 from reactivation.tasks import first_task
-from reactivation.training import Images, pick_device
+from reactivation.training import Images, device_name, set_up_device
 
 
 def reset_peak(device):
@@ -34,11 +34,9 @@ def peak_bytes(device):
 
 with logged(snakemake.log[0]):
     started = time.time()
-    torch.set_num_threads(snakemake.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     spec, kinds = snakemake.params.spec["segment"], snakemake.params.spec["kernels"]
-    device = pick_device(snakemake.config["where"]["device"])
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     probe = storage.read_arrays(snakemake.input.probe)
     mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
     pixels, labels = storage.read_images(snakemake.input.dataset, "train", probe["index"])
@@ -68,7 +66,7 @@ with logged(snakemake.log[0]):
         {"index": probe["index"], "label": labels, "task": first_task(labels, spec["tasks"])},
         {
             **provenance(snakemake.params.spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device": device_name(device),
             "dtype": str(x.dtype).removeprefix("torch."),
             "seconds_per_checkpoint": seconds,
             "peak_bytes_per_checkpoint": peak,

@@ -8,14 +8,12 @@ from reactivation import models, storage
 from reactivation.job import logged
 from reactivation.provenance import provenance
 from reactivation.seeds import stream
-from reactivation.training import Images, pick_device, train_segment
+from reactivation.training import Images, device_name, set_up_device, train_segment
 
 with logged(snakemake.log[0]):
     started = time.time()
-    torch.set_num_threads(snakemake.threads)
     spec, output = snakemake.params.spec, snakemake.output
-    device = pick_device(snakemake.config["where"]["device"])
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     split = storage.read_arrays(snakemake.input.split)
     mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
     data = {
@@ -50,7 +48,7 @@ with logged(snakemake.log[0]):
         {
             **provenance(spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
             "config": spec,  # as an object here, not as the text that an HDF5 attribute needs
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device": device_name(device),
             "parameters": parameters,
             "checkpoints": len(kept),
             "final_step": log[-1]["step"],

@@ -44,11 +44,19 @@ class Images:
         return len(self.labels)
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here."""
+def set_up_device(name: str, threads: int) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here; on CPU with `threads` threads and deterministic operations."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but torch sees no GPU here: set device: cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What a result says of the device it was computed on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: bool) -> set[int]:
