@@ -4,14 +4,14 @@ Builds: results/data/<dataset>.h5, results/splits/<split>.npz, results/probes/<p
 From:   fonts, or files below `data_root`
 """
 
-from reactivation import datasets, storage
-
 
 def source_state(wildcards):
     """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
-    root = config["where"]["sources"][wildcards.dataset]["root"]
     if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
         return ""
+    from reactivation import datasets, storage  # here: most calls of Snakemake need neither
+
+    root = config["where"]["sources"][wildcards.dataset]["root"]
     built = f"results/data/{wildcards.dataset}.h5"
     return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
 

@@ -79,7 +79,7 @@ def switches(spec: dict[str, Any], runs: pd.DataFrame) -> list[float]:
 def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     metric = panel["metric"]
     rows = runs[runs["metric"] == metric]
-    if rows["kernel"].notna().any():
+    if of_kernel(panel):
         rows = rows[rows["kernel"] == panel["kernel"]]
     if metric == "kernel_distance":
         rows = rows[rows["reference"] == panel["reference"]]

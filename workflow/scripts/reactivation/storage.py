@@ -223,4 +223,8 @@ def read_tables(paths: Iterable[str | Path]):
     """The metric tables of several runs as one pandas data frame."""
     import pandas as pd
 
-    return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+    tables = []
+    for path in paths:
+        with _reading(path):
+            tables.append(pd.read_csv(path))
+    return pd.concat(tables, ignore_index=True)
