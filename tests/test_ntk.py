@@ -1,76 +1,311 @@
-"""The kernel against the simplest possible reference, in float64."""
+"""The kernel against the simplest possible reference, in float64, for every way in which parameters are used."""
+
+import copy
+import functools
+import logging
 
 import numpy as np
 import pytest
 import torch
+from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
+from reactivation import contract, ntk, operations
+from reactivation.linearize import in_float64
+from reactivation.metrics import kernel_distance
 from reactivation.models import cnn
 from reactivation.ntk import empirical_ntk
 from torch import nn
 
-
-def gradient(model, image, weights):
-    parameters = list(model.parameters())
-    grads = torch.autograd.grad(model(image[None])[0] @ weights, parameters)
-    return torch.cat([g.flatten() for g in grads])
-
-
-def reference(model, x):
-    """One backward pass per image and output, and dot products."""
-    classes = model(x).shape[1]
-    per_output = [torch.stack([gradient(model, image, row) for image in x]) for row in torch.eye(classes).double()]
-    trace = sum(J @ J.T for J in per_output) / classes
-    J = sum(per_output)
-    return {"sum": (J @ J.T).numpy(), "trace": trace.numpy()}
+# Torch warns of it on the reference too.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
+KINDS = ("sum", "trace", "full")
+EVERYTHING = NETWORKS | {name: make for name, (make, _) in EXAMPLEWISE.items()}
 
 
-@pytest.fixture
-def network():
-    torch.manual_seed(0)
-    return cnn(5, 16, 3).double().eval(), torch.randn(6, 3, 16, 16, dtype=torch.float64)
+@pytest.fixture(autouse=True)
+def forget_warnings():
+    ntk._warn_once.cache_clear()
 
 
-def test_kernels_are_those_of_a_loop_of_backward_passes(network):
-    model, x = network
-    kernels = empirical_ntk(model, x)
-    for kind, expected in reference(model, x).items():
-        np.testing.assert_allclose(kernels[kind], expected, rtol=1e-6, atol=1e-6 * expected.max())
+def in_double(model, x):
+    return copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 6])
-def test_chunks_do_not_matter(network, chunk):
-    model, x = network
-    for kind, kernel in empirical_ntk(model, x, chunk=chunk).items():
-        np.testing.assert_allclose(kernel, empirical_ntk(model, x)[kind], rtol=1e-6)
+def reference(model, x, x2=None):
+    """One backward pass per sample and logit, and dot products. {kind: (n, m) or (n·C, m·C)}."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def jacobian(x):
+        rows = []
+        for sample in x:
+            for logit in model(sample[None])[0]:
+                grads = torch.autograd.grad(logit, parameters, retain_graph=True, materialize_grads=True)
+                rows.append(torch.cat([g.flatten() for g in grads]))
+        return torch.stack(rows).view(len(x), -1, len(rows[0]))
+
+    with in_float64():
+        left = jacobian(x)
+        right = left if x2 is None else jacobian(x2)
+    full = (left.flatten(0, 1) @ right.flatten(0, 1).T).numpy()
+    blocks = full.reshape(len(left), left.shape[1], len(right), -1)
+    return {"full": full, "sum": blocks.sum((1, 3)), "trace": np.einsum("icjc->ij", blocks) / left.shape[1]}
 
 
-def test_float32_is_close_to_float64_symmetric_and_positive(network):
-    model, x = network
-    exact = empirical_ntk(model, x)
-    for kind, kernel in empirical_ntk(model.float(), x.float()).items():
+@functools.cache
+def expected(name):
+    model, x = in_double(*build(EVERYTHING[name]))
+    return reference(model, x)
+
+
+def assert_close(kernels, to, tolerance):
+    for kind, kernel in kernels.items():
         assert kernel.dtype == np.float64
+        np.testing.assert_allclose(kernel, to[kind], rtol=0, atol=tolerance * np.abs(to[kind]).max(), err_msg=kind)
+
+
+@pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace",), ("trace", "sum")], ids="-".join)
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_kernels_are_those_of_a_loop_of_backward_passes(name, kinds):
+    model, x = build(EVERYTHING[name])
+    assert_close(empirical_ntk(*in_double(model, x), kernels=kinds), expected(name), 1e-12)
+    kernels = empirical_ntk(model, x, kernels=kinds)
+    assert list(kernels) == list(kinds)
+    assert_close(kernels, expected(name), 1e-6)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_kernels_are_symmetric_and_positive_and_follow_from_the_full_one(name):
+    model, x = build(EVERYTHING[name])
+    kernels = empirical_ntk(model, x, kernels=KINDS)
+    for kernel in kernels.values():
         assert (kernel == kernel.T).all()
-        assert np.abs(kernel - exact[kind]).max() <= 1e-5 * np.abs(exact[kind]).max()
-        assert np.linalg.eigvalsh(kernel)[0] > -1e-5 * kernel.max()
+        assert np.linalg.eigvalsh(kernel)[0] > -1e-6 * kernel.max()
+    blocks = kernels["full"].reshape(len(x), -1, len(x), len(kernels["full"]) // len(x))
+    np.testing.assert_allclose(kernels["sum"], blocks.sum((1, 3)), rtol=0, atol=1e-6 * kernels["sum"].max())
+    trace = np.einsum("icjc->ij", blocks) / blocks.shape[1]
+    np.testing.assert_allclose(kernels["trace"], trace, rtol=0, atol=1e-6 * trace.max())
 
 
-def test_one_kind_alone_is_the_same(network):
-    model, x = network
-    both = empirical_ntk(model, x)
-    for kind in both:
-        np.testing.assert_allclose(empirical_ntk(model, x, kernels=[kind])[kind], both[kind], rtol=1e-9)
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_layers_sum_to_the_total_and_each_is_the_kernel_of_its_parameters(name):
+    model, x = in_double(*build(EVERYTHING[name]))
+    kernels = empirical_ntk(model, x, kernels=KINDS, per_layer=True)
+    trained = {key.rpartition(".")[0] or key for key, p in model.named_parameters() if p.requires_grad}
+    assert set(kernels.layers) == trained
+    assert_close({kind: sum(share[kind] for share in kernels.layers.values()) for kind in KINDS}, kernels, 1e-12)
+    layer = max(kernels.layers, key=lambda layer: kernels.layers[layer]["trace"].max())
+    for key, p in model.named_parameters():
+        p.requires_grad_((key.rpartition(".")[0] or key) == layer)
+    assert_close(kernels.layers[layer], reference(model, x), 1e-12)
 
 
-def test_a_small_step_moves_the_logits_by_the_kernel(network):
-    """Gradient descent on ℓ = Σ f(x_j): Δf summed over outputs is −η Σ_j Θ_sum(x_i, x_j), to first order in η."""
-    model, x = network
-    before = model(x).sum(1)
-    kernel = empirical_ntk(model, x, kernels=["sum"])["sum"]
-    rate = 1e-7
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_kernel_between_two_batches_is_a_block_of_that_of_both(name):
+    model, x = build(EVERYTHING[name])
+    both = {kind: k.reshape(len(x), -1, len(x), len(k) // len(x)) for kind, k in expected(name).items()}
+    kernels = empirical_ntk(model, x[:2], x[2:], kernels=KINDS)
+    for kind, kernel in kernels.items():
+        block = both[kind][:2, :, 2:]
+        np.testing.assert_allclose(kernel, block.reshape(kernel.shape), rtol=0, atol=1e-6 * np.abs(both[kind]).max())
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "rnn", "residual, batch norm", "embedding", "lstm"])
+@pytest.mark.parametrize("limit", [1, 1 << 14, 1 << 17])
+def test_neither_chunks_nor_blocks_change_a_kernel(name, limit):
+    model, x = in_double(*build(EVERYTHING[name]))
+    kernels = empirical_ntk(model, x, kernels=KINDS, memory_limit=limit)
+    assert_close(kernels, expected(name), 1e-12)
+    assert all((kernel == kernel.T).all() for kernel in kernels.values())
+    between = empirical_ntk(model, x[:3], x[1:], kernels=KINDS, memory_limit=limit)
+    whole = empirical_ntk(model, x[:3], x[1:], kernels=KINDS)
+    assert_close(between, whole, 1e-12)
+
+
+def test_a_small_limit_means_blocks_of_few_samples(monkeypatch):
+    model, x = build(NETWORKS["cnn"])
+    sizes = []
+    add_block = ntk._add_block
+    monkeypatch.setattr(ntk, "_add_block", lambda model, x, *rest: (sizes.append(len(x)), add_block(model, x, *rest)))
+    empirical_ntk(model, x, memory_limit=1 << 17)
+    assert max(sizes) <= 2 < len(sizes)
+    sizes.clear()
+    empirical_ntk(model, x)
+    assert sizes == [len(x)]
+
+
+@pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace", "sum")], ids="-".join)
+@pytest.mark.parametrize("sparse", [0.0, 1.0], ids=["dense", "lists"])
+@pytest.mark.parametrize("way", ["jacobian", "position"])
+@pytest.mark.parametrize("name", ["cnn", "convolutions", "mlp", "poolings that overlap", "residual, batch norm"])
+def test_every_way_to_contract_gives_the_same_kernel(monkeypatch, name, way, sparse, kinds):
+    monkeypatch.setattr(operations, "SPARSE", sparse)
+    monkeypatch.setattr(contract, "costs", lambda *_: (0, 1) if way == "jacobian" else (1, 0))
+    model, x = in_double(*build(NETWORKS[name]))
+    assert_close(empirical_ntk(model, x, kernels=kinds), expected(name), 1e-12)
+    assert_close(
+        empirical_ntk(model, x[:1], x, kernels=kinds),
+        {k: v[: len(v) // len(x)] for k, v in expected(name).items()},
+        1e-12,
+    )
+
+
+def test_threads_do_not_change_a_kernel():
+    model, x = build(NETWORKS["cnn"])
+    threads = torch.get_num_threads()
+    kernels = {}
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        kernels[count] = empirical_ntk(model, x, kernels=KINDS)
+    torch.set_num_threads(threads)
+    assert_close(kernels[3], kernels[1], 1e-6)
+
+
+def test_the_order_of_the_probe_is_the_order_of_the_kernel():
+    model, x = in_double(*build(NETWORKS["cnn"]))
+    order = torch.tensor([2, 0, 3, 1])
+    turned = empirical_ntk(model, x[order])
+    for kind, kernel in empirical_ntk(model, x).items():
+        np.testing.assert_allclose(turned[kind], kernel[np.ix_(order, order)], rtol=1e-12)
+
+
+def test_resnet18():
+    from reactivation.datasets import _import_torchvision_datasets
+
+    _import_torchvision_datasets()
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    model = resnet18(num_classes=3).eval()
+    x = image(32, 2)
+    assert_close(empirical_ntk(model, x, kernels=KINDS), reference(*in_double(model, x)), 1e-6)
+
+
+def test_a_model_that_insists_on_single_precision():
+    """The forward pass is in float64 only as far as the model lets it be."""
+    torch.manual_seed(0)
+    run = lambda m, x: m["head"](torch.relu(m["layer"](x.float() / 2)).float())  # noqa: E731
+    model, x = Functional(run, layer=nn.Linear(5, 6), head=nn.Linear(6, 3)), torch.randn(4, 5)
+    assert_close(empirical_ntk(model, x, kernels=KINDS), reference(model, x), 1e-6)
+
+
+def test_a_small_step_moves_the_logits_by_the_kernel():
+    """Gradient descent on the cross-entropy: Δf(x_i) = −η Σ_j Θ(x_i, x_j) ∂ℓ/∂f(x_j), to first order in η."""
+    model, x = in_double(*build(NETWORKS["cnn"]))
+    before = model(x)
+    loss = nn.functional.cross_entropy(before, torch.arange(len(x)) % 3, reduction="sum")
+    slope = torch.autograd.grad(loss, before, retain_graph=True)[0].flatten().numpy()
+    rate = 1e-6
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    before.sum().backward()
+    kernel = empirical_ntk(model, x, kernels=["full"])["full"]
+    loss.backward()
     optimizer.step()
-    change = (model(x).sum(1) - before).detach().numpy()
-    np.testing.assert_allclose(change, -rate * kernel.sum(1), rtol=1e-3)
+    change = (model(x) - before).detach().flatten().numpy()
+    np.testing.assert_allclose(change, -rate * kernel @ slope, rtol=0, atol=1e-3 * np.abs(change).max())
+
+
+# ------------------------------------------------------------------------------------------------ precision, memory
+def test_near_ties_are_decided_as_in_exact_arithmetic():
+    """w·x = 2⁻²⁴ > 0, but 0 in float32: the unit is alive."""
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU(), nn.Linear(1, 2, bias=False))
+    a = 1 + 2**-12
+    with torch.no_grad():
+        model[0].weight[:] = torch.tensor([[a, -(1 + 2**-11)]])
+        model[2].weight[:] = 1
+    x = torch.tensor([[a, 1.0]])
+    assert empirical_ntk(model, x, kernels=["sum"])["sum"][0, 0] == pytest.approx(4 * (a**2 + 1))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-5])
+def test_distances_of_close_kernels_keep_their_digits_in_float32(size):
+    """S of two checkpoints close to each other is right to 1 % down to S = 1e-6."""
+    torch.manual_seed(0)
+    model, x = cnn(32, 16, 10).eval(), image(16, 10)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for p in moved.parameters():
+            p += size * p.norm() * torch.randn_like(p) / p.numel() ** 0.5
+    for kind in ("sum", "trace"):
+        single, double = (
+            kernel_distance(*(empirical_ntk(*to(m, x), kernels=[kind])[kind] for m in (model, moved)))
+            for to in (lambda m, x: (m, x), in_double)
+        )
+        assert 1e-8 < double < 1e-3
+        assert abs(single - double) < (1e-2 if double > 1e-6 else 0.1) * double
+
+
+def test_memory_that_runs_out_halves_the_chunk(monkeypatch):
+    model, x = in_double(*build(NETWORKS["mlp"]))
+    jacobian, refused = contract.Factors.jacobian, []
+
+    def scarce(self, channels):
+        if channels.stop - channels.start > 3:
+            refused.append(channels)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return jacobian(self, channels)
+
+    monkeypatch.setattr(contract, "costs", lambda *_: (0, 1))
+    monkeypatch.setattr(contract.Factors, "jacobian", scarce)
+    assert_close(empirical_ntk(model, x, kernels=KINDS), expected("mlp"), 1e-12)
+    assert refused
+
+
+def test_chunks_go_on_where_a_real_allocation_failed():
+    done = []
+
+    def work(part):
+        if part.stop - part.start > 3:
+            torch.empty(1 << 55)
+        done.append(part)
+
+    contract.in_chunks(0, 7, 7, work)
+    assert done == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    with pytest.raises(RuntimeError, match="allocate"):
+        contract.in_chunks(0, 1, 1, lambda part: torch.empty(1 << 55))
+    with pytest.raises(ZeroDivisionError):
+        contract.in_chunks(0, 4, 4, lambda part: 1 // 0)
+
+
+def test_a_network_that_diverged_has_no_finite_kernel():
+    model, x = build(NETWORKS["cnn"])
+    with torch.no_grad():
+        model[3].weight[0, 0, 0, 0] = torch.nan
+    for kernel in empirical_ntk(model, x, kernels=KINDS).values():
+        assert np.isnan(kernel).any()
+
+
+# ----------------------------------------------------------------------------------------- what it leaves, what it says
+@pytest.mark.parametrize(
+    "context",
+    [torch.no_grad, torch.inference_mode, functools.partial(torch.autocast, "cpu", torch.bfloat16)],
+    ids=["no_grad", "inference_mode", "autocast"],
+)
+def test_the_callers_modes_change_nothing_and_nothing_is_left_behind(context):
+    model, x = build(NETWORKS["residual, batch norm"])
+    state = copy.deepcopy(model.state_dict())
+    with context():
+        kernels = empirical_ntk(model, x, kernels=KINDS)
+        assert torch.get_default_dtype() == torch.float32
+    assert_close(kernels, expected("residual, batch norm"), 1e-6)
+    assert all(p.grad is None for p in model.parameters())
+    assert all((value == state[key]).all() for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", EXAMPLEWISE)
+def test_what_is_differentiated_sample_by_sample_is_said_once(name, caplog):
+    make, parameters = EXAMPLEWISE[name]
+    model, x = build(make)
+    with caplog.at_level(logging.WARNING):
+        empirical_ntk(model, x)
+        empirical_ntk(model, x)
+    (record,) = caplog.records
+    said, _, listed = record.message.partition(": ")
+    assert said == "not taken apart, so differentiated sample by sample, which is exact but slow"
+    assert set(listed.split(", ")) == parameters
+
+
+def test_nothing_is_said_of_what_is_taken_apart(caplog):
+    for make in NETWORKS.values():
+        empirical_ntk(*build(make))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(4), nn.Dropout(0.5)])
@@ -79,3 +314,50 @@ def test_layers_that_couple_or_blur_samples_are_refused_in_training_mode(layer):
     with pytest.raises(ValueError, match=r"1 \((BatchNorm1d|Dropout)\) is in training mode: call model.eval"):
         empirical_ntk(model, torch.randn(3, 4))
     assert empirical_ntk(model.eval(), torch.randn(3, 4))["sum"].shape == (3, 3)
+
+
+REFUSED = {
+    "batch norm with the statistics of the batch": network(nn.BatchNorm2d(3, track_running_stats=False)),
+    "dropout is active": Functional(lambda m, x: nn.functional.dropout(m["a"](x.flatten(1))), a=nn.Linear(48, 3)),
+    "change with the other samples": Functional(lambda m, x: m["a"]((x - x.mean(0)).flatten(1)), a=nn.Linear(48, 3)),
+    "or by chance": Functional(lambda m, x: m["a"]((x + torch.rand(x.shape)).flatten(1)), a=nn.Linear(48, 3)),
+    r"logits \(n, C\), but for 1 samples this model returns \(1, 3, 4, 4\)": nn.Conv2d(3, 3, 1),
+    r"logits \(n, C\), but for 1 samples this model returns tuple": Functional(
+        lambda m, x: (m["a"](x),), a=nn.Conv2d(3, 3, 1)
+    ),
+    "no parameter requires gradients": nn.Sequential(nn.Flatten(), nn.Linear(48, 3).requires_grad_(False)),
+    "no parameter that requires gradients reaches the logits": Functional(lambda m, x: x.flatten(1), a=nn.Linear(2, 2)),
+    "for another number of samples": Functional(
+        lambda m, x: m["a"](x.flatten(1)) if len(x) < 3 else x.flatten(1) @ m["a"].weight.T + m["a"].bias,
+        a=nn.Linear(48, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_has_no_exact_kernel_is_refused(message):
+    model, x = REFUSED[message].eval(), image(4)
+    if isinstance(model, nn.Sequential) and any(isinstance(m, nn.LazyLinear) for m in model):
+        model[0].eval()
+    with pytest.raises(ValueError, match=message):
+        empirical_ntk(model, x)
+
+
+def test_an_embedding_that_rewrites_itself_is_refused():
+    model = Functional(lambda m, i: m["table"](i).mean(1), table=nn.Embedding(7, 3, max_norm=1.0))
+    with pytest.raises(ValueError, match="max_norm"):
+        empirical_ntk(model, torch.randint(0, 7, (3, 4)))
+
+
+@pytest.mark.parametrize("kinds", [[], ["trace", "ntk"], "sum"])
+def test_unknown_kinds_are_refused(kinds):
+    model, x = build(NETWORKS["cnn"])
+    with pytest.raises(ValueError, match="kernels must be some of sum, trace, full"):
+        empirical_ntk(model, x, kernels=kinds)
+
+
+def test_no_samples_are_refused():
+    model, x = build(NETWORKS["cnn"])
+    for batches in ((x[:0],), (x, x[:0])):
+        with pytest.raises(ValueError, match="no samples"):
+            empirical_ntk(model, *batches)

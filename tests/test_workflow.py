@@ -219,9 +219,9 @@ def test_a_target_trains_only_what_it_needs(done):
     "module, old, new, jobs",
     [
         (
-            "reactivation/ntk.py",
-            "(total + total.T) / 2",
-            "(total + total.T) * 0.5",
+            "reactivation/contract.py",
+            "kernel.triu() + kernel.triu(1).T",
+            "kernel.triu() + kernel.tril(-1)",
             {"ntk": 8, "metrics": 4, "figure": 1},
         ),
         ("reactivation/plots.py", '"font.size": 8', '"font.size": 9', {"figure": 1}),

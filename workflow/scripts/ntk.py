@@ -34,7 +34,6 @@ def peak_bytes(device):
 
 with logged(snakemake.log[0]):
     started = time.time()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     spec, kinds = snakemake.params.spec["segment"], snakemake.params.spec["kernels"]
     device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     probe = storage.read_arrays(snakemake.input.probe)

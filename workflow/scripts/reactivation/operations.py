@@ -1,0 +1,226 @@
+"""What a kernel needs to know of a linear operation: windows on its input, and cotangents of its output."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reactivation import sparse
+
+WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+)
+WINOGRAD_BYTES = 24 << 20  # of transformed kernels at a time
+SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/README.md)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of the input (n, H, W, channels) each output position sees. A linear layer: one row of 1 × 1 windows."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def output(self, *size: int) -> tuple[int, ...]:
+        """Height and width of the output for those of the input."""
+        options = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple((length + 2 * p - d * (k - 1) - 1) // s + 1 for length, k, s, p, d in options)
+
+    def taps(self, *size: int) -> list[tuple[slice, slice]]:
+        """For each element of the kernel, the rows and columns of the padded input that the outputs see through it."""
+        axes = zip(self.output(*size), self.kernel, self.stride, self.dilation, strict=True)
+        rows, columns = ([slice(k * d, k * d + (o - 1) * s + 1, s) for k in range(ks)] for o, ks, s, d in axes)
+        return [(row, column) for row in rows for column in columns]
+
+    def targets(self, *size: int) -> Tensor:
+        """(taps, outputs) int64: the input position each output sees through each tap, −1 where that is padding."""
+        (top, left), area = self.padding, torch.arange(math.prod(size)).view(size)
+        padded = F.pad(area, (left, left, top, top), value=-1)
+        return torch.stack([padded[tap].flatten() for tap in self.taps(*size)])
+
+
+def pad(x: Tensor, window: Window) -> Tensor:
+    top, left = window.padding
+    return F.pad(x, (0, 0, left, left, top, top)) if top or left else x
+
+
+def patches(x: Tensor, window: Window, channels: slice = slice(None)) -> Tensor:
+    """What each output sees of some input channels: (n, H, W, channels) -> (n, outputs, taps · channels)."""
+    taps = window.taps(*x.shape[1:3])
+    x = pad(x[..., channels], window)
+    if len(taps) == 1 and x.shape[1:3] == window.output(*x.shape[1:3]):
+        return x.flatten(1, 2)
+    return torch.stack([x[:, row, column] for row, column in taps], dim=3).flatten(3).flatten(1, 2)
+
+
+def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
+    """Inner products of patches, all pairs of samples: (I, H, W, channels), (J, H, W, channels) -> (I, J, L, L).
+
+    Those of single pixels, summed over the taps: as many times cheaper than of whole patches as there are taps.
+    """
+    (size, taps), (count, height, width, _) = (x.shape[:3], window.taps(*x.shape[1:3])), others.shape
+    pixels = (x.flatten(0, 2) @ others.flatten(0, 2).T).view(*size, count, height, width).permute(0, 3, 1, 2, 4, 5)
+    (top, left), (rows, columns) = window.padding, window.output(height, width)
+    if top or left:
+        pixels = F.pad(pixels, (left, left, top, top) * 2)
+    across = sum(pixels[:, :, :, column, :, column] for _, column in taps[: window.kernel[1]])
+    total = sum(across[:, :, row, :, row] for row, _ in taps[:: window.kernel[1]])
+    return total.reshape(len(x), count, rows * columns, rows * columns)
+
+
+@dataclass
+class Cotangent:
+    """∂f_c/∂z of an operation's output z with O channels at `length` positions, for n samples and C logits.
+
+    values (n, C, Q, O), where entry q of channel o stands at position[n, q, o] (None: at q, and Q = length), and
+    counts only where alive (n, Q, O) (None: everywhere). Dead entries are zero for every logit.
+    """
+
+    values: Tensor
+    length: int
+    position: Tensor | None = None
+    alive: Tensor | None = None
+
+    def dense(self) -> Tensor:
+        """(n, C, length, O)."""
+        values = self.values if self.alive is None else self.values * self.alive[:, None]
+        if self.position is None:
+            return values
+        n, classes, _, channels = values.shape
+        at = self.position[:, None].expand_as(values)
+        return values.new_zeros(n, classes, self.length, channels).scatter_add_(2, at, values)
+
+    def masked(self, mask: Tensor) -> "Cotangent":
+        """The cotangent before an element-wise product with `mask` (n, length, O), as of a ReLU."""
+        alive = mask if self.position is None else mask.gather(1, self.position)
+        return Cotangent(self.values, self.length, self.position, alive if self.alive is None else alive & self.alive)
+
+    def moved(self, position: Tensor, length: int) -> "Cotangent":
+        """The cotangent before a selection of entries: output q of channel o was input position[n, q, o] of `length`."""
+        at = position if self.position is None else position.gather(1, self.position)
+        return Cotangent(self.values, length, at, self.alive)
+
+    def __getitem__(self, channels: slice) -> "Cotangent":
+        """That of some of the channels."""
+        position, alive = (None if t is None else t[..., channels] for t in (self.position, self.alive))
+        return Cotangent(self.values[..., channels], self.length, position, alive)
+
+    @staticmethod
+    def join(parts: Sequence["Cotangent"]) -> "Cotangent":
+        """The samples of `parts`, one after the other."""
+        position, alive = (
+            None if getattr(parts[0], key) is None else torch.cat([getattr(part, key) for part in parts])
+            for key in ("position", "alive")
+        )
+        return Cotangent(torch.cat([part.values for part in parts]), parts[0].length, position, alive)
+
+    def entries(self, by: str) -> sparse.Lists | None:
+        """The alive entries as lists, where so few are alive (on a CPU) as to make their products cheaper."""
+        if self.values.device.type != "cpu":
+            return None
+        alive = (self.values != 0).any(1) if self.alive is None else self.alive
+        n, _, entries, channels = self.values.shape
+        if int(alive.sum()) > SPARSE * n * self.length * channels:
+            return None
+        position = self.position
+        if position is None:
+            position = torch.arange(entries)[:, None].expand(n, entries, channels)
+        return sparse.lists(self.values, alive, position, self.length, by)
+
+
+@dataclass
+class Use:
+    """A parameter at work. `x` is what its gradient multiplies the cotangent with, for n samples:
+
+    weight: the input (n, H, W, channels), seen through `window`; scale: (n, positions, O), element by element;
+    bias: nothing; embedding: indices (n, positions), where −1 has no gradient.
+    """
+
+    parameter: Tensor
+    kind: str
+    x: Tensor | None = None
+    window: Window = Window()
+
+    @staticmethod
+    def join(parts: Sequence["Use"]) -> "Use":
+        """The samples of `parts`, one after the other."""
+        return replace(parts[0], x=torch.cat([part.x for part in parts]))
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
+    """In float64: x (n, channels, H, W) float64, weight (O, channels / groups, kernel) of any precision."""
+    bias = None if bias is None else bias.detach().double()
+    if window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16:
+        z = _winograd(x, weight, window)
+        return z if bias is None else z.add_(bias[:, None, None])
+    return F.conv2d(x, weight.double(), bias, window.stride, window.padding, window.dilation, window.groups)
+
+
+def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
+    """A 3 × 3 convolution by F(4 × 4, 3 × 3) (Lavin & Gray 2016), with a quarter of the multiplications.
+
+    Torch has no fast convolution in float64 on a CPU: this one is 2.5 times faster, and its rounding errors are 1e-13.
+    """
+    n, channels, *size = x.shape
+    (rows, columns), (top, left) = window.output(*size), window.padding
+    down, across = -(-rows // 4), -(-columns // 4)  # tiles of 4 × 4 outputs, from 6 × 6 inputs
+    x = F.pad(x, (left, 4 * across + 2 - size[1] - left, top, 4 * down + 2 - size[0] - top))
+    of_kernel, of_input, of_output = (torch.kron(m, m) for m in (x.new_tensor(matrix) for matrix in WINOGRAD))
+    tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 1, 0, 2, 3).reshape(36, -1)
+    tiles = (of_input @ tiles).view(36, channels, -1)
+    z = x.new_empty(len(weight), n, down, 4, across, 4)
+    step = max(1, WINOGRAD_BYTES // (36 * 8 * max(channels, tiles.shape[2])))
+    for o in range(0, len(weight), step):
+        kernels = weight[o : o + step].flatten(2).permute(2, 0, 1).double().reshape(9, -1)
+        products = torch.bmm((of_kernel @ kernels).view(36, -1, channels), tiles)
+        z[o : o + step] = (of_output @ products.flatten(1)).view(4, 4, -1, n, down, across).permute(2, 3, 4, 0, 5, 1)
+    return z.view(len(weight), n, 4 * down, 4 * across)[..., :rows, :columns].transpose(0, 1).contiguous()
+
+
+def pull_scale(factor: Tensor, cotangent: Cotangent) -> Cotangent:
+    """From the output of y = factor · x, channel by channel, to its input."""
+    return replace(cotangent, values=cotangent.values * factor)
+
+
+def pull_linear(weight: Tensor, cotangent: Cotangent) -> Cotangent:
+    """From the output of y = weight · x, weight (O, K), to its input."""
+    values = torch.matmul(cotangent.dense(), weight)
+    return Cotangent(values, values.shape[2])
+
+
+def pull_convolution(weight: Tensor, window: Window, size: tuple[int, int], cotangent: Cotangent) -> Cotangent:
+    """From the output of a convolution, weight (O, channels / groups, kernel), to its input of `size` (H, W)."""
+    n, classes = cotangent.values.shape[:2]
+    entries = cotangent.entries("position") if window.groups == 1 else None
+    if entries is None:
+        z = cotangent.dense().flatten(0, 1).unflatten(1, window.output(*size)).permute(0, 3, 1, 2)
+        shape = (n * classes, weight.shape[1] * window.groups, *size)
+        options = (window.stride, window.padding, window.dilation, window.groups)
+        x = torch.nn.grad.conv2d_input(shape, weight, z, *options).permute(0, 2, 3, 1)
+        return Cotangent(x.reshape(n, classes, math.prod(size), -1), math.prod(size))
+    x = weight.new_zeros(n, classes, math.prod(size), weight.shape[1])
+    for tap, target in zip(weight.permute(2, 3, 0, 1).flatten(0, 1).contiguous(), window.targets(*size), strict=True):
+        sparse.multiply(entries, tap[None], target, x)
+    return Cotangent(x, math.prod(size))
