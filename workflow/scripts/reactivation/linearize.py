@@ -280,7 +280,12 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     """
     capture = Capture(model, len(x), dtype)
     with in_float64(), capture:
-        logits = model(x.double() if x.is_floating_point() else x)
+        try:
+            logits = model(x.double() if x.is_floating_point() else x)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+            raise ValueError(f"the network does not run in float64, as its kernel must: {error}") from error
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"a kernel is of logits (n, C), but for {len(x)} samples this model returns {shape}")
@@ -288,7 +293,7 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
         raise ValueError("no parameter that requires gradients reaches the logits")
     starts = [logits.grad_fn, *(node.source.edge.node for node in capture.nodes.values() if node.source)]
     leaves = {leaf for start in starts for leaf in _between(start, capture.nodes)[1]}
-    return logits, capture.nodes, {p for p, double in capture.doubles.items() if double in leaves}
+    return logits, capture.nodes, {p for p in capture.trained if p in leaves or capture.doubles.get(p) in leaves}
 
 
 def _between(start: object, nodes: dict[object, Node]) -> tuple[list[Node], list[Tensor]]:

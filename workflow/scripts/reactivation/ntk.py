@@ -78,12 +78,13 @@ def empirical_ntk(
         raise ValueError(f"kernels must be some of {', '.join(KINDS)}, not {kernels!r}")
     if not len(x) or (x2 is not None and not len(x2)):
         raise ValueError("no samples")
+    model = getattr(model, "_orig_mod", model)  # of torch.compile, which hides a network's operations
     refuse_coupled_samples(model)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("no parameter requires gradients")
-    samples = x if x2 is None else torch.cat([x, x2])
+    samples = (x if x2 is None else torch.cat([x, x2])).detach()
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
-    limit = memory_limit or min(psutil.virtual_memory().available // 4, 4 << 30)
+    limit = memory_limit or min(_free_bytes(samples.device) // 4, 4 << 30)
     with _exact():
         plan = _plan(model, samples, kernels, per_layer, limit)
         shares = {
@@ -222,6 +223,10 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
         in_chunks(0, count, size, lambda columns: share.add_jacobian(gradients(names, columns)))  # noqa: B023
 
 
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
 @contextmanager
 def _exact() -> Iterator[None]:
     """No TF32, no autocast, and gradients whatever the caller has switched off."""
@@ -255,6 +260,10 @@ def _warn_once(message: str) -> None:
 def refuse_coupled_samples(model: nn.Module) -> None:
     """In training mode batch norm mixes the samples: f(x_i) has no gradient of its own. Dropout is noise."""
     for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{name or 'the model'} is scripted, which hides its operations: pass the module it came from"
+            )
         coupling = isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
         if coupling and module.training:
             raise ValueError(f"{name} ({type(module).__name__}) is in training mode: call model.eval() first")
