@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export MPLBACKEND := agg
 
-.PHONY: demo test lint lock schema clean
+.PHONY: demo test lint benchmarks lock schema clean
 
 demo: .venv/runtime        ## install, then draw the quickstart's figures
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
@@ -16,6 +16,9 @@ lint: .venv/development    ## style of Python and Snakemake files
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 
+benchmarks: .venv/benchmarks ## install what the kernel is compared with (JAX among it), and say how to compare
+	@echo "Now run: $(BIN)/python benchmarks/ntk_peers.py --data data/cifar10-imagefolder.tar.gz"
+
 # A stamp is written only after a whole install: an interrupted one starts over, a finished one costs nothing.
 .venv/runtime: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python 3.11 is needed, {sys.executable} is {v[0]}.{v[1]}: call make with PYTHON=/path/to/python3.11")'
@@ -27,13 +30,20 @@ lint: .venv/development    ## style of Python and Snakemake files
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
-lock:                      ## rewrite both lock files from pyproject.toml, in a new .venv
+.venv/benchmarks: benchmarks/requirements.lock .venv/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.lock
+	@touch $@
+
+lock:                      ## rewrite the lock files from pyproject.toml, in a new .venv
 	rm -rf .venv && $(PYTHON) -m venv .venv
 	$(call pinned,project,dependencies) | $(BIN)/pip install -r /dev/stdin
 	$(BIN)/pip freeze | sed 's/+cpu$$//' > requirements.lock
 	$(call pinned,dependency-groups,dev) | $(BIN)/pip install -r /dev/stdin
 	$(BIN)/pip freeze | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-dev.lock
-	@touch .venv/runtime .venv/development
+	$(call pinned,dependency-groups,benchmarks) | grep -v neural-tangents | $(BIN)/pip install -r /dev/stdin
+	$(call pinned,dependency-groups,benchmarks) | grep neural-tangents | $(BIN)/pip install --no-deps -r /dev/stdin
+	$(BIN)/pip freeze | sed 's/+cpu$$//' | grep -vxF -f requirements.lock -f requirements-dev.lock > benchmarks/requirements.lock
+	@touch .venv/runtime .venv/development .venv/benchmarks
 
 pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
 

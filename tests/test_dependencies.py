@@ -23,6 +23,7 @@ RUNTIME = pins(PROJECT["project"]["dependencies"])
     [
         ("requirements.lock", PROJECT["project"]["dependencies"]),
         ("requirements-dev.lock", PROJECT["dependency-groups"]["dev"]),
+        ("benchmarks/requirements.lock", PROJECT["dependency-groups"]["benchmarks"]),
     ],
 )
 def test_locks_pin_everything_and_agree_with_the_project(lock, wanted):
