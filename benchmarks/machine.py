@@ -1,0 +1,44 @@
+"""What the machine has and a process takes: memory in bytes, read from Linux's /proc."""
+
+import os
+from pathlib import Path
+
+
+def available_bytes() -> int:
+    """Memory that new processes can take without swapping, within the container's limit where there is one."""
+    free = _field("/proc/meminfo", "MemAvailable")
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such control group, or no limit ("max")
+        return free
+    return min(free, limit)
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Memory that a process holds now; 0 once it is gone."""
+    return _field(f"/proc/{pid}/status", "VmRSS")
+
+
+def peak_bytes() -> int:
+    """The most memory this process held since `reset_peak`."""
+    return _field("/proc/self/status", "VmHWM")
+
+
+def reset_peak() -> None:
+    """Start the record of this process's peak anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def pin(cores: list[int]) -> None:
+    """Keep this process to some cores, and let it be the first that a lack of memory ends."""
+    os.sched_setaffinity(0, cores)
+    Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _field(path: str, name: str) -> int:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

@@ -1,0 +1,252 @@
+"""Compare ways to compute the empirical NTK: their time, memory and error on the paper's CNN and 32 images.
+
+One process per measurement, pinned to its cores, ended when it is over time or near the end of the memory.
+`benchmarks/README.md` says what is compared and what the columns are.
+"""
+
+import argparse
+import csv
+import functools
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from machine import available_bytes, pin, resident_bytes
+from ntk_approaches import APPROACHES
+from reactivation.datasets import folder_samples
+from reactivation.job import InputError
+
+IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
+RESERVE = 0.02  # of the available memory; below it a process is ended whatever its own ceiling
+PEERS = ("torch", "numpy", "jax", "jaxlib", "neural-tangents", "nngeometry")
+COLUMNS = {  # header: how its numbers are printed
+    "approach": "",
+    "width": "d",
+    "C": "d",
+    "kernel": "",
+    "seconds": ".3g",
+    "repeats": "d",
+    "compile s": ".1f",
+    "extra peak MB": ".0f",
+    "max error": ".1e",
+    "time / ours": ".3g",
+    "memory / ours": ".3g",
+    "dense Gflop": ".4g",
+    "at GEMM rate s": ".3g",
+    "share of GEMM rate": ".0%",
+}
+
+
+# ------------------------------------------------------------------------------------------------------ input
+def arguments() -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.error = lambda message: sys.exit(f"error: {message}")
+    cores = len(os.sched_getaffinity(0))
+    positive = functools.partial(parser.add_argument, metavar="N")
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
+    positive("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
+    positive("--classes", type=int, nargs="+", default=[10, 100], help="outputs of the network")
+    parser.add_argument("--kernels", nargs="+", default=["sum", "trace"], choices=["sum", "trace"])
+    parser.add_argument("--approaches", nargs="+", default=list(APPROACHES), choices=list(APPROACHES), metavar="NAME")
+    positive("--threads", type=int, default=1)
+    positive("--repeats", type=int, default=3)
+    positive("--timeout", type=float, default=900, help="seconds a process may take")
+    positive("--memory", type=float, help="GB a process may hold (default: 90 %% of what is available)")
+    positive("--reference-max-width", type=int, default=512, help="beyond it no error is measured")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--out", type=Path, help="write the table as CSV")
+    options = parser.parse_args()
+    options.memory = 0.9 * available_bytes() if options.memory is None else options.memory * 1e9
+    for name in ("widths", "classes", "threads", "repeats", "timeout", "memory"):
+        if np.min(getattr(options, name)) <= 0:
+            parser.error(f"--{name} must be positive")
+    if options.threads > cores:
+        parser.error(f"--threads {options.threads}: this process may use {cores} cores")
+    if not options.data.exists():
+        parser.error(f"--data: there is no {options.data}")
+    if options.out and not options.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {options.out.parent}")
+    # Ratios are to ours, so ours comes first.
+    options.approaches = sorted(dict.fromkeys(options.approaches), key=list(APPROACHES).index)
+    return options
+
+
+def images(data: Path) -> np.ndarray:
+    """The first training images of each class in turn, (32, 3, 32, 32) float32, normalised per channel."""
+    each = -(-IMAGES // IMAGE_CLASSES)
+    found: dict[str, list[np.ndarray]] = {}
+    for part, name, image in folder_samples(data, SIDE, IMAGE_CLASSES):
+        of_class = found.setdefault(name, [])
+        if part == "train" and len(of_class) < each:
+            of_class.append(image)
+        if len(found) == IMAGE_CLASSES and all(len(some) == each for some in found.values()):
+            break
+    turns = [found[name][k] for k in range(each) for name in sorted(found) if k < len(found[name])]
+    if len(turns) < IMAGES:
+        raise InputError(f"{data} has fewer than {each} training images of some class")
+    x = np.stack(turns[:IMAGES]).transpose(0, 3, 1, 2) / 255
+    return ((x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)).astype(np.float32)
+
+
+# -------------------------------------------------------------------------------------------------- processes
+def run(task: dict, options: argparse.Namespace) -> dict:
+    """The outcome of one task in its own process; a `note` if that had to be ended, or failed."""
+    if task["approach"].startswith("nt-") and options.device == "cuda":
+        return {"note": "CPU only"}
+    result = Path(task["images"]).with_name("result.json")
+    result.unlink(missing_ok=True)
+    task = {"result": str(result), "device": options.device, "threads": options.threads, **task}
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(names, str(options.threads)) | {"JAX_PLATFORMS": "cpu"}
+    cores = sorted(os.sched_getaffinity(0))[: options.threads]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("ntk_approaches.py"), json.dumps(task)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: pin(cores),  # before the child imports anything that counts cores
+        )
+        try:
+            note = watch(process, options)
+        finally:
+            process.kill()
+            process.wait()
+        if note is None and result.exists():
+            return json.loads(result.read_text())
+        log.seek(0)
+        return {"note": note or f"error: {(log.read().strip().splitlines() or ['no output'])[-1][:100]}"}
+
+
+def watch(process: subprocess.Popen, options: argparse.Namespace) -> str | None:
+    """Wait for a process; what to say of it if it takes too much time or memory, and is to be ended."""
+    began, held, reserve = time.monotonic(), 0, RESERVE * available_bytes()
+    while process.poll() is None:
+        held = max(held, resident_bytes(process.pid))
+        if held > options.memory or available_bytes() < reserve:
+            return f"does not fit (> {held / 1e9:.1f} GB)"
+        if time.monotonic() - began > options.timeout:
+            return f"> {options.timeout:g} s"
+        time.sleep(0.05)
+    # By the kernel, which saw the end of the memory before this loop did.
+    return f"does not fit (> {held / 1e9:.1f} GB)" if process.returncode == -9 else None
+
+
+# ------------------------------------------------------------------------------------------------------ table
+def dense_flops(width: int, classes: int, kernel: str) -> float:
+    """Flops of the best algorithm made of dense products alone.
+
+    A forward pass; backward passes to the input of every convolution but the first, for each output (for `sum`
+    once); and per layer the cheaper of per-image gradients with their Gram matrix, and Gram matrices of the
+    positions of its outputs' gradients and of its inputs' patches.
+    """
+    n, outputs = IMAGES, classes if kernel == "trace" else 1
+    flops = 0
+    for layer, channels in enumerate((3, width, width)):
+        patch, positions = 9 * channels, (SIDE >> layer) ** 2
+        product = 2 * n * width * patch * positions
+        gradients = outputs * (product + n**2 * width * patch)
+        grams = n * (n + 1) * positions**2 * (outputs * width + patch)
+        flops += product + (outputs * product if layer else 0) + min(gradients, grams)
+    features = width * (SIDE >> 3) ** 2
+    return flops + 2 * n * classes * features + n * (n + 1) * features
+
+
+def rows(options: argparse.Namespace, folder: Path, rate: float) -> Iterator[dict]:
+    """The table, row by row: ours first in each group of the same network and kernel."""
+    common = {"images": str(folder / "images.npy"), "save": None, "reference": None}
+    for width, classes, kernel in [(w, c, k) for w in options.widths for c in options.classes for k in options.kernels]:
+        group = {"width": width, "classes": classes, "kernel": kernel, "dtype": "float32", "repeats": options.repeats}
+        reference = folder / f"{width}-{classes}-{kernel}.npy"
+        if width <= options.reference_max_width:
+            doubles = {"approach": "loop", "dtype": "float64", "repeats": 0, "save": str(reference)}
+            made = run(common | group | doubles, options)
+            print(f"reference  width {width}  C {classes}  {kernel}: {made.get('note', 'done')}", file=sys.stderr)
+        ours: dict = {}
+        for approach in options.approaches:
+            known = str(reference) if reference.exists() else None
+            got = run(common | group | {"approach": approach, "reference": known}, options)
+            ours = got if approach == "ours" else ours
+            flops = dense_flops(width, classes, kernel)
+            yield {
+                "approach": approach,
+                "width": width,
+                "C": classes,
+                "kernel": kernel,
+                "seconds": got.get("note", got.get("seconds")),
+                "repeats": got.get("repeats"),
+                "compile s": got.get("compilation"),
+                "extra peak MB": got["extra"] / 1e6 if "extra" in got else None,
+                "max error": got.get("error"),
+                "time / ours": ratio(got, ours, "seconds"),
+                "memory / ours": ratio(got, ours, "extra"),
+                "dense Gflop": flops / 1e9,
+                "at GEMM rate s": flops / rate,
+                "share of GEMM rate": flops / rate / got["seconds"] if "seconds" in got else None,
+            }
+
+
+def ratio(got: dict, ours: dict, key: str) -> float | None:
+    return got[key] / ours[key] if key in got and ours.get(key) else None
+
+
+def printed(row: dict) -> list[str]:
+    """A row's cells as text."""
+    cells = ((row[name], form) for name, form in COLUMNS.items())
+    return ["-" if value is None else value if isinstance(value, str) else format(value, form) for value, form in cells]
+
+
+def table(lines: list[dict]) -> str:
+    """Aligned Markdown."""
+    cells = [list(COLUMNS), *map(printed, lines)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [name in ("approach", "kernel") for name in COLUMNS]
+    rule = ["-" * w if is_left else "-" * (w - 1) + ":" for w, is_left in zip(widths, left, strict=True)]
+    cells.insert(1, rule)
+    aligned = (
+        [cell.ljust(w) if is_left else cell.rjust(w) for cell, w, is_left in zip(line, widths, left, strict=True)]
+        for line in cells
+    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in aligned)
+
+
+def versions() -> str:
+    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    return ", ".join(f"{name} {installed.get(name, 'not installed')}" for name in PEERS)
+
+
+def main() -> None:
+    options = arguments()
+    done: list[dict] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "images.npy", images(options.data))
+        rates = run({"approach": "gemm", "images": str(folder / "images.npy")}, options)
+        if "note" in rates:
+            raise InputError(f"no product of matrices on {options.device}: {rates['note']}")
+        for row in rows(options, folder, rates["float32"]):
+            done.append(row)
+            print("  ".join(printed(row)), file=sys.stderr, flush=True)
+            if options.out:  # anew after every row: a run that is stopped keeps what it has
+                with options.out.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, list(COLUMNS))
+                    writer.writeheader()
+                    writer.writerows(done)
+    print(f"{options.device}, {options.threads} threads, at most {options.memory / 1e9:.1f} GB; {versions()}")
+    print("GEMM: " + ", ".join(f"{dtype} {value / 1e9:.0f} Gflop/s" for dtype, value in rates.items()) + "\n")
+    print(table(done))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
