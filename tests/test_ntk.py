@@ -236,11 +236,11 @@ def test_memory_that_runs_out_halves_the_chunk(monkeypatch):
     model, x = in_double(*build(NETWORKS["mlp"]))
     jacobian, refused = contract.Factors.jacobian, []
 
-    def scarce(self, channels):
+    def scarce(self, taps, channels, room):
         if channels.stop - channels.start > 3:
             refused.append(channels)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return jacobian(self, channels)
+        return jacobian(self, taps, channels, room)
 
     monkeypatch.setattr(contract, "costs", lambda *_: (0, 1))
     monkeypatch.setattr(contract.Factors, "jacobian", scarce)

@@ -14,15 +14,17 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reactivation import sparse
-from reactivation.operations import Cotangent, Use, Window, patch_gram, patches
+from reactivation.operations import Cotangent, Use, Window, pad, patch_gram, patches
 
 # Costs in multiply-adds of a large matrix product; benchmarks/README.md has the measurements behind them.
 ELEMENT = 20.0  # one pass over one element of a tensor
 ENTRY = 1.5  # reading a dense row for an entry of a list, per element, beside adding it C times
 ROWS = 128  # of a symmetric product at a time
+VECTOR = 16  # columns that a processor multiplies at once
 SIDE = 256  # positions of the samples whose pairs with others are contracted at once
 
 
@@ -67,7 +69,8 @@ class Sums:
             kernel += parts[kind].to(kernel.device)
 
     def add_jacobian(self, jacobian: Tensor) -> None:
-        """Some columns of the Jacobian of all samples, (samples, C, D)."""
+        """Some columns of the Jacobian of all samples, (samples, C, …)."""
+        jacobian = jacobian.flatten(2)
         left, right = jacobian[self.rows], jacobian[self.columns]
         parts = {}
         if "full" in self.kernels:
@@ -128,15 +131,19 @@ class Factors:
     dense: Tensor | None
     lists: sparse.Lists | None
 
-    def jacobian(self, channels: slice = slice(None)) -> Tensor:
-        """(n, C, D): its columns that belong to some of the input channels."""
+    def jacobian(self, taps: slice = slice(None), channels: slice = slice(None), room: Tensor | None = None) -> Tensor:
+        """(n, C, O, taps · channels, perhaps some zeros): some of its columns, in `room` if that is given."""
         n, classes, outputs, _ = self.shape
-        p = patches(self.x, self.window, channels)
+        p = patches(self.x, self.window, taps, channels)
+        if self.lists is not None:
+            p = F.pad(p, (0, -p.shape[2] % VECTOR))
+        shape = n, classes, outputs, p.shape[2]
+        j = p.new_empty(shape) if room is None else room[: math.prod(shape)].view(shape)
         if self.lists is None:
-            return torch.bmm(self.dense.flatten(1, 2), p).view(n, classes, -1)
-        j = p.new_zeros(n, classes, outputs, p.shape[2])
-        sparse.multiply(self.lists, p, torch.arange(outputs), j)
-        return j.flatten(2)
+            torch.bmm(self.dense.flatten(1, 2), p, out=j.flatten(1, 2))
+        else:
+            sparse.multiply(self.lists, p, torch.arange(outputs), j.zero_())
+        return j
 
     def patch_gram(self, i: slice, j: slice) -> Tensor:
         """(I, J, L, L) inner products of the patches of some samples with those of others."""
@@ -177,7 +184,9 @@ def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
         return (cotangent.values if alive is None else cotangent.values * alive[:, None]).sum(2)
     if use.kind == "scale":
         return (cotangent.dense() * use.x[:, None]).sum(2)
-    return torch.cat([factors([(use, cotangent)], group).jacobian() for group in range(use.window.groups)], dim=2)
+    parts = [factors([(use, cotangent)], group).jacobian() for group in range(use.window.groups)]
+    columns = use.parameter[0].numel()
+    return torch.cat([part[..., :columns].flatten(2) for part in parts], dim=2)
 
 
 def contract(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
@@ -213,10 +222,21 @@ def costs(factors: Factors, sums: Sums) -> tuple[float, float]:
 
 
 def _by_jacobian(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
+    """In chunks of some taps and all channels, or of one tap and some channels."""
     n, classes, outputs, length = factors.shape
-    of_channel = n * (classes * outputs + length) * math.prod(factors.window.kernel) * factors.x.element_size()
-    size = max(1, chunk_bytes // of_channel)
-    in_chunks(0, factors.x.shape[3], size, lambda channels: sums.add_jacobian(factors.jacobian(channels)))
+    taps, channels = math.prod(factors.window.kernel), factors.x.shape[3]
+    columns = max(1, chunk_bytes // (n * (classes * outputs + length) * factors.x.element_size()))
+    at_once = max(1, columns // channels)
+    seen = replace(factors, x=pad(factors.x, factors.window), window=replace(factors.window, padding=(0, 0)))
+    room: list[Tensor] = []  # for all chunks, the first of which is the largest: fresh memory costs as much as its use
+
+    def add(tap: int, part: slice) -> None:
+        size = n * classes * outputs * (at_once * (part.stop - part.start) + VECTOR)
+        room.extend([seen.x.new_empty(size)] if not room else [])
+        sums.add_jacobian(seen.jacobian(slice(tap, tap + at_once), part, room[0]))
+
+    for tap in range(0, taps, at_once):
+        in_chunks(0, channels, min(channels, max(columns // VECTOR * VECTOR, 1)), partial(add, tap))
 
 
 def _by_position(factors: Factors, sums: Sums, chunk_bytes: int) -> None:

@@ -66,13 +66,11 @@ def pad(x: Tensor, window: Window) -> Tensor:
     return F.pad(x, (0, 0, left, left, top, top)) if top or left else x
 
 
-def patches(x: Tensor, window: Window, channels: slice = slice(None)) -> Tensor:
-    """What each output sees of some input channels: (n, H, W, channels) -> (n, outputs, taps · channels)."""
-    taps = window.taps(*x.shape[1:3])
+def patches(x: Tensor, window: Window, taps: slice = slice(None), channels: slice = slice(None)) -> Tensor:
+    """What each output sees through some taps of some channels: (n, H, W, channels) -> (n, outputs, taps · channels)."""
+    seen = window.taps(*x.shape[1:3])[taps]
     x = pad(x[..., channels], window)
-    if len(taps) == 1 and x.shape[1:3] == window.output(*x.shape[1:3]):
-        return x.flatten(1, 2)
-    return torch.stack([x[:, row, column] for row, column in taps], dim=3).flatten(3).flatten(1, 2)
+    return torch.cat([x[:, row, column].flatten(1, 2) for row, column in seen], dim=2)
 
 
 def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
@@ -172,7 +170,8 @@ class Use:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
     """In float64: x (n, channels, H, W) float64, weight (O, channels / groups, kernel) of any precision."""
     bias = None if bias is None else bias.detach().double()
-    if window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16:
+    tiles = len(x) * math.prod(window.output(*x.shape[2:])) / 16
+    if window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and tiles >= 64:
         z = _winograd(x, weight, window)
         return z if bias is None else z.add_(bias[:, None, None])
     return F.conv2d(x, weight.double(), bias, window.stride, window.padding, window.dilation, window.groups)
