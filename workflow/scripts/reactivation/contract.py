@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reactivation import sparse
-from reactivation.operations import Cotangent, Use, Window, pad, patch_gram, patches
+from reactivation.operations import Cotangent, Use, Window, pad, patch_gram, patches, row_products
 
 # Costs in multiply-adds of a large matrix product; benchmarks/README.md has the measurements behind them.
 ELEMENT = 20.0  # one pass over one element of a tensor
@@ -95,10 +95,10 @@ class Sums:
 def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
     """left rightᵀ; where both are the same, on and above the diagonal only."""
     if not symmetric or len(left) <= ROWS:
-        return left @ right.T
+        return row_products(left, right)
     product = left.new_zeros(len(left), len(left))
     for start in range(0, len(left), ROWS):
-        product[start : start + ROWS, start:] = left[start : start + ROWS] @ right[start:].T
+        product[start : start + ROWS, start:] = row_products(left[start : start + ROWS], right[start:])
     return product
 
 
@@ -180,8 +180,7 @@ def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
 def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
     """(n, C, D), of one use of a bias, a scale or a weight, all of it."""
     if use.kind == "bias":
-        alive = cotangent.alive
-        return (cotangent.values if alive is None else cotangent.values * alive[:, None]).sum(2)
+        return cotangent.total()
     if use.kind == "scale":
         return (cotangent.dense() * use.x[:, None]).sum(2)
     parts = [factors([(use, cotangent)], group).jacobian() for group in range(use.window.groups)]
@@ -271,7 +270,7 @@ def _pairs_dense(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> 
     for kind in kinds:
         g = factors.dense.flatten(1, 2) if kind == "trace" else factors.dense.sum(1)
         left, right = (g[at].transpose(1, 2).flatten(0, 1) for at in (i, j))
-        products = (left @ right.T).view(len(gram), length, -1, length).transpose(1, 2)
+        products = row_products(left, right).view(len(gram), length, -1, length).transpose(1, 2)
         parts[kind] = (gram * products).sum((2, 3), dtype=torch.float64)
     return parts
 

@@ -224,7 +224,7 @@ def _relu(capture, input, inplace=False):
     if before is None or inplace:
         return NotImplemented
     x, channel = input.detach(), before.output.channel
-    alive = positions(~(x <= 0), channel).contiguous()  # a NaN passes, as in autograd
+    alive = positions(x > 0, channel).contiguous()
     return capture.add(input, x.relu(), lambda z: z.masked(alive), [], source=channel, output=channel)
 
 

@@ -35,7 +35,8 @@ class Plan:
     """How the parameters of a network are taken, and the memory that this needs."""
 
     seeds: Tensor  # (S, C): the combinations of logits whose cotangents are taken
-    classes: int  # C
+    sample: Tensor  # the first, (1, …)
+    logits: Tensor  # its, (1, C), float64
     dtype: torch.dtype  # of everything but the forward pass
     layers: dict[Tensor, str]  # the layer of each parameter
     whole: set[Tensor]  # parameters whose Jacobian is no larger than their cotangents
@@ -94,19 +95,16 @@ def empirical_ntk(
         for i, j in _blocks(rows, columns, limit // 2 // plan.kept):
             batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
             _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
-    layers = {layer: share.finished(plan.classes) for layer, share in shares.items()}
+    layers = {layer: share.finished(plan.logits.shape[1]) for layer, share in shares.items()}
     total = {kind: sum(share[kind] for share in layers.values()) for kind in kernels}
     return Kernels(total, layers if per_layer else {})
 
 
 def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer: bool, limit: int) -> Plan:
-    """From forward passes of the first sample, and of the first two: the batch must change nothing."""
+    """From the forward pass of the first sample."""
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     dtype = torch.promote_types(next(iter(names)).dtype, torch.float32)
     logits, nodes, unknown = linearize(model, samples[:1], dtype)
-    together, _, unknown_together = linearize(model, samples[:2], dtype)
-    if not torch.allclose(together[:1], logits, rtol=1e-8, atol=1e-8, equal_nan=True):
-        raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
     classes, like = logits.shape[1], {"dtype": dtype, "device": samples.device}
     seeds = torch.ones(1, classes, **like) if set(kernels) == {"sum"} else torch.eye(classes, **like)
 
@@ -116,7 +114,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
             ways[use.parameter].add((use.kind, use.window.groups))
             positions[use.parameter] += node.output.shape.numel() // node.output.channels
             seen.append(0 if use.x is None else use.x.numel())
-    unknown |= unknown_together | {p for p in ways if len(ways[p]) > 1}
+    unknown |= {p for p in ways if len(ways[p]) > 1}
     _tell_unknown(model, [names[p] for p in names if p in unknown])
     whole = {
         p
@@ -130,13 +128,14 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
     weights = 16 * sum(p.numel() for p in names)  # casting them to float64 is worth it for as many bytes of a batch
     return Plan(
         seeds=seeds,
-        classes=classes,
+        sample=samples[:1],
+        logits=logits.detach(),
         dtype=dtype,
         layers={p: name.rpartition(".")[0] or name if per_layer else "" for p, name in names.items()},
         whole=whole,
         examplewise={p: name for p, name in names.items() if p in unknown},
         kept=1 + dtype.itemsize * (sum(seen) + len(seeds) * sent),
-        batch=max(1, min(max(8 * chunk, weights), limit // 4) // passing),
+        batch=max(1, min(max(4 * chunk, weights), limit // 4) // passing),
         chunk=chunk,
         limit=limit,
     )
@@ -164,7 +163,8 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
             for p, factor in of_part.items():
                 found[p].append(factor)
 
-    in_chunks(0, len(samples), plan.batch, collect)
+    batches = -(-len(samples) // plan.batch)
+    in_chunks(0, len(samples), -(-len(samples) // batches), collect)
     while jacobians:
         p, parts = jacobians.popitem()
         shares[plan.layers[p]].add_jacobian(torch.cat(parts))
@@ -183,6 +183,9 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
 def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]:
     """By parameter: Jacobians (n, C, D) where they are small, else each use with its cotangent."""
     logits, nodes, unknown = linearize(model, samples, plan.dtype)
+    alone = torch.allclose(logits[:1], plan.logits, rtol=1e-8, atol=1e-8, equal_nan=True)
+    if torch.equal(samples[:1], plan.sample) and not alone:
+        raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
     if not unknown <= plan.examplewise.keys():
         raise ValueError("the network works otherwise for another number of samples")
     whole, kept = {}, defaultdict(list)

@@ -73,13 +73,27 @@ def patches(x: Tensor, window: Window, taps: slice = slice(None), channels: slic
     return torch.cat([x[:, row, column].flatten(1, 2) for row, column in seen], dim=2)
 
 
+def row_products(left: Tensor, right: Tensor) -> Tensor:
+    """left rightᵀ, of (n, D) and (m, D).
+
+    As a convolution with kernels as long as the rows: on a CPU that is oneDNN's product and not MKL's, which on
+    processors of AMD takes twice as long.
+    """
+    (n, length), m = left.shape, len(right)
+    if left.device.type == "cpu" and left.dtype == torch.float32 and min(n, m) >= 16 and length >= 256:
+        return F.conv1d(left[:, None], right[:, None])[..., 0]
+    return left @ right.T
+
+
 def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
     """Inner products of patches, all pairs of samples: (I, H, W, channels), (J, H, W, channels) -> (I, J, L, L).
 
     Those of single pixels, summed over the taps: as many times cheaper than of whole patches as there are taps.
     """
     (size, taps), (count, height, width, _) = (x.shape[:3], window.taps(*x.shape[1:3])), others.shape
-    pixels = (x.flatten(0, 2) @ others.flatten(0, 2).T).view(*size, count, height, width).permute(0, 3, 1, 2, 4, 5)
+    pixels = (
+        row_products(x.flatten(0, 2), others.flatten(0, 2)).view(*size, count, height, width).permute(0, 3, 1, 2, 4, 5)
+    )
     (top, left), (rows, columns) = window.padding, window.output(height, width)
     if top or left:
         pixels = F.pad(pixels, (left, left, top, top) * 2)
@@ -109,6 +123,13 @@ class Cotangent:
         n, classes, _, channels = values.shape
         at = self.position[:, None].expand_as(values)
         return values.new_zeros(n, classes, self.length, channels).scatter_add_(2, at, values)
+
+    def total(self) -> Tensor:
+        """(n, C, O): the sum over positions."""
+        if self.alive is None:
+            return self.values.sum(2)
+        # Sample by sample, for the product to stay in the cache.
+        return torch.stack([(values * alive).sum(1) for values, alive in zip(self.values, self.alive, strict=True)])
 
     def masked(self, mask: Tensor) -> "Cotangent":
         """The cotangent before an element-wise product with `mask` (n, length, O), as of a ReLU."""
@@ -189,13 +210,13 @@ def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
     of_kernel, of_input, of_output = (torch.kron(m, m) for m in (x.new_tensor(matrix) for matrix in WINOGRAD))
     tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 1, 0, 2, 3).reshape(36, -1)
     tiles = (of_input @ tiles).view(36, channels, -1)
-    z = x.new_empty(len(weight), n, down, 4, across, 4)
+    z = x.new_empty(n, len(weight), down, 4, across, 4)
     step = max(1, WINOGRAD_BYTES // (36 * 8 * max(channels, tiles.shape[2])))
     for o in range(0, len(weight), step):
         kernels = weight[o : o + step].flatten(2).permute(2, 0, 1).double().reshape(9, -1)
         products = torch.bmm((of_kernel @ kernels).view(36, -1, channels), tiles)
-        z[o : o + step] = (of_output @ products.flatten(1)).view(4, 4, -1, n, down, across).permute(2, 3, 4, 0, 5, 1)
-    return z.view(len(weight), n, 4 * down, 4 * across)[..., :rows, :columns].transpose(0, 1).contiguous()
+        z[:, o : o + step] = (of_output @ products.flatten(1)).view(4, 4, -1, n, down, across).permute(3, 2, 4, 0, 5, 1)
+    return z.view(n, len(weight), 4 * down, 4 * across)[..., :rows, :columns].contiguous()
 
 
 def pull_scale(factor: Tensor, cotangent: Cotangent) -> Cotangent:
