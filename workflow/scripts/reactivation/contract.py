@@ -20,7 +20,7 @@ from torch import Tensor
 from reactivation import sparse
 from reactivation.operations import Cotangent, Use, Window, pad, patch_gram, patches, row_products
 
-# Costs in multiply-adds of a large matrix product; benchmarks/README.md has the measurements behind them.
+# Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what stands behind them.
 ELEMENT = 20.0  # one pass over one element of a tensor
 ENTRY = 1.5  # reading a dense row for an entry of a list, per element, beside adding it C times
 ROWS = 128  # of a symmetric product at a time

@@ -67,9 +67,9 @@ def empirical_ntk(
     below `memory_limit` bytes (default: a quarter of what is free, 4 GiB at most).
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
-    With float32 weights the error is 1e-7 to 3e-7 of the largest entry, and kernel_distance S between two checkpoints
-    is off by 0.02 % at S = 1e-4 and 0.2 % at 1e-6; with float64 weights, 1e-14 and 1e-8. A forward pass in float32 would
-    decide some ReLUs and poolings otherwise, and be off by 1e-5. TF32 and bf16 are never used.
+    With float32 weights the error is 1e-7 to 3e-7 of the largest entry, and the kernel_distance S of two checkpoints is
+    off by 0.002 % at S = 1e-5, 0.01 % at 1e-6, 0.03 % at 1e-8; with float64 weights, entries are off by 1e-15. A forward
+    pass in float32 would decide some ReLUs and poolings otherwise, and be off by up to 1e-5. TF32 and bf16 are not used.
 
     Raises ValueError for what has no kernel of its own: batch norm or dropout in training mode, logits of a sample that
     depend on the others of its batch, outputs that are not (n, C). Parameters of operations that linearize.py does not
@@ -183,8 +183,9 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
 def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]:
     """By parameter: Jacobians (n, C, D) where they are small, else each use with its cotangent."""
     logits, nodes, unknown = linearize(model, samples, plan.dtype)
-    alone = torch.allclose(logits[:1], plan.logits, rtol=1e-8, atol=1e-8, equal_nan=True)
-    if torch.equal(samples[:1], plan.sample) and not alone:
+    slack = 1e-4 * plan.logits.nan_to_num().abs().max()  # for a model that insists on float32
+    same = ((logits[:1] - plan.logits).nan_to_num().abs() <= slack).all()
+    if torch.equal(samples[:1], plan.sample) and not same:
         raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
     if not unknown <= plan.examplewise.keys():
         raise ValueError("the network works otherwise for another number of samples")

@@ -30,7 +30,7 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
 WINOGRAD_BYTES = 24 << 20  # of transformed kernels at a time
-SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/README.md)
+SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
 
 @dataclass(frozen=True)

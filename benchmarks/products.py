@@ -1,0 +1,63 @@
+"""What the kernel's cost model stands on: rates of dense products, and of those over lists of alive entries.
+
+The cotangent of a convolution with 256 channels behind 2 × 2 pooling, of 8 images at 16 × 16, carried back through the
+weights of one of its 3 × 3 taps. Useful flops per second: those of the entries alive.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+from reactivation import sparse
+from reactivation.operations import row_products
+
+IMAGES, SIDE, CHANNELS = 8, 16, 256
+
+
+def rate(flops: float, call: Callable[[], object]) -> float:
+    """Gflop/s, the best of five calls after a first one."""
+    call()
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return flops / min(seconds) / 1e9
+
+
+def dense() -> dict[str, float]:
+    square, rows = torch.randn(2048, 2048), torch.randn(32, 1 << 17)
+    z, weight = torch.randn(80, CHANNELS, SIDE, SIDE), torch.randn(CHANNELS, CHANNELS, 3, 3)
+    back = lambda: torch.nn.grad.conv2d_input(z.shape, weight, z, padding=1)  # noqa: E731
+    return {
+        "matrix product, 2048³": rate(2 * 2048**3, lambda: square @ square),
+        "products of 32 long rows, A @ A.T": rate(2 * rows.numel() * 32, lambda: rows @ rows.T),
+        "products of 32 long rows, row_products": rate(2 * rows.numel() * 32, lambda: row_products(rows, rows)),
+        "convolution, from output to input": rate(2 * z.numel() * weight[0].numel(), back),
+    }
+
+
+def listed(classes: int, share: float) -> float:
+    """Of products over lists, where `share` of the pooled outputs are alive, each at one of its four positions."""
+    pooled = (SIDE // 2) ** 2
+    values = torch.randn(IMAGES, classes, pooled, CHANNELS)
+    alive = torch.rand(IMAGES, pooled, CHANNELS) < share
+    corner = torch.arange(pooled).view(SIDE // 2, -1)
+    corner = (2 * SIDE * (corner // (SIDE // 2)) + 2 * (corner % (SIDE // 2))).view(-1, 1)
+    position = corner + torch.tensor([0, 1, SIDE, SIDE + 1])[torch.randint(4, alive.shape)]
+    entries = sparse.lists(values, alive, position, SIDE**2, "position")
+    weight, x = torch.randn(1, CHANNELS, CHANNELS), torch.zeros(IMAGES, classes, SIDE**2, CHANNELS)
+    flops = 2 * int(alive.sum()) * classes * CHANNELS
+    return rate(flops, lambda: sparse.multiply(entries, weight, torch.arange(SIDE**2), x))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, value in dense().items():
+        print(f"{value:6.0f} Gflop/s  {name}")
+    for classes in (1, 2, 5, 10, 32, 100):
+        print(f"{listed(classes, 0.65):6.0f} Gflop/s  lists, {classes} outputs, 16 % alive")
