@@ -53,6 +53,19 @@ def branches(m, x):
     return m["head"](F.relu_(y).flatten(1))
 
 
+def in_place(m, x):
+    """On the output of every kind of operation, views of it among them."""
+    y = m["conv"](x)
+    y *= 2
+    y = m["line"](y.flatten(2))
+    y[:, 1] += 3 * y[:, 0]
+    y = m["norm"](y)
+    y.add_(1).relu_()
+    y = m["layer"](y)
+    y.select(1, 0).mul_(3)
+    return m["head"](y.tanh_().flatten(1)).mul_(2)
+
+
 def attention(m, x):
     return m["head"](m["attention"](x, x, x)[0].mean(1))
 
@@ -127,6 +140,17 @@ NETWORKS = {
     "branches": lambda: (
         Functional(branches, conv=nn.Conv2d(3, 4, 3), next=nn.Conv2d(8, 4, 3), head=nn.Linear(36, 3)),
         image(),
+    ),
+    "in place": lambda: (
+        Functional(
+            in_place,
+            conv=nn.Conv2d(3, 4, 3),
+            line=nn.Conv1d(4, 3, 3, stride=2),
+            norm=nn.GroupNorm(1, 3),
+            layer=nn.Linear(17, 5),
+            head=nn.Linear(15, 3),
+        ),
+        image(8),
     ),
     "embedding": lambda: (
         Functional(

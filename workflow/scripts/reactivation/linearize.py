@@ -119,7 +119,7 @@ class Capture(TorchFunctionMode):
         if not (uses or x.requires_grad):
             return z
         incoming = port(x, source) if x.requires_grad else None
-        z = _Tap.apply(z, self.token)
+        z = _Tap.apply(z.clone() if z._is_view() else z, self.token)  # what works in place on views loses the tap
         outgoing = port(z, output)
         self.nodes[outgoing.edge.node] = Node(incoming, outgoing, pull, uses)
         return z

@@ -189,13 +189,19 @@ class Use:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-    """In float64: x (n, channels, H, W) float64, weight (O, channels / groups, kernel) of any precision."""
-    bias = None if bias is None else bias.detach().double()
-    tiles = len(x) * math.prod(window.output(*x.shape[2:])) / 16
-    if window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and tiles >= 64:
+    """In float64, channels last in memory: x (n, channels, H, W) float64, weight (O, channels / groups, kernel)."""
+    rows, columns = window.output(*x.shape[2:])
+    if window.groups > 1:
+        options = window.stride, window.padding, window.dilation, window.groups
+        z = F.conv2d(x, weight.double(), None, *options).to(memory_format=torch.channels_last)
+    elif window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and len(x) * rows >= 128:
         z = _winograd(x, weight, window)
-        return z if bias is None else z.add_(bias[:, None, None])
-    return F.conv2d(x, weight.double(), bias, window.stride, window.padding, window.dilation, window.groups)
+    else:
+        kernel, x = weight.permute(2, 3, 1, 0).flatten(0, 2).double(), x.permute(0, 2, 3, 1)
+        z = _channels_last(x, len(weight), rows, columns)
+        for i, of_sample in enumerate(z.permute(0, 2, 3, 1).flatten(1, 2)):
+            torch.mm(patches(x[i : i + 1], window)[0], kernel, out=of_sample)
+    return z if bias is None else z.add_(bias.detach().double()[:, None, None])
 
 
 def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
@@ -208,15 +214,24 @@ def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
     down, across = -(-rows // 4), -(-columns // 4)  # tiles of 4 × 4 outputs, from 6 × 6 inputs
     x = F.pad(x, (left, 4 * across + 2 - size[1] - left, top, 4 * down + 2 - size[0] - top))
     of_kernel, of_input, of_output = (torch.kron(m, m) for m in (x.new_tensor(matrix) for matrix in WINOGRAD))
-    tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 1, 0, 2, 3).reshape(36, -1)
-    tiles = (of_input @ tiles).view(36, channels, -1)
-    z = x.new_empty(n, len(weight), down, 4, across, 4)
-    step = max(1, WINOGRAD_BYTES // (36 * 8 * max(channels, tiles.shape[2])))
+    tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 0, 2, 3, 1).reshape(36, -1)
+    tiles = (of_input @ tiles).view(36, -1, channels)
+    z = _channels_last(x, len(weight), 4 * down, 4 * across)
+    of_tiles = z.permute(0, 2, 3, 1).view(n, down, 4, across, 4, len(weight))
+    step = max(1, WINOGRAD_BYTES // (36 * 8 * max(channels, tiles.shape[1])))
     for o in range(0, len(weight), step):
         kernels = weight[o : o + step].flatten(2).permute(2, 0, 1).double().reshape(9, -1)
-        products = torch.bmm((of_kernel @ kernels).view(36, -1, channels), tiles)
-        z[:, o : o + step] = (of_output @ products.flatten(1)).view(4, 4, -1, n, down, across).permute(3, 2, 4, 0, 5, 1)
-    return z.view(n, len(weight), 4 * down, 4 * across)[..., :rows, :columns].contiguous()
+        kernels = (of_kernel @ kernels).view(36, -1, channels)
+        products = torch.bmm(tiles, kernels.transpose(1, 2)).flatten(1)
+        of_tiles[..., o : o + step] = (of_output @ products).view(4, 4, n, down, across, -1).permute(2, 3, 0, 4, 1, 5)
+    if (rows, columns) == (4 * down, 4 * across):
+        return z
+    return z[..., :rows, :columns].contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last(x: Tensor, *shape: int) -> Tensor:
+    """Room for len(x) images, which is no view of anything."""
+    return torch.empty((len(x), *shape), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def pull_scale(factor: Tensor, cotangent: Cotangent) -> Cotangent:
