@@ -135,7 +135,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
         whole=whole,
         examplewise={p: name for p, name in names.items() if p in unknown},
         kept=1 + dtype.itemsize * (sum(seen) + len(seeds) * sent),
-        batch=max(1, min(max(4 * chunk, weights), limit // 4) // passing),
+        batch=max(1, min(max(6 * chunk, weights), limit // 4) // passing),
         chunk=chunk,
         limit=limit,
     )
