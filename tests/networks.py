@@ -66,6 +66,17 @@ def in_place(m, x):
     return m["head"](y.tanh_().flatten(1)).mul_(2)
 
 
+def without_gradients(m, x):
+    with torch.no_grad():
+        gate = torch.sigmoid(m["a"](x))
+    return m["head"](torch.relu(m["b"](x)) * gate)
+
+
+def learnt_token(m, x):
+    """A layer on something that has no samples, but a first dimension of 1."""
+    return m["head"](torch.tanh(x + m["layer"](torch.ones(1, 5))))
+
+
 def attention(m, x):
     return m["head"](m["attention"](x, x, x)[0].mean(1))
 
@@ -137,6 +148,19 @@ NETWORKS = {
         Functional(shared_convolution, conv=nn.Conv2d(3, 3, 3, padding=1, groups=3), head=nn.Linear(3, 3)),
         image(),
     ),
+    "normalized between": lambda: (
+        network(nn.Conv2d(3, 5, 3), nn.ReLU(), trained_batch_norm(5), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU()),
+        image(8),
+    ),
+    "normalized over channels of sequences": lambda: (
+        network(nn.Linear(6, 5), nn.ReLU(), nn.BatchNorm1d(3), nn.Linear(5, 4)),
+        torch.randn(4, 3, 6),
+    ),
+    "many classes": lambda: (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 37)), image(8)),
+    "wide": lambda: (
+        network(nn.Conv2d(3, 520, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(520, 3, 1), nn.ReLU(), nn.MaxPool2d(2)),
+        image(8, 3),
+    ),
     "branches": lambda: (
         Functional(branches, conv=nn.Conv2d(3, 4, 3), next=nn.Conv2d(8, 4, 3), head=nn.Linear(36, 3)),
         image(),
@@ -151,6 +175,18 @@ NETWORKS = {
             head=nn.Linear(15, 3),
         ),
         image(8),
+    ),
+    "padding of an embedding": lambda: (
+        Functional(
+            lambda m, i: m["head"](F.embedding(i, m["table"].weight, -1).mean(1)),
+            table=nn.Embedding(7, 5),
+            head=nn.Linear(5, 3),
+        ),
+        torch.tensor([[6, 6, 1], [6, 2, 1], [0, 6, 3], [5, 5, 6]]),
+    ),
+    "layer without gradients": lambda: (
+        Functional(without_gradients, a=nn.Linear(5, 6), b=nn.Linear(5, 6), head=nn.Linear(6, 3)),
+        torch.randn(4, 5),
     ),
     "embedding": lambda: (
         Functional(
@@ -283,6 +319,10 @@ EXAMPLEWISE = {
     "scale for every pixel": (
         lambda: (network(nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 10, 10]), nn.ReLU()), image()),
         {"1.weight (LayerNorm)", "1.bias (LayerNorm)"},
+    ),
+    "learnt token": (
+        lambda: (Functional(learnt_token, layer=nn.Linear(5, 5), head=nn.Linear(5, 3)), torch.randn(4, 5)),
+        {"parts.layer.weight (Linear)", "parts.layer.bias (Linear)"},
     ),
     "time first": (
         lambda: (Functional(time_first, layer=nn.Linear(5, 6), head=nn.Linear(6, 3)), torch.randn(4, 4, 5)),

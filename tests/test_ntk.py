@@ -148,6 +148,31 @@ def test_every_way_to_contract_gives_the_same_kernel(monkeypatch, name, way, spa
     )
 
 
+def test_the_kernel_of_every_logit_is_whole_beyond_a_strip_of_the_product():
+    """n · C > 128: what is computed on and above the diagonal only is completed before it is summed."""
+    torch.manual_seed(0)
+    model, x = in_double(cnn(4, 8, 50).eval(), image(8, 5))
+    assert_close(empirical_ntk(model, x, kernels=KINDS), reference(model, x), 1e-12)
+
+
+def test_zeros_and_ties_survive_the_fast_convolution():
+    """Without biases and on a black background whole regions are exactly zero, and stay dead."""
+    torch.manual_seed(0)
+    model, x = in_double(cnn(16, 32, 3).eval(), torch.zeros(12, 3, 32, 32))
+    for i, sample in enumerate(x):
+        sample[:, 2 * i : 2 * i + 5, 3:11] = torch.rand(3, 5, 8)
+    for name, p in model.named_parameters():
+        p.detach().mul_(0 if name.endswith("bias") else 1)
+    assert_close(empirical_ntk(model, x), reference(model, x), 1e-10)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 17])
+def test_float32_keeps_its_digits_for_few_samples_and_long_rows(n):
+    torch.manual_seed(0)
+    model, x = cnn(64, 32, 10).eval(), torch.rand(n, 3, 32, 32)
+    assert_close(empirical_ntk(model, x), empirical_ntk(*in_double(model, x)), 1e-6)
+
+
 def test_threads_do_not_change_a_kernel():
     model, x = build(NETWORKS["cnn"])
     threads = torch.get_num_threads()
@@ -289,6 +314,29 @@ def test_the_callers_modes_change_nothing_and_nothing_is_left_behind(context):
     assert all((value == state[key]).all() for key, value in model.state_dict().items())
 
 
+def test_buffers_and_inputs_are_left_as_they_were():
+    def run(m, x):
+        m["norm"].running_mean = m["norm"].running_mean * 2
+        return m["norm"](m["layer"](x.mul_(2)))
+
+    model = Functional(run, layer=nn.Linear(5, 3), norm=nn.BatchNorm1d(3)).double().eval()
+    x = torch.randn(4, 5, dtype=torch.float64)
+    before, mean = x.clone(), model.parts["norm"].running_mean
+    empirical_ntk(model, x)
+    assert (x == before).all()
+    assert model.parts["norm"].running_mean is mean
+
+
+def test_precisions_are_given_back():
+    model, x = build(NETWORKS["mlp"])
+    torch.set_float32_matmul_precision("medium")
+    try:
+        empirical_ntk(model, x)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 @pytest.mark.parametrize("name", EXAMPLEWISE)
 def test_what_is_differentiated_sample_by_sample_is_said_once(name, caplog):
     make, parameters = EXAMPLEWISE[name]
@@ -320,6 +368,17 @@ REFUSED = {
     "batch norm with the statistics of the batch": network(nn.BatchNorm2d(3, track_running_stats=False)),
     "dropout is active": Functional(lambda m, x: nn.functional.dropout(m["a"](x.flatten(1))), a=nn.Linear(48, 3)),
     "change with the other samples": Functional(lambda m, x: m["a"]((x - x.mean(0)).flatten(1)), a=nn.Linear(48, 3)),
+    "change with the other samples of": Functional(
+        lambda m, x: m["a"](torch.tanh(m["b"](x.flatten(1).flip(0))).flip(0)), b=nn.Linear(48, 5), a=nn.Linear(5, 3)
+    ),
+    "change with the other": Functional(lambda m, x: m["a"]((x + 1e-3 * x.mean(0)).flatten(1)), a=nn.Linear(48, 3)),
+    "differentiates in its forward pass": Functional(
+        lambda m, x: torch.autograd.grad(m["a"](x.requires_grad_().flatten(1)).square().sum(), x, create_graph=True)[
+            0
+        ].flatten(1),
+        a=nn.Linear(48, 3),
+    ),
+    "uses torch.func": Functional(lambda m, x: torch.func.vmap(m["a"])(x.flatten(1)), a=nn.Linear(48, 3)),
     "or by chance": Functional(lambda m, x: m["a"]((x + torch.rand(x.shape)).flatten(1)), a=nn.Linear(48, 3)),
     r"logits \(n, C\), but for 1 samples this model returns \(1, 3, 4, 4\)": nn.Conv2d(3, 3, 1),
     r"logits \(n, C\), but for 1 samples this model returns tuple": Functional(
@@ -359,5 +418,10 @@ def test_unknown_kinds_are_refused(kinds):
 def test_no_samples_are_refused():
     model, x = build(NETWORKS["cnn"])
     for batches in ((x[:0],), (x, x[:0])):
-        with pytest.raises(ValueError, match="no samples"):
+        with pytest.raises(ValueError, match="one sample at least"):
             empirical_ntk(model, *batches)
+    for batches in ((x, x[:, :2]), ("images",), (x[0, 0, 0, 0],)):
+        with pytest.raises(ValueError, match="x and x2 must be tensors of samples"):
+            empirical_ntk(model, *batches)
+    with pytest.raises(ValueError, match="memory_limit must be a number of bytes, not 0"):
+        empirical_ntk(model, x, memory_limit=0)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reactivation import sparse
-from reactivation.operations import Cotangent, Use, Window, pad, patch_gram, patches, row_products
+from reactivation.operations import Cotangent, Use, Window, long_row_products, pad, patch_gram, patches, row_products
 
 # Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what stands behind them.
 ELEMENT = 20.0  # one pass over one element of a tensor
@@ -93,13 +93,13 @@ class Sums:
 
 
 def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
-    """left rightᵀ; where both are the same, on and above the diagonal only."""
+    """left rightᵀ; where both are the same, computed on and above the diagonal only."""
     if not symmetric or len(left) <= ROWS:
-        return row_products(left, right)
-    product = left.new_zeros(len(left), len(left))
+        return long_row_products(left, right)
+    product = left.new_zeros(len(left), len(left), dtype=torch.float64)
     for start in range(0, len(left), ROWS):
-        product[start : start + ROWS, start:] = row_products(left[start : start + ROWS], right[start:])
-    return product
+        product[start : start + ROWS, start:] = long_row_products(left[start : start + ROWS], right[start:])
+    return product.triu() + product.triu(1).T
 
 
 def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -> None:
@@ -109,7 +109,9 @@ def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -
             work(slice(start, min(stop, start + size)))
         except (MemoryError, RuntimeError) as error:
             # A CPU's allocator raises a plain RuntimeError.
-            ran_out = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            ran_out = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+                said in str(error) for said in ("can't allocate memory", "could not create a primitive")
+            )
             if size == 1 or not ran_out:
                 raise
             size //= 2

@@ -21,6 +21,8 @@ from torch.overrides import TorchFunctionMode
 from reactivation import operations
 from reactivation.operations import Cotangent, Use, Window
 
+INNER_GRADIENT = "the network differentiates in its forward pass, which its kernel cannot look through"
+
 
 class _Tap(torch.autograd.Function):
     """An operation's output, cut from its input; `token` makes it require gradients all the same."""
@@ -32,7 +34,7 @@ class _Tap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return None, None
+        raise ValueError(INNER_GRADIENT)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,11 @@ class Capture(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise ValueError("the network uses torch.func in its forward pass, which its kernel cannot look through")
         first = args[0] if args else kwargs.get("input")
-        if (
-            func in HANDLERS and len(first) == self.samples
+        if func in HANDLERS and getattr(first, "shape", ())[:1] == (
+            self.samples,
         ):  # else samples do not come first, as in an RNN over (T, n, …)
             z = HANDLERS[func](self, *args, **kwargs)
             if z is not NotImplemented:
@@ -116,7 +120,7 @@ class Capture(TorchFunctionMode):
     def add(self, x: Tensor, z: Tensor, pull, uses: list[Use], *, source: int = 1, output: int = 1) -> Tensor:
         """z, computed from x without autograd, as the output of a new node; `source`, `output`: channel dimensions."""
         uses = [use for use in uses if use.parameter in self.trained]
-        if not (uses or x.requires_grad):
+        if not (uses or x.requires_grad) or not torch.is_grad_enabled():
             return z
         incoming = port(x, source) if x.requires_grad else None
         z = _Tap.apply(z.clone() if z._is_view() else z, self.token)  # what works in place on views loses the tap
@@ -224,7 +228,7 @@ def _relu(capture, input, inplace=False):
     if before is None or inplace:
         return NotImplemented
     x, channel = input.detach(), before.output.channel
-    alive = positions(x > 0, channel).contiguous()
+    alive = positions(~(x <= 0), channel).contiguous()  # a NaN passes, as in autograd
     return capture.add(input, x.relu(), lambda z: z.masked(alive), [], source=channel, output=channel)
 
 
@@ -280,12 +284,18 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     """
     capture = Capture(model, len(x), dtype)
     with in_float64(), capture:
+        buffers = [(module, dict(module._buffers)) for module in model.modules()]
         try:
-            logits = model(x.double() if x.is_floating_point() else x)
+            logits = model(x.to(torch.float64, copy=True) if x.is_floating_point() else x.clone())
         except RuntimeError as error:
+            if "differentiated Tensor" in str(error):
+                raise ValueError(INNER_GRADIENT) from error
             if "dtype" not in str(error):
                 raise
             raise ValueError(f"the network does not run in float64, as its kernel must: {error}") from error
+        finally:
+            for module, before in buffers:
+                module._buffers.update(before)  # one that the forward pass replaced is its copy in float64
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"a kernel is of logits (n, C), but for {len(x)} samples this model returns {shape}")
@@ -293,6 +303,8 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
         raise ValueError("no parameter that requires gradients reaches the logits")
     starts = [logits.grad_fn, *(node.source.edge.node for node in capture.nodes.values() if node.source)]
     leaves = {leaf for start in starts for leaf in _between(start, capture.nodes)[1]}
+    if capture.token in leaves:
+        raise ValueError("the network works in place on an operation's output in a way that its kernel cannot follow")
     return logits, capture.nodes, {p for p in capture.trained if p in leaves or capture.doubles.get(p) in leaves}
 
 
@@ -316,7 +328,8 @@ def _between(start: object, nodes: dict[object, Node]) -> tuple[list[Node], list
 def cotangents(logits: Tensor, nodes: dict[object, Node], seeds: Tensor) -> Iterator[tuple[Use, Cotangent]]:
     """Every use of a parameter with the cotangent of its operation's output, last operation first.
 
-    seeds (S, C) are the combinations of logits to differentiate: the identity for each, a row of ones for their sum.
+    seeds (S, C), or (n, S, C), are the combinations of logits to differentiate: the identity for each of them, a row of
+    ones for their sum.
     """
     waiting: dict[Node, Cotangent] = {}
 
@@ -332,7 +345,7 @@ def cotangents(logits: Tensor, nodes: dict[object, Node], seeds: Tensor) -> Iter
                 values = Cotangent(waiting[node].dense() + values.dense(), values.length)
             waiting[node] = values
 
-    send(port(logits, 1), Cotangent(seeds[None, :, None].expand(len(logits), -1, -1, -1), 1))
+    send(port(logits, 1), Cotangent(seeds.expand(len(logits), -1, -1)[:, :, None], 1))
     for node in reversed(nodes.values()):
         if node not in waiting:
             continue

@@ -35,8 +35,7 @@ class Plan:
     """How the parameters of a network are taken, and the memory that this needs."""
 
     seeds: Tensor  # (S, C): the combinations of logits whose cotangents are taken
-    sample: Tensor  # the first, (1, …)
-    logits: Tensor  # its, (1, C), float64
+    classes: int  # C
     dtype: torch.dtype  # of everything but the forward pass
     layers: dict[Tensor, str]  # the layer of each parameter
     whole: set[Tensor]  # parameters whose Jacobian is no larger than their cotangents
@@ -63,8 +62,8 @@ def empirical_ntk(
     full   (n·C, m·C): of every logit with every other, sample-major
 
     Of the parameters that require gradients, all from one pass, float64, exactly symmetric where x2 is None. `per_layer`
-    adds each layer's share in `.layers`; they sum to the total. Temporaries are chunked so that the extra memory stays
-    below `memory_limit` bytes (default: a quarter of what is free, 4 GiB at most).
+    adds each layer's share in `.layers`; they sum to the total. Batches, blocks of samples and temporaries are sized for
+    `memory_limit` bytes of extra memory (default: a quarter of what is free, 4 GiB at most), by estimate.
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
     With float32 weights the error is 1e-7 to 3e-7 of the largest entry, and the kernel_distance S of two checkpoints is
@@ -75,10 +74,14 @@ def empirical_ntk(
     depend on the others of its batch, outputs that are not (n, C). Parameters of operations that linearize.py does not
     take apart are differentiated sample by sample: exact, slower, and said once in the log.
     """
+    kernels = kernels if isinstance(kernels, str) else tuple(kernels)
     if isinstance(kernels, str) or not kernels or set(kernels) - set(KINDS):
         raise ValueError(f"kernels must be some of {', '.join(KINDS)}, not {kernels!r}")
-    if not len(x) or (x2 is not None and not len(x2)):
-        raise ValueError("no samples")
+    for batch in (x,) if x2 is None else (x, x2):
+        if not isinstance(batch, Tensor) or not batch.dim() or not len(batch) or batch.shape[1:] != x.shape[1:]:
+            raise ValueError("x and x2 must be tensors of samples (n, …) of the same shape, one sample at least")
+    if memory_limit is not None and memory_limit <= 0:
+        raise ValueError(f"memory_limit must be a number of bytes, not {memory_limit}")
     model = getattr(model, "_orig_mod", model)  # of torch.compile, which hides a network's operations
     refuse_coupled_samples(model)
     if not any(p.requires_grad for p in model.parameters()):
@@ -95,13 +98,13 @@ def empirical_ntk(
         for i, j in _blocks(rows, columns, limit // 2 // plan.kept):
             batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
             _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
-    layers = {layer: share.finished(plan.logits.shape[1]) for layer, share in shares.items()}
+    layers = {layer: share.finished(plan.classes) for layer, share in shares.items()}
     total = {kind: sum(share[kind] for share in layers.values()) for kind in kernels}
     return Kernels(total, layers if per_layer else {})
 
 
 def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer: bool, limit: int) -> Plan:
-    """From the forward pass of the first sample."""
+    """From forward passes of the first sample, and of the first two."""
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     dtype = torch.promote_types(next(iter(names)).dtype, torch.float32)
     logits, nodes, unknown = linearize(model, samples[:1], dtype)
@@ -114,6 +117,8 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
             ways[use.parameter].add((use.kind, use.window.groups))
             positions[use.parameter] += node.output.shape.numel() // node.output.channels
             seen.append(0 if use.x is None else use.x.numel())
+    if len(samples) > 1:
+        unknown |= _unknown_together(model, samples[:2], logits, dtype)
     unknown |= {p for p in ways if len(ways[p]) > 1}
     _tell_unknown(model, [names[p] for p in names if p in unknown])
     whole = {
@@ -128,8 +133,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
     weights = 16 * sum(p.numel() for p in names)  # casting them to float64 is worth it for as many bytes of a batch
     return Plan(
         seeds=seeds,
-        sample=samples[:1],
-        logits=logits.detach(),
+        classes=classes,
         dtype=dtype,
         layers={p: name.rpartition(".")[0] or name if per_layer else "" for p, name in names.items()},
         whole=whole,
@@ -139,6 +143,20 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
         chunk=chunk,
         limit=limit,
     )
+
+
+def _unknown_together(model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype) -> set[Tensor]:
+    """Parameters that are not taken apart in a batch of two, whose samples must not depend on each other."""
+    together, nodes, unknown = linearize(model, two, dtype)
+    slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
+    apart = ((together[:1] - logits).nan_to_num().abs() <= slack).all()
+    seeds = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
+    seeds[0] = 1
+    for _, cotangent in cotangents(together, nodes, seeds):
+        apart = apart and not cotangent.values[1].nan_to_num().any()
+    if not apart:
+        raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
+    return unknown
 
 
 def _blocks(rows: slice, columns: slice, size: int) -> Iterator[tuple[slice, slice]]:
@@ -183,10 +201,6 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
 def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]:
     """By parameter: Jacobians (n, C, D) where they are small, else each use with its cotangent."""
     logits, nodes, unknown = linearize(model, samples, plan.dtype)
-    slack = 1e-4 * plan.logits.nan_to_num().abs().max()  # for a model that insists on float32
-    same = ((logits[:1] - plan.logits).nan_to_num().abs() <= slack).all()
-    if torch.equal(samples[:1], plan.sample) and not same:
-        raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
     if not unknown <= plan.examplewise.keys():
         raise ValueError("the network works otherwise for another number of samples")
     whole, kept = {}, defaultdict(list)

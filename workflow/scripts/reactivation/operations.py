@@ -29,6 +29,7 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
     ],
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
+PART = 1 << 14  # columns summed in one product
 WINOGRAD_BYTES = 24 << 20  # of transformed kernels at a time
 SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
@@ -85,15 +86,20 @@ def row_products(left: Tensor, right: Tensor) -> Tensor:
     return left @ right.T
 
 
+def long_row_products(left: Tensor, right: Tensor) -> Tensor:
+    """left rightᵀ in float64, the sums over parts of the rows, too: float32 loses digits over millions of columns."""
+    parts = zip(left.split(PART, dim=1), right.split(PART, dim=1), strict=True)
+    return sum(row_products(a, b).double() for a, b in parts)
+
+
 def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
     """Inner products of patches, all pairs of samples: (I, H, W, channels), (J, H, W, channels) -> (I, J, L, L).
 
     Those of single pixels, summed over the taps: as many times cheaper than of whole patches as there are taps.
     """
     (size, taps), (count, height, width, _) = (x.shape[:3], window.taps(*x.shape[1:3])), others.shape
-    pixels = (
-        row_products(x.flatten(0, 2), others.flatten(0, 2)).view(*size, count, height, width).permute(0, 3, 1, 2, 4, 5)
-    )
+    pixels = row_products(x.flatten(0, 2), others.flatten(0, 2)).view(*size, count, height, width)
+    pixels = pixels.permute(0, 3, 1, 2, 4, 5)
     (top, left), (rows, columns) = window.padding, window.output(height, width)
     if top or left:
         pixels = F.pad(pixels, (left, left, top, top) * 2)
@@ -191,10 +197,11 @@ class Use:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
     """In float64, channels last in memory: x (n, channels, H, W) float64, weight (O, channels / groups, kernel)."""
     rows, columns = window.output(*x.shape[2:])
+    tiles = len(x) * rows * columns / 16
     if window.groups > 1:
         options = window.stride, window.padding, window.dilation, window.groups
         z = F.conv2d(x, weight.double(), None, *options).to(memory_format=torch.channels_last)
-    elif window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and len(x) * rows >= 128:
+    elif window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and tiles >= 16:
         z = _winograd(x, weight, window)
     else:
         kernel, x = weight.permute(2, 3, 1, 0).flatten(0, 2).double(), x.permute(0, 2, 3, 1)
@@ -224,6 +231,9 @@ def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
         kernels = (of_kernel @ kernels).view(36, -1, channels)
         products = torch.bmm(tiles, kernels.transpose(1, 2)).flatten(1)
         of_tiles[..., o : o + step] = (of_output @ products).view(4, 4, n, down, across, -1).permute(2, 3, 0, 4, 1, 5)
+    # Zeros and ties, which ReLU and pooling decide on, come out as such: values are multiples of 2⁻⁴⁰ of the largest.
+    grid = z.abs().amax((2, 3), keepdim=True) * (1.5 * 2**52 / 2**40)
+    z.add_(grid).sub_(grid)
     if (rows, columns) == (4 * down, 4 * across):
         return z
     return z[..., :rows, :columns].contiguous(memory_format=torch.channels_last)
