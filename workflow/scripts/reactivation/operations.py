@@ -29,7 +29,9 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
     ],
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
-PART = 1 << 14  # columns summed in one product
+BLOCKED = 16  # rows from which on a product is added up block by block, and keeps its digits over
+LONG = 1 << 18  # columns, and below it over
+SHORT = 1 << 14
 WINOGRAD_BYTES = 24 << 20  # of transformed kernels at a time
 SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
@@ -81,14 +83,15 @@ def row_products(left: Tensor, right: Tensor) -> Tensor:
     processors of AMD takes twice as long.
     """
     (n, length), m = left.shape, len(right)
-    if left.device.type == "cpu" and left.dtype == torch.float32 and min(n, m) >= 16 and length >= 256:
+    if left.device.type == "cpu" and left.dtype == torch.float32 and min(n, m) >= BLOCKED and length >= 256:
         return F.conv1d(left[:, None], right[:, None])[..., 0]
     return left @ right.T
 
 
 def long_row_products(left: Tensor, right: Tensor) -> Tensor:
-    """left rightᵀ in float64, the sums over parts of the rows, too: float32 loses digits over millions of columns."""
-    parts = zip(left.split(PART, dim=1), right.split(PART, dim=1), strict=True)
+    """left rightᵀ in float64, and so the sums over parts of the rows: float32 loses digits over very long ones."""
+    part = SHORT if min(len(left), len(right)) < BLOCKED else LONG
+    parts = zip(left.split(part, dim=1), right.split(part, dim=1), strict=True)
     return sum(row_products(a, b).double() for a, b in parts)
 
 
