@@ -3,10 +3,13 @@
 import copy
 import functools
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers import REPOSITORY
 from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
 from reactivation import contract, ntk, operations
 from reactivation.linearize import in_float64
@@ -130,6 +133,34 @@ def test_a_small_limit_means_blocks_of_few_samples(monkeypatch):
     sizes.clear()
     empirical_ntk(model, x)
     assert sizes == [len(x)]
+
+
+def test_the_memory_taken_stays_under_the_limit():
+    """In a process of its own: the peak of this one is that of all tests so far."""
+    run = subprocess.run(
+        [sys.executable, "-c", PEAKS], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
+    )
+    assert not run.returncode, run.stderr
+    limited, free = map(int, run.stdout.split())
+    assert limited < 60e6 < free, run.stdout
+
+
+PEAKS = """
+import ctypes, gc, pathlib, torch
+from reactivation.models import cnn
+from reactivation.ntk import empirical_ntk
+
+torch.set_num_threads(1)
+model, x = cnn(64, 32, 10).eval(), torch.randn(64, 3, 32, 32)
+status, clear = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self/clear_refs")
+held = lambda name: next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
+for limit in (50_000_000, None):
+    for _ in range(2):  # the first call loads what is compiled
+        gc.collect(), ctypes.CDLL(None).malloc_trim(0), clear.write_text("5")
+        before = held("VmRSS")
+        empirical_ntk(model, x, memory_limit=limit)
+    print((held("VmHWM") - before) * 1024)
+"""
 
 
 @pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace", "sum")], ids="-".join)

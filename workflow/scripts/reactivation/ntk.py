@@ -63,7 +63,8 @@ def empirical_ntk(
 
     Of the parameters that require gradients, all from one pass, float64, exactly symmetric where x2 is None. `per_layer`
     adds each layer's share in `.layers`; they sum to the total. Batches, blocks of samples and temporaries are sized for
-    `memory_limit` bytes of extra memory (default: a quarter of what is free, 4 GiB at most), by estimate.
+    `memory_limit` bytes beside the result (default: a quarter of what is free, 4 GiB at most), by estimate; two samples'
+    passes and one layer's weights in float64 it always takes, and what takes less by little is much slower.
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
     With float32 weights the error is 1e-7 to 5e-7 of the largest entry, and the kernel_distance S of two checkpoints
@@ -96,7 +97,7 @@ def empirical_ntk(
             layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
             for layer in dict.fromkeys(plan.layers.values())
         }
-        for i, j in _blocks(rows, columns, limit // 2 // plan.kept):
+        for i, j in _blocks(rows, columns, limit // 3 // plan.kept):  # joined, a layer's are there twice
             batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
             _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
     layers = {layer: share.finished(plan.classes) for layer, share in shares.items()}
@@ -118,8 +119,10 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
             ways[use.parameter].add((use.kind, use.window.groups))
             positions[use.parameter] += node.output.shape.numel() // node.output.channels
             seen.append(0 if use.x is None else use.x.numel())
+    sent: dict[Tensor, int] = {}
     if len(samples) > 1:
-        unknown |= _unknown_together(model, samples[:2], logits, dtype)
+        together, sent = _two_together(model, samples[:2], logits, dtype, len(seeds))
+        unknown |= together
     unknown |= {p for p in ways if len(ways[p]) > 1}
     _tell_unknown(model, [names[p] for p in names if p in unknown])
     whole = {
@@ -127,7 +130,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
         for p, ((kind, _), *_) in ways.items()
         if kind in ("bias", "scale") or (kind == "weight" and math.prod(p.shape[1:]) <= positions[p])
     }
-    sent = sum(p.numel() if p in whole else len(p) * length for p, length in positions.items())
+    jacobians = len(seeds) * dtype.itemsize * sum(p.numel() for p in whole - unknown)
     outputs = [node.output.shape.numel() for node in nodes.values()] or [0]
     passing = 1 + 8 * sum(outputs) + 16 * max(outputs) + 3 * len(seeds) * max(seen) * dtype.itemsize
     chunk = min(limit // 4, CHUNK[samples.device.type])
@@ -139,25 +142,32 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
         layers={p: name.rpartition(".")[0] or name if per_layer else "" for p, name in names.items()},
         whole=whole,
         examplewise={p: name for p, name in names.items() if p in unknown},
-        kept=1 + dtype.itemsize * (sum(seen) + len(seeds) * sent),
+        kept=1 + dtype.itemsize * sum(seen) + jacobians + sum(sent[p] for p in sent.keys() - whole - unknown),
         batch=max(1, min(max(6 * chunk, weights), limit // 4) // passing),
         chunk=chunk,
         limit=limit,
     )
 
 
-def _unknown_together(model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype) -> set[Tensor]:
-    """Parameters that are not taken apart in a batch of two, whose samples must not depend on each other."""
+def _two_together(
+    model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int
+) -> tuple[set[Tensor], dict[Tensor, int]]:
+    """Of a batch of two, whose samples must not depend on each other.
+
+    Returns the parameters that are not taken apart, and the bytes a sample of the others' cotangents for so many seeds.
+    """
     together, nodes, unknown = linearize(model, two, dtype)
     slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
     apart = ((together[:1] - logits).nan_to_num().abs() <= slack).all()
-    seeds = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
-    seeds[0] = 1
-    for _, cotangent in cotangents(together, nodes, seeds):
+    seed = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
+    seed[0] = 1
+    sent: dict[Tensor, int] = defaultdict(int)
+    for use, cotangent in cotangents(together, nodes, seed):
         apart = apart and not cotangent.values[1].nan_to_num().any()
+        sent[use.parameter] += cotangent.bytes_a_sample(seeds)
     if not apart:
         raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
-    return unknown
+    return unknown, sent
 
 
 def _blocks(rows: slice, columns: slice, size: int) -> Iterator[tuple[slice, slice]]:

@@ -32,7 +32,7 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
 BLOCKED = 16  # rows from which on a product is added up block by block, and keeps its digits over
 LONG = 1 << 18  # columns, and below it over
 SHORT = 1 << 14
-WINOGRAD_BYTES = 24 << 20  # of transformed kernels at a time
+WINOGRAD_BYTES = 8 << 20  # of transformed kernels at a time
 SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
 
@@ -132,6 +132,12 @@ class Cotangent:
         n, classes, _, channels = values.shape
         at = self.position[:, None].expand_as(values)
         return values.new_zeros(n, classes, self.length, channels).scatter_add_(2, at, values)
+
+    def bytes_a_sample(self, classes: int) -> int:
+        """What a sample's entries take, were it of so many logits."""
+        values = self.values[0, 0]
+        where = (t[0] for t in (self.position, self.alive) if t is not None)
+        return classes * values.numel() * values.element_size() + sum(t.numel() * t.element_size() for t in where)
 
     def total(self) -> Tensor:
         """(n, C, O): the sum over positions."""
