@@ -358,14 +358,43 @@ def test_buffers_and_inputs_are_left_as_they_were():
     assert model.parts["norm"].running_mean is mean
 
 
-def test_precisions_are_given_back():
-    model, x = build(NETWORKS["mlp"])
-    torch.set_float32_matmul_precision("medium")
-    try:
-        empirical_ntk(model, x)
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision("highest")
+# Each switch to a lower precision that torch has, the older and the newer ones.
+LOWERED = {
+    "older, of products": 'torch.set_float32_matmul_precision("medium")',
+    "older, of cuDNN": "torch.backends.cudnn.allow_tf32 = not torch.backends.cudnn.allow_tf32",
+    "newer, of all": 'torch.backends.fp32_precision = "tf32"',
+    "newer, of products": 'torch.backends.cuda.matmul.fp32_precision = "tf32"',
+    "newer, of oneDNN's products": 'torch.backends.mkldnn.matmul.fp32_precision = "bf16"',
+    "newer, of oneDNN's convolutions": 'torch.backends.mkldnn.conv.fp32_precision = "bf16"',
+}
+
+
+@pytest.mark.parametrize("switch", LOWERED)
+def test_lower_precisions_are_not_used_and_given_back(switch):
+    """In a process of its own: torch has no way to unset some of them."""
+    code = f"""
+import torch
+from reactivation.models import cnn
+from reactivation.ntk import empirical_ntk
+
+torch.manual_seed(0)
+model, x = cnn(64, 16, 10).eval(), torch.randn(16, 3, 16, 16)
+exact = empirical_ntk(model.double(), x.double())
+enabled = []
+model.float().register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
+leaves = [getattr(torch.backends, b) for b in ("cuda", "cudnn", "mkldnn")]
+leaves = [getattr(b, o) for b in leaves for o in ("matmul", "conv", "rnn") if hasattr(getattr(b, o, None), "fp32_precision")]
+{LOWERED[switch]}
+before = [leaf.fp32_precision for leaf in leaves]
+for kind, kernel in empirical_ntk(model, x).items():
+    assert abs(kernel - exact[kind]).max() < 1e-6 * exact[kind].max(), abs(kernel - exact[kind]).max() / exact[kind].max()
+assert [leaf.fp32_precision for leaf in leaves] == before, (before, [leaf.fp32_precision for leaf in leaves])
+assert enabled and all(enabled)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
+    )
+    assert not run.returncode, run.stderr
 
 
 @pytest.mark.parametrize("name", EXAMPLEWISE)

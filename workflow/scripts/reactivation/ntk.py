@@ -258,20 +258,32 @@ def _free_bytes(device: torch.device) -> int:
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """No TF32, no autocast, and gradients whatever the caller has switched off."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """No TF32, no bf16, no autocast, and gradients whatever the caller has switched off."""
+    backends = torch.backends
+    operations = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    operations += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
+    before = [operation.fp32_precision for operation in operations]
     try:
+        older = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
+    except RuntimeError:  # the caller has set the newer switches, `fp32_precision`, and left these
+        older = "highest", True
+    try:
+        torch.set_float32_matmul_precision("highest")
+        backends.cudnn.allow_tf32 = False
+        for operation in operations:
+            operation.fp32_precision = "ieee"
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast("cuda", enabled=False),
             torch.autocast("cpu", enabled=False),
-            torch.backends.cudnn.flags(allow_tf32=False),
         ):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        torch.set_float32_matmul_precision(older[0])
+        backends.cudnn.allow_tf32 = older[1]
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
 
 
 def _tell_unknown(model: nn.Module, names: list[str]) -> None:
