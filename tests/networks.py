@@ -105,7 +105,7 @@ def residual(norm):
 
 
 def trained_batch_norm(channels):
-    norm = nn.BatchNorm2d(channels)
+    norm = nn.BatchNorm2d(channels, eps=0.1)
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     nn.init.normal_(norm.weight)
@@ -134,7 +134,10 @@ def frozen():
 NETWORKS = {
     "cnn": lambda: (cnn(8, 16, 3), image(16)),
     "mlp": lambda: (network(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 20), nn.Tanh()), torch.randn(5, 10)),
-    "linear over positions": lambda: (network(nn.Linear(5, 8), nn.GELU(), nn.LayerNorm(8)), torch.randn(4, 3, 5)),
+    "linear over positions": lambda: (
+        network(nn.Linear(5, 8), nn.GELU(), nn.LayerNorm(8, eps=0.1)),
+        torch.randn(4, 3, 5),
+    ),
     "one class": lambda: (nn.Linear(5, 1, bias=False), torch.randn(4, 5)),
     "rnn": lambda: (Recurrent(), torch.randn(4, 7, 6)),
     "rnn as long as the batch": lambda: (Recurrent("relu"), torch.randn(7, 7, 6)),
@@ -225,12 +228,16 @@ NETWORKS = {
         ),
         image(),
     ),
+    "pooling over what is no channel": lambda: (
+        network(nn.Linear(6, 8), nn.MaxPool2d(2), nn.ReLU(), nn.Linear(4, 4), nn.ReLU()),
+        torch.randn(4, 3, 5, 6),
+    ),
     "poolings that overlap": lambda: (
         network(
             nn.Conv2d(3, 6, 3, padding=1),
             nn.MaxPool2d(3, 1, 1),
             nn.ReLU(),
-            nn.MaxPool2d(2),
+            nn.MaxPool2d(2, 1, dilation=2),
             nn.Conv2d(6, 6, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
@@ -322,6 +329,10 @@ EXAMPLEWISE = {
     ),
     "learnt token": (
         lambda: (Functional(learnt_token, layer=nn.Linear(5, 5), head=nn.Linear(5, 3)), torch.randn(4, 5)),
+        {"parts.layer.weight (Linear)", "parts.layer.bias (Linear)"},
+    ),
+    "two steps first": (
+        lambda: (Functional(time_first, layer=nn.Linear(5, 6), head=nn.Linear(6, 3)), torch.randn(4, 2, 5)),
         {"parts.layer.weight (Linear)", "parts.layer.bias (Linear)"},
     ),
     "time first": (

@@ -5,6 +5,7 @@ import functools
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -424,6 +425,25 @@ def test_layers_that_couple_or_blur_samples_are_refused_in_training_mode(layer):
     assert empirical_ntk(model.eval(), torch.randn(3, 4))["sum"].shape == (3, 3)
 
 
+class OwnProduct(torch.autograd.Function):
+    """x wᵀ, with derivatives written by hand."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w.T
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return g @ w, g.T @ x
+
+
+def with_backward_hook(model):
+    model[1].register_full_backward_hook(lambda *_: None)
+    return model
+
+
 REFUSED = {
     "batch norm with the statistics of the batch": network(nn.BatchNorm2d(3, track_running_stats=False)),
     "dropout is active": Functional(lambda m, x: nn.functional.dropout(m["a"](x.flatten(1))), a=nn.Linear(48, 3)),
@@ -439,7 +459,13 @@ REFUSED = {
         a=nn.Linear(48, 3),
     ),
     "uses torch.func": Functional(lambda m, x: torch.func.vmap(m["a"])(x.flatten(1)), a=nn.Linear(48, 3)),
-    "or by chance": Functional(lambda m, x: m["a"]((x + torch.rand(x.shape)).flatten(1)), a=nn.Linear(48, 3)),
+    "draws random numbers": Functional(lambda m, x: m["a"](x.flatten(1)) * (torch.rand(()) < 0.99), a=nn.Linear(48, 3)),
+    "does not run in float64": Functional(
+        lambda m, x: OwnProduct.apply(m["b"](x.flatten(1)), m["a"].weight), b=nn.Linear(48, 5), a=nn.Linear(5, 3)
+    ),
+    "complex": nn.Sequential(nn.Flatten(), nn.Linear(48, 3, dtype=torch.cfloat)),
+    r"returns \(1, 0\)": Functional(lambda m, x: m["a"](x.flatten(1))[:, :0], a=nn.Linear(48, 3)),
+    "has a backward hook": with_backward_hook(nn.Sequential(nn.Flatten(), nn.Linear(48, 3))),
     r"logits \(n, C\), but for 1 samples this model returns \(1, 3, 4, 4\)": nn.Conv2d(3, 3, 1),
     r"logits \(n, C\), but for 1 samples this model returns tuple": Functional(
         lambda m, x: (m["a"](x),), a=nn.Conv2d(3, 3, 1)
@@ -460,6 +486,51 @@ def test_what_has_no_exact_kernel_is_refused(message):
         model[0].eval()
     with pytest.raises(ValueError, match=message):
         empirical_ntk(model, x)
+
+
+def test_a_function_with_derivatives_of_its_own_is_differentiated_sample_by_sample():
+    run = lambda m, x: OwnProduct.apply(torch.tanh(m["b"](x)), m["a"].weight)  # noqa: E731
+    model = Functional(run, b=nn.Linear(5, 6), a=nn.Linear(6, 3)).double()
+    x = torch.randn(4, 5, dtype=torch.float64)
+    assert_close(empirical_ntk(model, x, kernels=KINDS), reference(model, x), 1e-12)
+
+
+def test_buffers_that_a_forward_pass_changes_are_the_same_for_every_sample():
+    """Parameters taken apart and others (the PReLU's) see the same first call."""
+
+    def run(m, x):
+        m["norm"].running_mean += 1
+        return m["head"](m["act"](x)) * m["norm"].running_mean[0]
+
+    model = Functional(run, act=nn.PReLU(), head=nn.Linear(6, 3), norm=nn.BatchNorm1d(1)).eval()
+    kernels = empirical_ntk(model, -torch.ones(3, 6), per_layer=True)
+    assert set(kernels.layers) >= {"parts.act", "parts.head"}
+    for share in kernels.layers.values():
+        assert np.ptp(share["trace"]) == 0
+    assert not model.parts["norm"].running_mean
+
+
+def test_random_numbers_are_not_used_up():
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError, match="draws random"):
+        empirical_ntk(REFUSED["draws random numbers"].eval(), torch.zeros(4, 3, 4, 4))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_calls_in_several_threads_wait_for_each_other():
+    model, x = build(NETWORKS["rnn"])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: empirical_ntk(model, x)["sum"], range(40)))
+    assert torch.get_default_dtype() == torch.float32
+    assert all((kernel == found[0]).all() for kernel in found)
+
+
+def test_where_no_cache_can_be_written_each_process_compiles():
+    code = "from numba.core import caching; caching.CacheImpl._locator_classes = []; from reactivation import sparse"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
+    )
+    assert not run.returncode, run.stderr
 
 
 def test_an_embedding_that_rewrites_itself_is_refused():

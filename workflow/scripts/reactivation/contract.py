@@ -110,7 +110,7 @@ def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -
         except (MemoryError, RuntimeError) as error:
             # A CPU's allocator raises a plain RuntimeError.
             ran_out = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-                said in str(error) for said in ("can't allocate memory", "could not create a primitive")
+                said in str(error) for said in ("can't allocate memory", "could not create a primitive", "ALLOC_FAILED")
             )
             if size == 1 or not ran_out:
                 raise

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from reactivation import operations
 from reactivation.operations import Cotangent, Use, Window
 
+NOT_IN_FLOAT64 = "the network does not run in float64, as its kernel must: {}"
 INNER_GRADIENT = "the network differentiates in its forward pass, which its kernel cannot look through"
 
 
@@ -276,6 +277,11 @@ def in_float64() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
+def _random_states(device: torch.device) -> list[Tensor]:
+    """Of torch's generators."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
 def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, dict[object, Node], set[Tensor]]:
     """One forward pass over a batch (n, …).
 
@@ -283,8 +289,9 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     and the parameters that reach the logits through anything but nodes.
     """
     capture = Capture(model, len(x), dtype)
-    with in_float64(), capture:
+    with in_float64(), capture, torch.random.fork_rng([x.device] if x.is_cuda else []):
         buffers = [(module, dict(module._buffers)) for module in model.modules()]
+        before = _random_states(x.device)
         try:
             logits = model(x.to(torch.float64, copy=True) if x.is_floating_point() else x.clone())
         except RuntimeError as error:
@@ -292,11 +299,14 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
                 raise ValueError(INNER_GRADIENT) from error
             if "dtype" not in str(error):
                 raise
-            raise ValueError(f"the network does not run in float64, as its kernel must: {error}") from error
+            raise ValueError(NOT_IN_FLOAT64.format(error)) from error
         finally:
-            for module, before in buffers:
-                module._buffers.update(before)  # one that the forward pass replaced is its copy in float64
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
+            for module, held in buffers:
+                module._buffers.update(held)  # one that the forward pass replaced is its copy in float64
+        drawn = not all(map(torch.equal, before, _random_states(x.device)))
+    if drawn:
+        raise ValueError("the network draws random numbers, so its logits are random: call model.eval() first")
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x) or not logits.shape[1]:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"a kernel is of logits (n, C), but for {len(x)} samples this model returns {shape}")
     if not logits.requires_grad:
@@ -363,7 +373,12 @@ def _through_autograd(target: Port, cotangent: Cotangent, nodes: list[Node]) -> 
     edges = [node.output.edge for node in nodes]
     for c in range(values.shape[1]) if nodes else ():
         seed = natural(values[:, c], target).double()
-        found = torch.autograd.grad([target.edge], edges, [seed], retain_graph=True, allow_unused=True)
+        try:
+            found = torch.autograd.grad([target.edge], edges, [seed], retain_graph=True, allow_unused=True)
+        except RuntimeError as error:  # of an autograd.Function that keeps a parameter as it was
+            if "dtype" not in str(error):
+                raise
+            raise ValueError(NOT_IN_FLOAT64.format(error)) from error
         for node, gradient in zip(nodes, found, strict=True):
             if gradient is not None:
                 of_c = positions(gradient, node.output.channel)

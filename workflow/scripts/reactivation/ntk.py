@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from reactivation.linearize import cotangents, in_float64, linearize
 from reactivation.operations import Cotangent, Use
 
 KINDS = ("sum", "trace", "full")
+ONE_AT_A_TIME = threading.RLock()  # torch has one default precision for all threads, and kernels change it
 CHUNK = {"cpu": 32 << 20, "cuda": 1 << 30}  # bytes at a time, at most: more is not faster
 
 
@@ -68,13 +70,15 @@ def empirical_ntk(
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
     With float32 weights the error is 1e-7 to 5e-7 of the largest entry, and the kernel_distance S of two checkpoints
-    (this repository's CNN, 32 images) is off by 0.005 % at S = 1e-5, 0.01 % at 1e-6, 0.03 % at 1e-8; with float64
-    weights, entries are off by 1e-15. A forward pass in float32 would decide some ReLUs and poolings otherwise, and be
-    off by up to 1e-5. TF32 and bf16 are not used.
+    (this repository's CNN, 32 images) is off by up to 0.03 % at S = 1e-5, 0.02 % at 1e-6, 0.1 % at 1e-7, and noise below
+    1e-12; with float64 weights, entries are off by 1e-15. A forward pass in float32 would decide some ReLUs and poolings
+    otherwise, and be off by up to 5e-5. TF32 and bf16 are not used.
 
-    Raises ValueError for what has no kernel of its own: batch norm or dropout in training mode, outputs that are not
-    (n, C), samples that depend on each other as far as the first two show. Parameters of operations that linearize.py
-    does not take apart are differentiated sample by sample: exact, slower, and said once in the log.
+    Raises ValueError for what has no kernel of its own: batch norm or dropout in training mode, networks that draw random
+    numbers, outputs that are not (n, C), samples that depend on each other as far as the first two show. Parameters of
+    operations that linearize.py does not take apart are differentiated sample by sample: exact, slower, and said once in
+    the log. The derivatives are those of the function: what hooks or an embedding's scale_grad_by_freq make of gradients
+    does not count. Calls in several threads wait for each other.
     """
     kernels = kernels if isinstance(kernels, str) else tuple(kernels)
     if isinstance(kernels, str) or not kernels or set(kernels) - set(KINDS):
@@ -82,16 +86,18 @@ def empirical_ntk(
     for batch in (x,) if x2 is None else (x, x2):
         if not isinstance(batch, Tensor) or not batch.dim() or not len(batch) or batch.shape[1:] != x.shape[1:]:
             raise ValueError("x and x2 must be tensors of samples (n, …) of the same shape, one sample at least")
-    if memory_limit is not None and memory_limit <= 0:
+    if memory_limit is not None and not memory_limit >= 1:
         raise ValueError(f"memory_limit must be a number of bytes, not {memory_limit}")
+    if any(t.is_complex() for t in (x, *model.parameters())):
+        raise ValueError("kernels of complex parameters or samples are not defined here")
     model = getattr(model, "_orig_mod", model)  # of torch.compile, which hides a network's operations
-    refuse_coupled_samples(model)
+    refuse_by_name(model)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("no parameter requires gradients")
     samples = (x if x2 is None else torch.cat([x, x2])).detach()
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
-    limit = memory_limit or min(_free_bytes(samples.device) // 4, 4 << 30)
-    with _exact():
+    limit = int(memory_limit or 0) or min(_free_bytes(samples.device) // 4, 4 << 30)
+    with ONE_AT_A_TIME, _exact():
         plan = _plan(model, samples, kernels, per_layer, limit)
         shares = {
             layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
@@ -121,7 +127,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
             seen.append(0 if use.x is None else use.x.numel())
     sent: dict[Tensor, int] = {}
     if len(samples) > 1:
-        together, sent = _two_together(model, samples[:2], logits, dtype, len(seeds))
+        together, sent = _two_together(model, samples[:2], logits, dtype, len(seeds), unknown)
         unknown |= together
     unknown |= {p for p in ways if len(ways[p]) > 1}
     _tell_unknown(model, [names[p] for p in names if p in unknown])
@@ -150,11 +156,12 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
 
 
 def _two_together(
-    model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int
+    model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int, known: set[Tensor]
 ) -> tuple[set[Tensor], dict[Tensor, int]]:
     """Of a batch of two, whose samples must not depend on each other.
 
-    Returns the parameters that are not taken apart, and the bytes a sample of the others' cotangents for so many seeds.
+    `known` are parameters that are not taken apart in a batch of one. Returns those that are not in this batch, and the
+    bytes a sample of the others' cotangents for so many seeds.
     """
     together, nodes, unknown = linearize(model, two, dtype)
     slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
@@ -163,10 +170,12 @@ def _two_together(
     seed[0] = 1
     sent: dict[Tensor, int] = defaultdict(int)
     for use, cotangent in cotangents(together, nodes, seed):
+        if use.parameter in known:  # perhaps of an operation on two of something else
+            continue
         apart = apart and not cotangent.values[1].nan_to_num().any()
         sent[use.parameter] += cotangent.bytes_a_sample(seeds)
     if not apart:
-        raise ValueError("the logits of a sample change with the other samples of its batch, or by chance")
+        raise ValueError("the logits of a sample change with the other samples of its batch")
     return unknown, sent
 
 
@@ -232,15 +241,17 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
     layers = defaultdict(list)
     for p, name in plan.examplewise.items():
         layers[plan.layers[p]].append(name)
-    state = {name: t.detach() for name, t in (*model.named_parameters(), *model.named_buffers())}
-    state = {name: t.double() if t.is_floating_point() else t for name, t in state.items()}
+    double = lambda t: t.detach().double() if t.is_floating_point() else t.detach()  # noqa: E731
+    state = {name: double(p) for name, p in model.named_parameters()}
 
     def gradients(names: list[str], columns: slice) -> Tensor:
         leaves = {name: state[name].requires_grad_() for name in names}
         rows = []
         for x in samples.double() if samples.is_floating_point() else samples:
+            # For each sample anew: a forward pass may change buffers.
+            buffers = {name: double(b).clone() for name, b in model.named_buffers()}
             with in_float64():
-                combined = functional_call(model, state, (x[None],))[0] @ plan.seeds.double().T
+                combined = functional_call(model, state | buffers, (x[None],))[0] @ plan.seeds.double().T
             for value in combined:
                 found = torch.autograd.grad(value, leaves.values(), retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([g.flatten() for g in found])[columns])
@@ -253,7 +264,10 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
 
 
 def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
+    return torch.cuda.mem_get_info(device)[0] + held
 
 
 @contextmanager
@@ -298,13 +312,15 @@ def _warn_once(message: str) -> None:
     logging.getLogger(__name__).warning(message)
 
 
-def refuse_coupled_samples(model: nn.Module) -> None:
-    """In training mode batch norm mixes the samples: f(x_i) has no gradient of its own. Dropout is noise."""
+def refuse_by_name(model: nn.Module) -> None:
+    """By name: in training mode batch norm mixes the samples, so that f(x_i) has no gradient of its own; dropout is noise."""
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
                 f"{name or 'the model'} is scripted, which hides its operations: pass the module it came from"
             )
+        if module._backward_hooks or module._backward_pre_hooks:
+            raise ValueError(f"{name or 'the model'} has a backward hook, which may change gradients: remove it first")
         coupling = isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
         if coupling and module.training:
             raise ValueError(f"{name} ({type(module).__name__}) is in training mode: call model.eval() first")

@@ -17,7 +17,16 @@ PAD = 8  # lists are padded with zeros to a multiple of this: as many dense rows
 COLUMNS = 512  # of the dense matrix at a time, so that what is being added up stays in the first-level cache
 OUTPUTS = 16  # at a time, for the same reason
 
-compiled = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+
+def compiled(function: Callable) -> Callable:
+    """Compiled once for all processes that find the cache; where no folder is writable, once in each."""
+    options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator" not in str(error):
+            raise
+        return numba.njit(**options)(function)
 
 
 @dataclass
@@ -31,14 +40,6 @@ class Lists:
     ptr: np.ndarray
     index: np.ndarray
     value: np.ndarray
-
-    @staticmethod
-    def join(parts: list["Lists"]) -> "Lists":
-        """The samples of `parts`, one after the other."""
-        starts = np.cumsum([0] + [len(part.index) for part in parts])
-        ptr = [part.ptr[:-1] + start for part, start in zip(parts, starts, strict=False)]
-        index, value = (np.concatenate([getattr(part, key) for part in parts]) for key in ("index", "value"))
-        return Lists(parts[0].rows, np.concatenate([*ptr, starts[-1:]]), index, value)
 
 
 def lists(values: torch.Tensor, alive: torch.Tensor, position: torch.Tensor, length: int, by: str) -> Lists:
