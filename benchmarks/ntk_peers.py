@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kernels", nargs="+", default=["sum", "trace"], choices=["sum", "trace"])
     parser.add_argument("--approaches", nargs="+", default=list(APPROACHES), choices=list(APPROACHES), metavar="NAME")
     positive("--threads", type=int, default=1)
-    positive("--repeats", type=int, default=3)
+    positive("--repeats", type=int, default=5)
     positive("--timeout", type=float, default=900, help="seconds a process may take")
     positive("--memory", type=float, help="GB a process may hold (default: 90 %% of what is available)")
     positive("--reference-max-width", type=int, default=512, help="beyond it no error is measured")
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     options.memory = 0.9 * available_bytes() if options.memory is None else options.memory * 1e9
     for name in ("widths", "classes", "threads", "repeats", "timeout", "memory"):
-        if np.min(getattr(options, name)) <= 0:
+        if not np.min(getattr(options, name)) > 0:
             parser.error(f"--{name} must be positive")
     if options.threads > cores:
         parser.error(f"--threads {options.threads}: this process may use {cores} cores")
@@ -74,6 +74,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--data: there is no {options.data}")
     if options.out and not options.out.parent.is_dir():
         parser.error(f"--out: there is no folder {options.out.parent}")
+    if options.out and options.out.is_dir():
+        parser.error(f"--out: {options.out} is a folder, name a file")
     # Ratios are to ours, so ours comes first.
     options.approaches = sorted(dict.fromkeys(options.approaches), key=list(APPROACHES).index)
     return options
@@ -207,7 +209,7 @@ def printed(row: dict) -> list[str]:
 def table(lines: list[dict]) -> str:
     """Aligned Markdown."""
     cells = [list(COLUMNS), *map(printed, lines)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     left = [name in ("approach", "kernel") for name in COLUMNS]
     rule = ["-" * w if is_left else "-" * (w - 1) + ":" for w, is_left in zip(widths, left, strict=True)]
     cells.insert(1, rule)
@@ -231,7 +233,7 @@ def main() -> None:
         np.save(folder / "images.npy", images(options.data))
         rates = run({"approach": "gemm", "images": str(folder / "images.npy")}, options)
         if "note" in rates:
-            raise InputError(f"no product of matrices on {options.device}: {rates['note']}")
+            raise InputError(f"the rate of matrix products on {options.device} could not be measured: {rates['note']}")
         for row in rows(options, folder, rates["float32"]):
             done.append(row)
             print("  ".join(printed(row)), file=sys.stderr, flush=True)
