@@ -70,7 +70,7 @@ def empirical_ntk(
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
     With float32 weights the error is 1e-7 to 5e-7 of the largest entry, and the kernel_distance S of two checkpoints
-    (this repository's CNN, 32 images) is off by up to 0.03 % at S = 1e-5, 0.02 % at 1e-6, 0.1 % at 1e-7, and noise below
+    (this repository's CNN, 32 images) is off by up to 0.02 % at S = 1e-5, 0.2 % at 1e-6, 0.4 % at 1e-8, and noise below
     1e-12; with float64 weights, entries are off by 1e-15. A forward pass in float32 would decide some ReLUs and poolings
     otherwise, and be off by up to 5e-5. TF32 and bf16 are not used.
 
