@@ -96,22 +96,23 @@ class Capture(TorchFunctionMode):
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise ValueError("the network uses torch.func in its forward pass, which its kernel cannot look through")
         first = args[0] if args else kwargs.get("input")
-        if func in HANDLERS and getattr(first, "shape", ())[:1] == (
-            self.samples,
-        ):  # else samples do not come first, as in an RNN over (T, n, …)
+        # Else samples do not come first, as in an RNN over (T, n, …).
+        if func in HANDLERS and getattr(first, "shape", ())[:1] == (self.samples,):
             z = HANDLERS[func](self, *args, **kwargs)
             if z is not NotImplemented:
                 return z
         return func(*self.double(args), **{key: self.double(value) for key, value in kwargs.items()})
 
     def double(self, value):
-        """Parameters and buffers, alone or in lists, in float64: as leaves of autograd's graph where trained."""
+        """Parameters and buffers, alone or in lists, in float64 if they are floats: as leaves of autograd's graph where trained."""
         if type(value) in (list, tuple):
             return type(value)(map(self.double, value))
-        if not isinstance(value, Tensor) or value not in self.state or not value.is_floating_point():
+        if not isinstance(value, Tensor) or value not in self.state:
             return value
         if value not in self.doubles:
-            self.doubles[value] = value.detach().double().requires_grad_(value in self.trained)
+            fresh = value.detach() if value in self.trained else value.detach().clone()  # a pass may change buffers
+            fresh = fresh.double() if value.is_floating_point() else fresh
+            self.doubles[value] = fresh.requires_grad_(value in self.trained)
         return self.doubles[value]
 
     def fixed(self, *tensors: Tensor | None) -> bool:
@@ -277,11 +278,6 @@ def in_float64() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def _random_states(device: torch.device) -> list[Tensor]:
-    """Of torch's generators."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
 def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, dict[object, Node], set[Tensor]]:
     """One forward pass over a batch (n, …).
 
@@ -289,9 +285,8 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     and the parameters that reach the logits through anything but nodes.
     """
     capture = Capture(model, len(x), dtype)
-    with in_float64(), capture, torch.random.fork_rng([x.device] if x.is_cuda else []):
+    with in_float64(), capture:
         buffers = [(module, dict(module._buffers)) for module in model.modules()]
-        before = _random_states(x.device)
         try:
             logits = model(x.to(torch.float64, copy=True) if x.is_floating_point() else x.clone())
         except RuntimeError as error:
@@ -303,9 +298,6 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
         finally:
             for module, held in buffers:
                 module._buffers.update(held)  # one that the forward pass replaced is its copy in float64
-        drawn = not all(map(torch.equal, before, _random_states(x.device)))
-    if drawn:
-        raise ValueError("the network draws random numbers, so its logits are random: call model.eval() first")
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x) or not logits.shape[1]:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"a kernel is of logits (n, C), but for {len(x)} samples this model returns {shape}")

@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from reactivation.contract import Sums, contract, factors, in_chunks, jacobian
 from reactivation.linearize import cotangents, in_float64, linearize
@@ -65,8 +66,8 @@ def empirical_ntk(
 
     Of the parameters that require gradients, all from one pass, float64, exactly symmetric where x2 is None. `per_layer`
     adds each layer's share in `.layers`; they sum to the total. Batches, blocks of samples and temporaries are sized for
-    `memory_limit` bytes beside the result (default: a quarter of what is free, 4 GiB at most), by estimate; two samples'
-    passes and one layer's weights in float64 it always takes, and what takes less by little is much slower.
+    `memory_limit` bytes beside the result (default: a quarter of what is free, 4 GiB at most), by estimate: what the
+    allocator keeps of freed memory comes on top, two samples' passes are the least, and a tight limit is much slower.
 
     Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
     With float32 weights the error is 1e-7 to 5e-7 of the largest entry, and the kernel_distance S of two checkpoints
@@ -86,7 +87,7 @@ def empirical_ntk(
     for batch in (x,) if x2 is None else (x, x2):
         if not isinstance(batch, Tensor) or not batch.dim() or not len(batch) or batch.shape[1:] != x.shape[1:]:
             raise ValueError("x and x2 must be tensors of samples (n, …) of the same shape, one sample at least")
-    if memory_limit is not None and not memory_limit >= 1:
+    if memory_limit is not None and not 1 <= memory_limit < math.inf:
         raise ValueError(f"memory_limit must be a number of bytes, not {memory_limit}")
     if any(t.is_complex() for t in (x, *model.parameters())):
         raise ValueError("kernels of complex parameters or samples are not defined here")
@@ -97,7 +98,7 @@ def empirical_ntk(
     samples = (x if x2 is None else torch.cat([x, x2])).detach()
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
     limit = int(memory_limit or 0) or min(_free_bytes(samples.device) // 4, 4 << 30)
-    with ONE_AT_A_TIME, _exact():
+    with ONE_AT_A_TIME, _exact(samples.device):
         plan = _plan(model, samples, kernels, per_layer, limit)
         shares = {
             layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
@@ -115,7 +116,8 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
     """From forward passes of the first sample, and of the first two."""
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     dtype = torch.promote_types(next(iter(names)).dtype, torch.float32)
-    logits, nodes, unknown = linearize(model, samples[:1], dtype)
+    with NoDraws():
+        logits, nodes, unknown = linearize(model, samples[:1], dtype)
     classes, like = logits.shape[1], {"dtype": dtype, "device": samples.device}
     seeds = torch.ones(1, classes, **like) if set(kernels) == {"sum"} else torch.eye(classes, **like)
 
@@ -241,15 +243,15 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
     layers = defaultdict(list)
     for p, name in plan.examplewise.items():
         layers[plan.layers[p]].append(name)
-    double = lambda t: t.detach().double() if t.is_floating_point() else t.detach()  # noqa: E731
-    state = {name: double(p) for name, p in model.named_parameters()}
+    state = {name: p.detach().double() for name, p in model.named_parameters()}
 
     def gradients(names: list[str], columns: slice) -> Tensor:
         leaves = {name: state[name].requires_grad_() for name in names}
         rows = []
         for x in samples.double() if samples.is_floating_point() else samples:
             # For each sample anew: a forward pass may change buffers.
-            buffers = {name: double(b).clone() for name, b in model.named_buffers()}
+            kept = dict(model.named_buffers())
+            buffers = {k: b.to(torch.float64 if b.is_floating_point() else b.dtype, copy=True) for k, b in kept.items()}
             with in_float64():
                 combined = functional_call(model, state | buffers, (x[None],))[0] @ plan.seeds.double().T
             for value in combined:
@@ -271,21 +273,24 @@ def _free_bytes(device: torch.device) -> int:
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
+def _exact(device: torch.device) -> Iterator[None]:
     """No TF32, no bf16, no autocast, and gradients whatever the caller has switched off."""
-    backends = torch.backends
-    operations = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
-    operations += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
-    before = [operation.fp32_precision for operation in operations]
+    backends, lowered = torch.backends, []
+    of_device = [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
+    if device.type == "cuda":
+        of_device = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
     try:
-        older = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
-    except RuntimeError:  # the caller has set the newer switches, `fp32_precision`, and left these
-        older = "highest", True
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it disagrees with the newer switches, `fp32_precision`, which are then the ones that count
+        older = "highest"
     try:
-        torch.set_float32_matmul_precision("highest")
-        backends.cudnn.allow_tf32 = False
-        for operation in operations:
-            operation.fp32_precision = "ieee"
+        if older != "highest":
+            torch.set_float32_matmul_precision("highest")
+        # Only what must change is set: a switch once set no longer follows the more general ones.
+        lowered = [(switch, switch.fp32_precision) for switch in of_device]
+        lowered = [(switch, precision) for switch, precision in lowered if precision not in ("ieee", "none")]
+        for switch, _ in lowered:
+            switch.fp32_precision = "ieee"
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
@@ -294,10 +299,10 @@ def _exact() -> Iterator[None]:
         ):
             yield
     finally:
-        torch.set_float32_matmul_precision(older[0])
-        backends.cudnn.allow_tf32 = older[1]
-        for operation, precision in zip(operations, before, strict=True):
-            operation.fp32_precision = precision
+        for switch, precision in lowered:
+            switch.fp32_precision = precision
+        if older != "highest":
+            torch.set_float32_matmul_precision(older)
 
 
 def _tell_unknown(model: nn.Module, names: list[str]) -> None:
@@ -324,3 +329,23 @@ def refuse_by_name(model: nn.Module) -> None:
         coupling = isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
         if coupling and module.training:
             raise ValueError(f"{name} ({type(module).__name__}) is in training mode: call model.eval() first")
+
+
+class NoDraws(TorchDispatchMode):
+    """While active, refuses operations that draw from a generator. Other threads may draw."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        before = _generators()
+        result = func(*args, **(kwargs or {}))
+        if not all(map(torch.equal, before, _generators())):  # attention without dropout has the tag and draws nothing
+            raise ValueError(
+                f"the network draws random numbers ({func}), so its logits are random: call model.eval() first"
+            )
+        return result
+
+
+def _generators() -> list[Tensor]:
+    """States of torch's own."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
