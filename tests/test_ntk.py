@@ -533,12 +533,12 @@ def test_another_thread_may_draw_random_numbers():
     model, x = build(NETWORKS["mlp"])
     done = threading.Event()
     torch.manual_seed(0)
-    expected_draws = [torch.rand(()).item() for _ in range(2000)]
+    expected_draws = [torch.rand((), dtype=torch.float32).item() for _ in range(2000)]
     torch.manual_seed(0)
 
     def draw():
         while not done.is_set():
-            drawn.append(torch.rand(()).item())
+            drawn.append(torch.rand((), dtype=torch.float32).item())
 
     drawn: list[float] = []
     thread = threading.Thread(target=draw)

@@ -79,7 +79,7 @@ def empirical_ntk(
     numbers, outputs that are not (n, C), samples that depend on each other as far as the first two show. Parameters of
     operations that linearize.py does not take apart are differentiated sample by sample: exact, slower, and said once in
     the log. The derivatives are those of the function: what hooks or an embedding's scale_grad_by_freq make of gradients
-    does not count. Calls in several threads wait for each other.
+    does not count. Calls in several threads wait for each other; meanwhile torch's default dtype is float64 for all threads.
     """
     kernels = kernels if isinstance(kernels, str) else tuple(kernels)
     if isinstance(kernels, str) or not kernels or set(kernels) - set(KINDS):
