@@ -144,7 +144,7 @@ def test_the_memory_taken_stays_under_the_limit():
     )
     assert not run.returncode, run.stderr
     limited, free = map(int, run.stdout.split())
-    assert limited < 75e6 < free  # half as much again for what the allocator keeps, run.stdout
+    assert limited < 75e6 < free, run.stdout  # half as much again as the limit, for what the allocator keeps
 
 
 PEAKS = """
