@@ -114,6 +114,13 @@ def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subp
     )
 
 
+def own_process(code: str, folder: str = "workflow/scripts") -> str:
+    """What `code` prints in a Python of its own, started in a folder of the repository."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
     """Jobs of a dry run, by rule; empty if nothing is to be done."""
     run = snakemake(folder, "-n", *arguments, config=config)

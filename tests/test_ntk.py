@@ -3,15 +3,13 @@
 import copy
 import functools
 import logging
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from helpers import REPOSITORY
+from helpers import own_process
 from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
 from reactivation import contract, ntk, operations
 from reactivation.linearize import in_float64
@@ -139,30 +137,19 @@ def test_a_small_limit_means_blocks_of_few_samples(monkeypatch):
 
 def test_the_memory_taken_stays_under_the_limit():
     """In a process of its own: the peak of this one is that of all tests so far."""
-    run = subprocess.run(
-        [sys.executable, "-c", PEAKS], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
-    )
-    assert not run.returncode, run.stderr
-    limited, free = map(int, run.stdout.split())
-    assert limited < 75e6 < free, run.stdout  # half as much again as the limit, for what the allocator keeps
-
-
-PEAKS = """
-import ctypes, gc, pathlib, torch
-from reactivation.models import cnn
-from reactivation.ntk import empirical_ntk
+    code = """
+import torch
+from ntk_approaches import cnn, empirical_ntk, measured
 
 torch.set_num_threads(1)
 model, x = cnn(64, 32, 10).eval(), torch.randn(64, 3, 32, 32)
-status, clear = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self/clear_refs")
-held = lambda name: next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
 for limit in (50_000_000, None):
-    for _ in range(2):  # the first call loads what is compiled
-        gc.collect(), ctypes.CDLL(None).malloc_trim(0), clear.write_text("5")
-        before = held("VmRSS")
-        empirical_ntk(model, x, memory_limit=limit)
-    print((held("VmHWM") - before) * 1024)
+    call = lambda: empirical_ntk(model, x, memory_limit=limit)["sum"]
+    call()  # loads what is compiled
+    print(measured(call, "cpu")[1])
 """
+    limited, free = map(int, own_process(code, "benchmarks").split())
+    assert limited < 75e6 < free, (limited, free)  # half as much again as the limit, for what the allocator keeps
 
 
 @pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace", "sum")], ids="-".join)
@@ -386,9 +373,11 @@ model, x = cnn(64, 16, 10).eval(), torch.randn(16, 3, 16, 16)
 exact = empirical_ntk(model.double(), x.double())
 enabled = []
 model.float().register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
-leaves = [getattr(torch.backends, b) for b in ("cuda", "cudnn", "mkldnn")]
-leaves = [getattr(b, o) for b in leaves for o in ("matmul", "conv", "rnn") if hasattr(getattr(b, o, None), "fp32_precision")]
+b = torch.backends
+leaves = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn]
 {LOWERED[switch]}
+
+
 def state():
     values = [leaf.fp32_precision for leaf in leaves]
     for older in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
@@ -408,10 +397,7 @@ if not {LOWERED[switch]!r}:  # what was not set still follows the general switch
     torch.backends.fp32_precision = "bf16"
     assert torch.backends.mkldnn.conv.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "bf16"
 """
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
-    )
-    assert not run.returncode, run.stderr
+    own_process(code)
 
 
 @pytest.mark.parametrize("name", EXAMPLEWISE)
@@ -560,10 +546,7 @@ def test_calls_in_several_threads_wait_for_each_other():
 
 def test_where_no_cache_can_be_written_each_process_compiles():
     code = "from numba.core import caching; caching.CacheImpl._locator_classes = []; from reactivation import sparse"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY / "workflow/scripts", capture_output=True, text=True
-    )
-    assert not run.returncode, run.stderr
+    own_process(code)
 
 
 def test_an_embedding_that_rewrites_itself_is_refused():

@@ -1,11 +1,9 @@
 """Plans: what is shared, what is told apart, what a name says."""
 
 import itertools
-import subprocess
-import sys
 
 import pytest
-from helpers import REPOSITORY, changed
+from helpers import changed, own_process
 from reactivation.config import load_study
 from reactivation.plan import digest, make_plan, short, sources
 
@@ -161,4 +159,4 @@ def test_digests_do_not_depend_on_the_order_of_keys():
 def test_light_modules_do_not_import_torch(module):
     """Importing torch costs seconds, in each of hundreds of jobs."""
     code = f"import sys, reactivation.{module}; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY / "workflow/scripts")
+    own_process(code)
