@@ -515,6 +515,20 @@ def test_buffers_that_a_forward_pass_changes_are_the_same_for_every_sample(dtype
     assert not model.parts["norm"].num_batches_tracked
 
 
+def test_samples_taken_one_by_one_are_copies_and_integer_parameters_stay_integers():
+    def run(m, x):
+        return m["head"](m["act"](x.mul_(2)))[:, m["order"].parts]
+
+    order = nn.Module()
+    order.parts = nn.Parameter(torch.tensor([2, 0, 1]), requires_grad=False)
+    model = Functional(run, act=nn.PReLU(), head=nn.Linear(6, 3), order=order).double()
+    x = torch.randn(4, 6, dtype=torch.float64)
+    before = x.clone()
+    kernels = empirical_ntk(model, x, kernels=KINDS, memory_limit=1)
+    assert (x == before).all()
+    assert_close(kernels, reference(model, x.clone()), 1e-12)
+
+
 def test_another_thread_may_draw_random_numbers():
     model, x = build(NETWORKS["mlp"])
     done = threading.Event()

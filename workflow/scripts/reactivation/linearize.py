@@ -21,7 +21,6 @@ from torch.overrides import TorchFunctionMode
 from reactivation import operations
 from reactivation.operations import Cotangent, Use, Window
 
-NOT_IN_FLOAT64 = "the network does not run in float64, as its kernel must: {}"
 INNER_GRADIENT = "the network differentiates in its forward pass, which its kernel cannot look through"
 
 
@@ -63,6 +62,11 @@ class Node:
 
 def port(tensor: Tensor, channel: int) -> Port:
     return Port(get_gradient_edge(tensor), tensor.shape, 1 if tensor.dim() == 2 else channel)
+
+
+def doubled(tensor: Tensor, *, copy: bool = False) -> Tensor:
+    """In float64 if it holds floats, out of autograd's graph."""
+    return tensor.detach().to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=copy)
 
 
 def positions(tensor: Tensor, channel: int) -> Tensor:
@@ -110,9 +114,8 @@ class Capture(TorchFunctionMode):
         if not isinstance(value, Tensor) or value not in self.state:
             return value
         if value not in self.doubles:
-            fresh = value.detach() if value in self.trained else value.detach().clone()  # a pass may change buffers
-            fresh = fresh.double() if value.is_floating_point() else fresh
-            self.doubles[value] = fresh.requires_grad_(value in self.trained)
+            trained = value in self.trained
+            self.doubles[value] = doubled(value, copy=not trained).requires_grad_(trained)  # a pass may change buffers
         return self.doubles[value]
 
     def fixed(self, *tensors: Tensor | None) -> bool:
@@ -278,6 +281,19 @@ def in_float64() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Torch's errors of networks that have no kernel, in words."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "differentiated Tensor" in str(error):
+            raise ValueError(INNER_GRADIENT) from error
+        if "dtype" not in str(error):
+            raise
+        raise ValueError(f"the network does not run in float64, as its kernel must: {error}") from error
+
+
 def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, dict[object, Node], set[Tensor]]:
     """One forward pass over a batch (n, …).
 
@@ -288,13 +304,8 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     with in_float64(), capture:
         buffers = [(module, dict(module._buffers)) for module in model.modules()]
         try:
-            logits = model(x.to(torch.float64, copy=True) if x.is_floating_point() else x.clone())
-        except RuntimeError as error:
-            if "differentiated Tensor" in str(error):
-                raise ValueError(INNER_GRADIENT) from error
-            if "dtype" not in str(error):
-                raise
-            raise ValueError(NOT_IN_FLOAT64.format(error)) from error
+            with explained():
+                logits = model(doubled(x, copy=True))
         finally:
             for module, held in buffers:
                 module._buffers.update(held)  # one that the forward pass replaced is its copy in float64
@@ -365,12 +376,8 @@ def _through_autograd(target: Port, cotangent: Cotangent, nodes: list[Node]) -> 
     edges = [node.output.edge for node in nodes]
     for c in range(values.shape[1]) if nodes else ():
         seed = natural(values[:, c], target).double()
-        try:
+        with explained():  # an autograd.Function may have kept a parameter as it was
             found = torch.autograd.grad([target.edge], edges, [seed], retain_graph=True, allow_unused=True)
-        except RuntimeError as error:  # of an autograd.Function that keeps a parameter as it was
-            if "dtype" not in str(error):
-                raise
-            raise ValueError(NOT_IN_FLOAT64.format(error)) from error
         for node, gradient in zip(nodes, found, strict=True):
             if gradient is not None:
                 of_c = positions(gradient, node.output.channel)

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reactivation.contract import Sums, contract, factors, in_chunks, jacobian
-from reactivation.linearize import cotangents, in_float64, linearize
+from reactivation.linearize import cotangents, doubled, in_float64, linearize
 from reactivation.operations import Cotangent, Use
 
 KINDS = ("sum", "trace", "full")
@@ -97,7 +97,7 @@ def empirical_ntk(
         raise ValueError("no parameter requires gradients")
     samples = (x if x2 is None else torch.cat([x, x2])).detach()
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
-    limit = int(memory_limit or 0) or min(_free_bytes(samples.device) // 4, 4 << 30)
+    limit = min(_free_bytes(samples.device) // 4, 4 << 30) if memory_limit is None else int(memory_limit)
     with ONE_AT_A_TIME, _exact(samples.device):
         plan = _plan(model, samples, kernels, per_layer, limit)
         shares = {
@@ -129,8 +129,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
             seen.append(0 if use.x is None else use.x.numel())
     sent: dict[Tensor, int] = {}
     if len(samples) > 1:
-        together, sent = _two_together(model, samples[:2], logits, dtype, len(seeds), unknown)
-        unknown |= together
+        unknown, sent = _two_together(model, samples[:2], logits, dtype, len(seeds), unknown)
     unknown |= {p for p in ways if len(ways[p]) > 1}
     _tell_unknown(model, [names[p] for p in names if p in unknown])
     whole = {
@@ -158,27 +157,27 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
 
 
 def _two_together(
-    model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int, known: set[Tensor]
+    model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int, unknown: set[Tensor]
 ) -> tuple[set[Tensor], dict[Tensor, int]]:
-    """Of a batch of two, whose samples must not depend on each other.
+    """Of a batch of two, whose samples must not depend on each other, after a batch of one.
 
-    `known` are parameters that are not taken apart in a batch of one. Returns those that are not in this batch, and the
-    bytes a sample of the others' cotangents for so many seeds.
+    Returns the parameters that are `unknown`, not taken apart, in either, and how many bytes a sample's cotangents of
+    each of the others take for so many seeds.
     """
-    together, nodes, unknown = linearize(model, two, dtype)
+    together, nodes, here = linearize(model, two, dtype)
     slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
     apart = ((together[:1] - logits).nan_to_num().abs() <= slack).all()
     seed = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
     seed[0] = 1
     sent: dict[Tensor, int] = defaultdict(int)
     for use, cotangent in cotangents(together, nodes, seed):
-        if use.parameter in known:  # perhaps of an operation on two of something else
+        if use.parameter in unknown:  # perhaps of an operation on two of something else
             continue
         apart = apart and not cotangent.values[1].nan_to_num().any()
         sent[use.parameter] += cotangent.bytes_a_sample(seeds)
     if not apart:
         raise ValueError("the logits of a sample change with the other samples of its batch")
-    return unknown, sent
+    return unknown | here, sent
 
 
 def _blocks(rows: slice, columns: slice, size: int) -> Iterator[tuple[slice, slice]]:
@@ -243,17 +242,17 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
     layers = defaultdict(list)
     for p, name in plan.examplewise.items():
         layers[plan.layers[p]].append(name)
-    state = {name: p.detach().double() for name, p in model.named_parameters()}
+    state = {name: doubled(p) for name, p in model.named_parameters()}
 
     def gradients(names: list[str], columns: slice) -> Tensor:
         leaves = {name: state[name].requires_grad_() for name in names}
         rows = []
-        for x in samples.double() if samples.is_floating_point() else samples:
-            # For each sample anew: a forward pass may change buffers.
-            kept = dict(model.named_buffers())
-            buffers = {k: b.to(torch.float64 if b.is_floating_point() else b.dtype, copy=True) for k, b in kept.items()}
+        for sample in samples.split(1):
+            # Copies, for each sample anew: a forward pass may change its input and the buffers.
+            x = doubled(sample, copy=True)
+            buffers = {name: doubled(b, copy=True) for name, b in model.named_buffers()}
             with in_float64():
-                combined = functional_call(model, state | buffers, (x[None],))[0] @ plan.seeds.double().T
+                combined = functional_call(model, state | buffers, (x,))[0] @ plan.seeds.double().T
             for value in combined:
                 found = torch.autograd.grad(value, leaves.values(), retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([g.flatten() for g in found])[columns])
@@ -287,8 +286,7 @@ def _exact(device: torch.device) -> Iterator[None]:
         if older != "highest":
             torch.set_float32_matmul_precision("highest")
         # Only what must change is set: a switch once set no longer follows the more general ones.
-        lowered = [(switch, switch.fp32_precision) for switch in of_device]
-        lowered = [(switch, precision) for switch, precision in lowered if precision not in ("ieee", "none")]
+        lowered = [(s, s.fp32_precision) for s in of_device if s.fp32_precision not in ("ieee", "none")]
         for switch, _ in lowered:
             switch.fp32_precision = "ieee"
         with (
@@ -318,7 +316,7 @@ def _warn_once(message: str) -> None:
 
 
 def refuse_by_name(model: nn.Module) -> None:
-    """By name: in training mode batch norm mixes the samples, so that f(x_i) has no gradient of its own; dropout is noise."""
+    """In training mode batch norm mixes the samples, so that f(x_i) has no gradient of its own, and dropout is noise."""
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
