@@ -22,8 +22,8 @@ def test_a_run_is_a_chain_of_segments():
     first, second = tiny.runs["widths-width2-s0"].segments
     assert tiny.segments[first].parent is None
     assert tiny.segments[second].parent == first
-    assert tiny.segments[first].spec["tasks"] == [[0, 1]]
-    assert tiny.segments[second].spec["tasks"] == [[0, 1], [2, 3]]
+    assert [task["classes"] for task in tiny.segments[first].spec["tasks"]] == [[0, 1]]
+    assert [task["classes"] for task in tiny.segments[second].spec["tasks"]] == [[0, 1], [2, 3]]
     assert first.startswith("glyphs-cnn-w2-lr0.05-s0-task1-")
     assert tiny.figures["fig4"].runs == tuple(tiny.runs)
     assert len(tiny.splits) == 2

@@ -4,14 +4,15 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import TINY
+from helpers import changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from reactivation import plots
 from reactivation.config import load_study
 from reactivation.job import InputError
 from reactivation.plan import make_plan
+from reactivation.shown import shown, spans
 
-SPEC = make_plan(load_study(TINY)).figures["fig4"].spec
+SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,18 @@ def runs():
     for width in (2, 4):
         for seed in (0, 1, 2):
             for epoch in range(5):
-                at = {"width": width, "seed": seed, "task": 1 if epoch <= 2 else 2, "step": 3 * epoch, "epoch": epoch}
+                at = {
+                    "run": f"widths-width{width}-s{seed}",
+                    "width": width,
+                    "seed": seed,
+                    "task": 1 if epoch <= 2 else 2,
+                }
+                at |= {
+                    "similarity": 0.25 if epoch > 2 else np.nan,
+                    "step": 3 * epoch,
+                    "epoch": epoch,
+                    "progress": epoch / 2,
+                }
                 value = epoch + width + seed / 10
                 for block in ("all", "task1", "task2"):
                     out.append(at | empty | {"metric": "test_accuracy", "block": block, "value": value / 10})
@@ -31,6 +43,9 @@ def runs():
                             at | empty | {"kernel": kernel, "block": block, "value": value * (1 + (kernel == "trace"))}
                         )
                         out += [of_kernel | {"metric": m} for m in ("alignment", "spectral_norm")]
+                        out += [
+                            of_kernel | {"metric": "eigenvalues", "index": i, "value": value / 2**i} for i in range(6)
+                        ]
                         out += [
                             of_kernel | {"metric": "kernel_velocity", "dt": dt, "value": value * dt} for dt in (1, 2)
                         ]
@@ -41,7 +56,7 @@ def runs():
 
 
 def test_means_and_extremes_over_seeds(runs):
-    drawn = plots.curves(SPEC, runs)
+    drawn = shown(SPEC, runs)
     assert (drawn["seeds"] == 3).all()
     norm = drawn[(drawn["metric"] == "spectral_norm") & (drawn["width"] == 4)]
     np.testing.assert_allclose(norm["mean"], np.arange(5) + 4.1)
@@ -51,9 +66,8 @@ def test_means_and_extremes_over_seeds(runs):
 
 def test_a_panel_shows_what_it_names(runs):
     def means(**panel):
-        defaults = {"kernel": "sum", "reference": "init", "dt": 1, "block": ["all"], "scale": "linear"}
-        spec = SPEC | {"panels": [defaults | panel]}
-        drawn = plots.curves(spec, runs)
+        spec = SPEC | {"panels": [SPEC["panels"][0] | {"dt": 1, "block": ["all"]} | panel]}
+        drawn = shown(spec, runs)
         return drawn[drawn["width"] == 2]["mean"].to_numpy()
 
     value = np.arange(5) + 2.1
@@ -66,33 +80,34 @@ def test_a_panel_shows_what_it_names(runs):
 
 
 def test_a_key_that_is_not_given_is_a_value_like_others(runs):
-    mixed = runs.assign(width=runs["width"].map({2: "default", 4: 10}))
-    drawn = plots.curves(SPEC, mixed)
+    mixed = runs.assign(width=runs["width"].map({2: "default", 4: 10}).astype(object))
+    drawn = shown(SPEC, mixed)
     assert set(drawn["width"]) == {"default", 10}
-    legend = plots.draw(SPEC, drawn, []).axes[5].get_legend()
+    legend = plots.draw(SPEC, drawn, spans(SPEC, mixed)).axes[5].get_legend()
     assert [text.get_text() for text in legend.get_texts()][:2] == ["width 10", "width default"]
 
 
 def test_nothing_to_draw_is_said_in_one_line(runs):
     with pytest.raises(InputError, match=r"panel 0 \(test_accuracy, task1, task2\) has nothing to draw"):
-        plots.curves(SPEC, runs[runs["metric"] != "test_accuracy"])
+        shown(SPEC, runs[runs["metric"] != "test_accuracy"])
 
 
 def test_the_current_task_is_drawn_in_pieces(runs):
     spec = SPEC | {"panels": [SPEC["panels"][0] | {"block": ["current"]}]}
-    figure = plots.draw(spec, plots.curves(spec, runs), [])
-    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 2, 3, 2]  # 2 widths × 2 tasks
+    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    pieces = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() != plots.SWITCH["color"]]
+    assert pieces == [3, 2, 3, 2]  # 2 widths × 2 tasks
 
 
 def test_every_curve_is_drawn_with_its_band(runs):
-    drawn = plots.curves(SPEC, runs)
-    figure = plots.draw(SPEC, drawn, plots.switches(SPEC, runs))
+    drawn = shown(SPEC, runs)
+    figure = plots.draw(SPEC, drawn, spans(SPEC, runs))
     panels = figure.axes[:5]
     colors = {matplotlib.colors.to_hex(line.get_color()) for line in panels[1].lines if len(line.get_xdata()) > 2}
     assert len(colors) == 2
     assert len(panels[0].collections) == 4 and len(panels[1].collections) == 2
     switches = [line.get_xdata()[0] for ax in panels for line in ax.lines if len(line.get_xdata()) == 2]
-    assert switches == plots.switches(SPEC, runs) * 5 == [2.0] * 5  # the last epoch of the first task
+    assert switches == [2.0] * 5  # the last epoch of the first task
     assert all(ax.get_xlabel() == "epoch" and ax.get_ylabel() for ax in panels)
     texts = [text.get_text() for text in figure.axes[5].get_legend().get_texts()]
     assert texts[:2] == ["width 2", "width 4"] and "lowest to highest of 3 seeds" in texts
@@ -102,7 +117,7 @@ def test_every_curve_is_drawn_with_its_band(runs):
 @pytest.mark.parametrize("title", ["", "A title"])
 def test_any_number_of_panels_without_overlap(runs, panels, title):
     spec = SPEC | {"panels": (SPEC["panels"] * 3)[:panels], "title": title}
-    figure = plots.draw(spec, plots.curves(spec, runs), plots.switches(spec, runs))
+    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if ax.axison]
@@ -116,14 +131,109 @@ def test_any_number_of_panels_without_overlap(runs, panels, title):
 
 
 def test_panels_say_what_their_metric_leaves_open(runs):
-    defaults = {"kernel": "sum", "reference": "init", "dt": 2, "block": ["all"], "scale": "linear"}
-
     def labels(*panels):
-        spec = SPEC | {"panels": [defaults | panel for panel in panels]}
-        figure = plots.draw(spec, plots.curves(spec, runs), [])
+        spec = SPEC | {"panels": [SPEC["panels"][0] | {"dt": 2, "block": ["all"]} | panel for panel in panels]}
+        figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
         return [ax.get_ylabel() for ax in figure.axes if ax.axison]
 
     one = labels({"metric": "kernel_distance", "reference": "task_start"}, {"metric": "kernel_velocity"})
     assert one == ["kernel distance $S$\nfrom the task's start", "kernel velocity (1/epoch)\nover 2 epochs"]
     two = labels({"metric": "alignment"}, {"metric": "alignment", "kernel": "trace"}, {"metric": "test_accuracy"})
     assert two[0].endswith("summed logits") and two[1].endswith("mean over outputs") and two[2] == "test accuracy"
+
+
+# --------------------------------------------------------------------------------------- summaries and spectra
+def made(runs, *panels, **keys):
+    """The figure of a config, its spec, and what it shows."""
+    spec = make_plan(load_study(changed(("figures.fig4", {"experiment": "widths", "panels": list(panels)} | keys))))
+    spec = spec.figures["fig4"].spec
+    runs = runs[runs["run"].isin({run for panel in spec["panels"] for run in panel["runs"]})]
+    drawn = shown(spec, runs)
+    return plots.draw(spec, drawn, spans(spec, runs)), spec, drawn
+
+
+def summary(statistic, metric="spectral_norm", **keys):
+    return {"kind": "summary", "metric": metric, "statistic": statistic, "color": "width"} | keys
+
+
+@pytest.fixture(scope="module")
+def all_seeds(runs):
+    return runs[runs["seed"] < 2]  # those of the tiny study
+
+
+def test_one_number_per_run(all_seeds):
+    """Of epochs 2 (the switch), 3 and 4; values are epoch + width + seed/10."""
+    cases = {"last": 8, "max": 8, "drop": -1 / 6, "recovery": 1 / 6}
+    for statistic, expected in cases.items():
+        _, _, drawn = made(all_seeds, summary(statistic))
+        assert len(drawn) == 4 and (drawn["seeds"] == 2).all()
+        (value,) = drawn.loc[(drawn["width"] == 4) & (drawn["seed"] == 0), "value"]
+        assert value == pytest.approx(expected), statistic
+        wide = drawn[drawn["width"] == 4]
+        assert wide["mean"].tolist() == pytest.approx([wide["value"].mean()] * 2)
+
+
+def test_drop_and_recovery_are_relative_to_the_switch(all_seeds):
+    fallen = all_seeds["value"].where(all_seeds["epoch"] != 3, 2.0)
+    _, _, drawn = made(all_seeds.assign(value=fallen), summary("drop"), summary("recovery"))
+    of = drawn[(drawn["width"] == 4) & (drawn["seed"] == 0)].set_index("panel")["value"]
+    assert of[0] == pytest.approx((6 - 2) / 6) and of[1] == pytest.approx((8 - 2) / 6)
+
+
+def test_the_velocity_at_the_switch_is_the_next_tasks(all_seeds):
+    """v(t) is of the kernels at t and t + dt, which are on both sides of it."""
+    only_there = all_seeds["value"].where(all_seeds["epoch"] != 2, 100.0)
+    panels = [summary("max", "kernel_velocity", dt=1, task=k, x="width") for k in (1, 2)]
+    _, _, drawn = made(all_seeds.assign(value=only_there), *panels)
+    assert (drawn.loc[drawn["panel"] == 1, "value"] == 100).all() and (
+        drawn.loc[drawn["panel"] == 0, "value"] < 9
+    ).all()
+
+
+def test_a_summary_shows_seeds_as_points_and_a_line_through_the_means(all_seeds):
+    figure, _, drawn = made(all_seeds, summary("last", x="width"))
+    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    (line,) = [line for line in figure.axes[0].lines if line.get_marker() != "o"]
+    assert sum(len(of.get_xdata()) for of in points) == len(drawn) == 4
+    assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([6.05, 8.05])
+    assert "mean over seeds" in [t.get_text() for t in figure.legends[0].get_texts()]
+    assert figure.axes[0].get_xlabel() == "width"
+
+
+def test_a_spectrum_shows_the_leading_eigenvalues(all_seeds):
+    figure, _, drawn = made(all_seeds, {"kind": "spectrum", "leading": 3, "where": {"width": 4}})
+    assert sorted(drawn["index"].unique()) == [0, 1, 2] and figure.axes[0].get_yscale() == "log"
+    first = drawn[drawn["index"] == 0]
+    np.testing.assert_allclose(first["mean"], np.arange(5) + 4.05)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[:3] == ["eigenvalue 1", "eigenvalue 2", "eigenvalue 3"]
+
+
+def test_panels_of_one_figure_can_show_other_axes_and_runs(all_seeds):
+    first, second = {"metric": "alignment", "color": "width"}, {"metric": "alignment", "where": {"width": 2}}
+    figure, _, drawn = made(all_seeds, first, second)
+    assert set(drawn[drawn["panel"] == 0]["width"]) == {2, 4} and len(drawn[drawn["panel"] == 1]) == 5
+    assert figure.axes[1].get_title("right") == "width 2"
+
+
+def test_time_can_be_tasks_done(all_seeds):
+    figure, _, _ = made(all_seeds, {"metric": "alignment", "color": "width", "time": "tasks"})
+    assert figure.axes[0].get_xlabel() == "tasks done"
+    switches = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert switches == [1.0] and figure.axes[0].lines[0].get_xdata().max() == 2
+
+
+def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):
+    one = {"experiment": "widths", "color": "width", "panels": [{"metric": "alignment"}, {"metric": "spectral_norm"}]}
+    two = one | {"beside": "fig4", "panels": [{"metric": "spectral_norm"}]}
+    figures = make_plan(load_study(changed(("figures", {"fig4": one, "fig5": two})))).figures
+    assert (figures["fig4"].beside, figures["fig5"].beside) == (None, "fig4")
+    larger = shown(figures["fig4"].spec, runs.assign(value=runs["value"] * 100))
+    drawn = shown(figures["fig5"].spec, runs)
+    figure = plots.draw(figures["fig5"].spec, drawn, spans(figures["fig5"].spec, runs), larger)
+    other = plots.draw(figures["fig4"].spec, larger, spans(figures["fig4"].spec, runs))
+    own, beside = figure.axes[:2]
+    assert own.get_ylim()[1] < 15
+    assert beside.get_ylim() == pytest.approx(other.axes[1].get_ylim())
+    assert beside.get_title("right") == "on the scale of fig4"
+    assert [len(ax.lines) for ax in (own, beside)] == [3, 3]

@@ -1,7 +1,7 @@
 """Figures: one job each.
 
 Builds: results/<study>/figures/<figure>.{pdf,png,csv}; the csv holds exactly what is drawn
-From:   the metric tables of the runs that the figure shows
+From:   the metric tables of the runs that the figure shows, and the numbers of the figure whose scales it takes
 """
 
 
@@ -14,9 +14,17 @@ def figure_files(name):
     )
 
 
+def figure_inputs(wildcards):
+    figure = PLAN.figures[wildcards.figure]
+    files = {"runs": [f"results/{STUDY.study}/runs/{run}.csv" for run in figure.runs]}
+    if figure.beside is not None:
+        files["beside"] = f"results/{STUDY.study}/figures/{figure.beside}.csv"
+    return files
+
+
 rule figure:
     input:
-        runs=lambda wildcards: [f"results/{STUDY.study}/runs/{run}.csv" for run in PLAN.figures[wildcards.figure].runs],
+        unpack(figure_inputs),
     output:
         pdf=f"results/{STUDY.study}/figures/{{figure}}.pdf",
         png=f"results/{STUDY.study}/figures/{{figure}}.png",

@@ -2,12 +2,14 @@
 
 from reactivation import plots, storage
 from reactivation.job import logged
+from reactivation.shown import shown, spans
 
 with logged(snakemake.log[0]):
     spec, output = snakemake.params.spec, snakemake.output
     runs = storage.read_tables(snakemake.input.runs)
-    drawn = plots.curves(spec, runs)
-    figure = plots.draw(spec, drawn, plots.switches(spec, runs))
+    drawn = shown(spec, runs)
+    scales = storage.read_tables([snakemake.input.beside]) if spec["beside"] else None
+    figure = plots.draw(spec, drawn, spans(spec, runs), scales)
     for path in (output.pdf, output.png):
         with storage.atomic(path) as temporary:
             plots.save(figure, temporary)

@@ -38,7 +38,7 @@ with logged(snakemake.log[0]):
     device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     probe = storage.read_arrays(snakemake.input.probe)
     mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
-    pixels, labels = storage.read_images(snakemake.input.dataset, "train", probe["index"])
+    pixels, labels = storage.read_probe_images(snakemake.input.dataset, probe)
     x, _ = Images.on(device, pixels, labels, mean, std).batch(slice(None))
     model = models.build(spec["model"], pixels.shape[1], classes).to(device).eval()
 
@@ -62,7 +62,7 @@ with logged(snakemake.log[0]):
         stacks,
         step,
         epoch,
-        {"index": probe["index"], "label": labels, "task": first_task(labels, spec["tasks"])},
+        probe | {"task": first_task(labels, spec["tasks"])},
         {
             **provenance(snakemake.params.spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
             "device": device_name(device),

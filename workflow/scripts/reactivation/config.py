@@ -1,81 +1,25 @@
-"""From the raw mapping of a config file to a checked `Study`, or to one line for everything that is wrong with it.
-
-A grid axis is any key of `scenario`, `model` or `training`, by its name.
-"""
+"""From the raw mapping of a config file to a checked `Study`, or to one line for everything that is wrong with it."""
 
 import difflib
-import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pydantic
 import yaml
 
-from .schema import (
-    KERNEL_METRICS,
-    ClassSplit,
-    Curves,
-    Dataset,
-    Experiment,
-    Model,
-    Panel,
-    Strict,
-    Study,
-    Training,
-)
+from .checks import beside_problems, experiment_problems, figure_problems, unknown
+from .grid import SECTIONS, axis_names, section_of, variants, with_values
+from .schema import Dataset, Experiment, Figure, Strict, Study
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
 TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure")
-SECTIONS = {"scenario": ClassSplit, "model": Model, "training": Training}
 
 
 class ConfigError(Exception):
     """All that is wrong with a config, one line each."""
 
 
-# ------------------------------------------------------------------------------------------------------ grid
-def section_of(key: str) -> str | None:
-    """The section of an experiment that holds the grid axis `key`."""
-    return next((name for name, section in SECTIONS.items() if key in section.model_fields), None)
-
-
-def _with(experiment: dict, values: dict[str, Any]) -> dict:
-    """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
-    if not isinstance(experiment, dict):
-        return experiment
-    changed = dict(experiment)
-    for key, value in values.items():
-        section = section_of(key)
-        if section and isinstance(changed.get(section, {}), dict):
-            changed[section] = {**changed.get(section, {}), key: value}
-    return changed
-
-
-def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
-    """Every combination of the grid: its values by axis, and the experiment with these values in their places."""
-    base = experiment.model_dump()
-    combinations = []
-    for values in itertools.product(*experiment.grid.values()):
-        variant = Experiment.model_validate(_with(base, dict(zip(experiment.grid, values, strict=True))))
-        axes = {key: getattr(getattr(variant, section_of(key)), key) for key in experiment.grid}
-        combinations.append((axes, variant))
-    return combinations
-
-
-def _mapping(parent: Any, key: str) -> dict:
-    """The mapping under `key` of a raw config's part; empty where there is none."""
-    value = parent.get(key) if isinstance(parent, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def _grid_lists(experiment: Any) -> dict[str, list]:
-    """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
-    grid = _mapping(experiment, "grid")
-    return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
-
-
-# ---------------------------------------------------------------------------------------------------- errors
 Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
 MISSING = "is missing"
 
@@ -110,7 +54,7 @@ def _given_twice(node: yaml.Node | None, path: tuple = ()) -> Errors:
 def _filled(raw: Any) -> Any:
     """`raw` with the first value of each grid axis in its place, so that a key given only in a grid is not missing."""
     experiments = {
-        name: _with(experiment, {key: values[0] for key, values in _grid_lists(experiment).items()})
+        name: with_values(experiment, {key: values[0] for key, values in _grid_lists(experiment).items()})
         for name, experiment in _mapping(raw, "experiments").items()
     }
     return {**raw, "experiments": experiments} if experiments else raw
@@ -173,10 +117,15 @@ def _known_keys() -> set[str]:
 
 def _message(error: dict) -> str:
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(), n=1)
+        key, known = str(error["loc"][-1]), _known_keys()
+        if key in known:
+            return "does not belong here; it is a key of another kind or section"
+        close = difflib.get_close_matches(key, known, n=1)
         return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
     if error["type"] == "missing":
         return MISSING
+    if error["type"] == "union_tag_not_found":
+        return f"needs the key {error['ctx']['discriminator']}"
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
 
@@ -186,59 +135,66 @@ def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
     for key in _mapping(experiment, "grid"):
         section = section_of(key)
         if section is None:
-            axes = sorted(key for section in SECTIONS.values() for key in section.model_fields)
-            close = difflib.get_close_matches(str(key), axes, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axes)}"
+            close = difflib.get_close_matches(str(key), axis_names(), n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axis_names())}"
             yield str(key), f"is no key of {', '.join(SECTIONS)}{hint}"
         elif key in _mapping(experiment, section):
             yield key, f"is given in {section} as well; keep one of the two"
     for key, values in _grid_lists(experiment).items():
         for i, value in enumerate(values[1:], start=1):
-            for loc, message in _errors(Experiment, _with(experiment, {key: value})):
+            for loc, message in _errors(Experiment, with_values(experiment, {key: value})):
                 if loc[:2] == (section_of(key), key):
                     yield f"{key}.{i}", message
 
 
-# ---------------------------------------------------------------------------- what one key says of another
-def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
-    """Names that must exist elsewhere in the config, and numbers that must fit together.
+def _mapping(parent: Any, key: str) -> dict:
+    """The mapping under `key` of a raw config's part; empty where there is none."""
+    value = parent.get(key) if isinstance(parent, dict) else None
+    return value if isinstance(value, dict) else {}
 
-    Looks only at those parts that are sound by themselves; the others are reported already.
-    """
+
+def _grid_lists(experiment: Any) -> dict[str, list]:
+    """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
+    grid = _mapping(experiment, "grid")
+    return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
+
+
+def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
+    """Names that must exist elsewhere in the config, and numbers that must fit together."""
     if not isinstance(raw, dict):
         return []
     datasets = _sound(pydantic.TypeAdapter(Dataset), _mapping(raw, "datasets"))
     experiments = _sound(pydantic.TypeAdapter(Experiment), _mapping(_filled(raw), "experiments"))
     experiments = {name: experiment for name, experiment in experiments.items() if name in sound_grids}
-    figures = _sound(pydantic.TypeAdapter(Curves), _mapping(raw, "figures"))
-    found: Errors = []
+    figures = _sound(pydantic.TypeAdapter(Figure), _mapping(raw, "figures"))
+    combinations, found = {}, []
+    for name in list(experiments):
+        try:
+            combinations[name] = variants(experiments[name])
+        except pydantic.ValidationError as error:  # each value fits alone, but not all together
+            wrong = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in wrong["loc"] if part in (*SECTIONS, *axis_names()))
+            found.append((f"experiments.{name}.grid", f"has a combination that is not valid: {key}: {_message(wrong)}"))
+            del experiments[name]
     if raw.get("study") in SHARED_FOLDERS:
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
-    found += _unknown_names("experiments", "dataset", raw, "datasets", "data set")
-    found += _unknown_names("figures", "experiment", raw, "experiments", "experiment")
-    found += [
-        (f"figures.{name}", "is the name of a target or rule; choose another") for name in figures if name in TARGETS
-    ]
-    for name, experiment in experiments.items():
-        if experiment.dataset in datasets:
-            wrong = _check_experiment(experiment, datasets[experiment.dataset])
+    known = _mapping(raw, "datasets")
+    for name, entry in _mapping(raw, "experiments").items():
+        dataset = entry.get("dataset") if isinstance(entry, dict) else None
+        if isinstance(dataset, str) and dataset not in known:
+            found.append((f"experiments.{name}.dataset", unknown("data set", dataset, known)))
+        elif name in experiments and dataset in datasets:
+            wrong = experiment_problems(experiments[name], datasets[dataset])
             found += [(f"experiments.{name}.{key}", message) for key, message in wrong]
     for name, figure in figures.items():
-        if figure.experiment in experiments:
-            wrong = _check_figure(figure, experiments[figure.experiment])
-            found += [(f"figures.{name}.{key}", message) for key, message in wrong]
+        if name in TARGETS:
+            found.append((f"figures.{name}", "is the name of a target or rule; choose another"))
+        wrong = [
+            *figure_problems(figure, experiments, combinations, _mapping(raw, "experiments")),
+            *beside_problems(figure, figures, _mapping(raw, "figures")),
+        ]
+        found += [(f"figures.{name}.{key}", message) for key, message in wrong]
     return found
-
-
-def _unknown_names(section: str, key: str, raw: dict, target: str, what: str) -> Errors:
-    """Entries of `section` whose `key` names no entry of `target`."""
-    known = _mapping(raw, target)
-    named = {name: entry.get(key) for name, entry in _mapping(raw, section).items() if isinstance(entry, dict)}
-    return [
-        (f"{section}.{name}.{key}", _unknown(what, value, known))
-        for name, value in named.items()
-        if isinstance(value, str) and value not in known
-    ]
 
 
 def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:
@@ -250,87 +206,3 @@ def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:
         except pydantic.ValidationError:
             continue  # reported by _check_keys
     return sound
-
-
-def _unknown(what: str, name: str, known: Any) -> str:
-    return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
-
-
-def _check_experiment(experiment: Experiment, dataset: Any) -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) for every combination of the grid."""
-    combinations = variants(experiment)
-    if len(combinations) > len({str(axes) for axes, _ in combinations}):
-        yield "grid", "gives the same values twice, written in two ways"
-    for _, variant in combinations:
-        scenario = variant.scenario
-        needed = scenario.tasks * scenario.classes_per_task
-        outside = [c for c in scenario.class_order or [] if c >= dataset.classes]
-        available, owner = dataset.classes, f"{experiment.dataset} has"
-        if scenario.class_order is not None:
-            available, owner = len(scenario.class_order), "class_order names"
-        if outside:
-            has = f"{experiment.dataset} has classes 0 to {dataset.classes - 1}"
-            yield "scenario.class_order", f"class {outside[0]} is out of range: {has}"
-        elif needed > available:
-            wanted = f"{scenario.tasks} tasks of {scenario.classes_per_task} classes need {needed} classes"
-            yield "scenario", f"{wanted}; {owner} {available}"
-        every = variant.checkpoints.every
-        for dt in variant.metrics.velocity_dt:
-            if dt % every:
-                yield "metrics.velocity_dt", f"{dt} is no multiple of checkpoints.every ({every})"
-
-
-def _check_figure(figure: Curves, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    combinations = variants(experiment)
-    axes = {key: [values[key] for values, _ in combinations] for key in experiment.grid}
-    missing = f"is no axis of {figure.experiment}, which has {', '.join(axes) or 'none'}"
-    if figure.color not in axes:
-        yield "color", f"{figure.color} {missing}"
-    for key, value in figure.where.items():
-        if key not in axes:
-            yield f"where.{key}", missing
-        elif not any(same(value, candidate) for candidate in axes[key]):
-            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
-    for key in axes if figure.color in axes else []:
-        if len(experiment.grid[key]) > 1 and key != figure.color and key not in figure.where:
-            yield "where", f"must choose one value of {key}, of which the grid has several"
-    lengths = [(v.scenario.tasks, v.scenario.tasks * v.training.epochs) for _, v in combinations]
-    for i, panel in enumerate(figure.panels):
-        for key, message in _check_panel(panel, experiment, lengths):
-            yield f"panels.{i}.{key}", message
-
-
-def _check_panel(panel: Panel, experiment: Experiment, lengths: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """`lengths`: tasks and epochs of each combination of the grid."""
-    tasks, epochs = (max(length) for length in zip(*lengths, strict=True))
-    known, steps = blocks(panel.metric, tasks), experiment.metrics.velocity_dt
-    if panel.metric in ("cross_task_overlap", "forgetting") and tasks == 1:
-        yield "metric", f"{panel.metric} needs a second task"
-        return
-    if panel.metric == "kernel_velocity" and (panel.dt or steps[0]) > epochs:
-        yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
-    if panel.metric in get_args(KERNEL_METRICS) and panel.kernel not in experiment.kernels:
-        yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
-    if panel.dt is not None and panel.dt not in steps:
-        yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
-    for block in panel.block or []:
-        if block not in known:
-            yield "block", f"{panel.metric} has no block {block!r}; it has {', '.join(known)}"
-
-
-def blocks(metric: str, tasks: int) -> list[str]:
-    """Names of the parts of the probe, or of the test set, on which `metric` is computed."""
-    names = [f"task{k}" for k in range(1, tasks + 1)]
-    if metric == "cross_task_overlap":
-        return [f"{a}-{b}" for a, b in itertools.combinations(names, 2)]
-    return ["all", *names] if metric == "forgetting" else ["all", *names, "current"]
-
-
-def same(value: Any, candidate: Any) -> bool:
-    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text."""
-    if isinstance(candidate, int | float) and isinstance(value, str):
-        try:
-            return float(value) == candidate
-        except ValueError:
-            return False
-    return candidate == value

@@ -82,6 +82,16 @@ def _at(epochs: np.ndarray, wanted: np.ndarray) -> list[int | None]:
     return [int(order[p]) if abs(ordered[p] - w) <= 1e-6 else None for p, w in zip(place, wanted, strict=True)]
 
 
+def drop(before: float, values: np.ndarray) -> float:
+    """How far a metric falls after a switch: (before − lowest)/before, of its value at the switch and those after."""
+    return float((before - values.min()) / before)
+
+
+def recovery(before: float, values: np.ndarray) -> float:
+    """How much of that it has regained at the end of the task: (last − lowest)/before; more than `drop` if it overshoots."""
+    return float((values[-1] - values.min()) / before)
+
+
 def cross_task_overlap(K: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> float:
     """How far the leading gradient directions of two tasks coincide, from 0 (orthogonal) to 1 (the same).
 

@@ -6,12 +6,17 @@ so that runs which share a beginning share its segments, and studies share whate
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import same, variants
-from .schema import Curves, Dataset, Experiment, Study
+from .checks import counterpart
+from .expressions import evaluate
+from .grid import chosen, variants, view
+from .scenarios import Task, similarity, tasks, universe
+from .schema import Dataset, Experiment, Study
+from .schema import Figure as FigureConfig
 
 Spec = dict[str, Any]  # plain numbers, strings, lists and dicts only: Snakemake compares and stores them
 
@@ -54,8 +59,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Figure:
+    """A figure of some runs; `beside`: the figure whose scales it takes, if any."""
+
     spec: Spec
     runs: tuple[str, ...]
+    beside: str | None
 
 
 @dataclass
@@ -86,7 +94,10 @@ def short(value: Any) -> str:
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}" if exponent else mantissa
     text = ".".join(map(short, value)) if isinstance(value, list) else "default" if value is None else str(value)
-    return text if len(text) <= 24 else digest({"value": value})
+    safe = re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
+    if safe != text:  # such as 0.1/width, which is not 0.1*width
+        safe = f"{safe}_{digest({'value': text})[:4]}"
+    return safe if len(safe) <= 24 else digest({"value": text})
 
 
 def make_plan(study: Study) -> Plan:
@@ -100,25 +111,29 @@ def make_plan(study: Study) -> Plan:
             for seed in study.seeds
         ]
     for name, figure in study.figures.items():
-        runs = [run for axes, run in by_experiment[figure.experiment] if _drawn(axes, figure)]
-        plan.figures[name] = Figure(figure_spec(figure, study.experiments[figure.experiment]), tuple(runs))
+        panels = [_panel_spec(study, figure, panel, by_experiment) for panel in figure.panels]
+        spec = {"panels": panels, **figure.model_dump(include={"columns", "title", "beside"})}
+        runs = dict.fromkeys(run for panel in panels for run in panel["runs"])
+        plan.figures[name] = Figure(spec, tuple(runs), figure.beside)
     return plan
 
 
-def figure_spec(figure: Curves, experiment: Experiment) -> Spec:
-    """The figure with its panels' defaults in place, so that drawing has nothing to guess."""
-    spec = figure.model_dump()
-    for panel in spec["panels"]:
-        metric = panel["metric"]
-        if metric == "kernel_velocity" and panel["dt"] is None:
-            panel["dt"] = experiment.metrics.velocity_dt[0]
-        panel["block"] = panel["block"] or (["task1-task2"] if metric == "cross_task_overlap" else ["all"])
-        panel["scale"] = panel["scale"] or ("log" if metric == "kernel_velocity" else "linear")
+def _panel_spec(study: Study, figure: FigureConfig, panel: Any, by_experiment: dict) -> Spec:
+    """The panel with its defaults in place and the names of its runs, so that drawing has nothing to guess."""
+    name, color, where = view(figure, panel)
+    spec = panel.model_dump(exclude={"experiment", "where"}) | {"color": color, "own": panel.where}
+    spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
+    if spec["kind"] == "spectrum":
+        spec["metric"] = "eigenvalues"
+    metric = spec["metric"]
+    if metric == "kernel_velocity" and spec["dt"] is None:
+        spec["dt"] = study.experiments[name].metrics.velocity_dt[0]
+    default = "task1-task2" if metric == "cross_task_overlap" else "all"
+    spec["block"] = spec["block"] or ([default] if spec["kind"] == "curves" else default)
+    spec["scale"] = spec["scale"] or ("log" if metric == "kernel_velocity" else "linear")
+    if figure.beside is not None:
+        spec["beside"] = counterpart(panel, study.figures[figure.beside])
     return spec
-
-
-def _drawn(axes: Spec, figure: Curves) -> bool:
-    return all(same(value, axes[key]) for key, value in figure.where.items())
 
 
 def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment, seed: int) -> str:
@@ -126,31 +141,35 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     dataset_spec = dataset_identity(study.datasets[variant.dataset])
     dataset = dataset_file(variant.dataset, study.datasets[variant.dataset])
     plan.datasets[dataset] = dataset_spec
-    tasks = task_classes(variant)
+    scenario, sequence = variant.scenario, tasks(variant.scenario)
     images = {
-        "classes": sorted(set().union(*tasks)),
-        "limit_per_class": variant.scenario.limit_per_class,
-        "seed": variant.scenario.data_seed,
+        "classes": universe(scenario),
+        "limit_per_class": scenario.limit_per_class,
+        "seed": scenario.data_seed,
     }
     probe_spec = {"dataset": dataset_spec, "images": images, **variant.probe.model_dump()}
-    probe = f"{variant.dataset}-{variant.probe.size}images-{digest(probe_spec)}"
+    probe = f"{variant.dataset}-{variant.probe.size + variant.probe.held_out}images-{digest(probe_spec)}"
     plan.probes[probe] = Indices(probe_spec, dataset)
     chain: list[str] = []
     kernels: list[str] = []
-    for k in range(1, len(tasks) + 1):
-        split_spec = {"dataset": dataset_spec, "images": images, "tasks": tasks[:k]}
-        split = f"{variant.dataset}-{len(tasks[k - 1])}classes-task{k}-{digest(split_spec)}"
+    for k in range(1, len(sequence) + 1):
+        split_spec = {"dataset": dataset_spec, "images": images, "tasks": task_specs(sequence[:k], scenario.replay)}
+        if any(task["replay"] or min(task["weights"]) < 1 for task in split_spec["tasks"]):
+            split_spec["seed"] = seed  # of what is drawn; else all runs share the split
+        split = f"{variant.dataset}-{len(sequence[k - 1].classes)}classes-task{k}-{digest(split_spec)}"
         plan.splits[split] = Indices(split_spec, dataset)
-        chain.append(_add_segment(plan, variant, seed, dataset, split, split_spec, chain))
+        epochs = [task.epochs or variant.training.epochs for task in sequence[:k]]
+        chain.append(_add_segment(plan, variant, seed, dataset, split, {**split_spec, "epochs": epochs}, chain))
         kinds = sorted(variant.kernels)
         kernels.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
         plan.kernels[kernels[-1]] = Kernels(kinds, chain[-1], probe)
     name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
     spec = {
         "experiment": experiment,
-        "axes": {key: value if isinstance(value, int | float) else short(value) for key, value in axes.items()},
+        "axes": {key: _cell(value) for key, value in axes.items()},
         "seed": seed,
-        "tasks": tasks,
+        "tasks": task_specs(sequence, scenario.replay),
+        "similarity": [None, *map(similarity, sequence, sequence[1:])],
         "kernels": variant.kernels,
         **variant.metrics.model_dump(),
     }
@@ -158,22 +177,39 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     return name
 
 
+def task_specs(sequence: list[Task], replay: int) -> list[Spec]:
+    """Tasks as parts of identities; the first has nothing to replay."""
+    return [
+        {"classes": list(task.classes), "weights": list(task.weights), "replay": replay if k else 0}
+        for k, task in enumerate(sequence)
+    ]
+
+
+def _cell(value: Any) -> int | float | str:
+    """A value of an axis in a metric table."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        return value
+    return short(value)
+
+
 def _add_segment(
-    plan: Plan, variant: Experiment, seed: int, dataset: str, split: str, split_spec: Spec, chain: list[str]
+    plan: Plan, variant: Experiment, seed: int, dataset: str, split: str, task_spec: Spec, chain: list[str]
 ) -> str:
     """Add the segment that follows those in `chain`; returns its name."""
-    training = variant.training.model_dump()
-    epochs = training.pop("epochs")
+    training = variant.training.model_dump(exclude={"epochs"})
+    model = variant.model.model_dump()
+    if model["parametrization"] != "mup":
+        del model["base_width"]  # it determines nothing
+    if isinstance(training["lr"], str):
+        training["lr"] = evaluate(training["lr"], width=model["width"])
     spec = {
-        **split_spec,
-        "epochs": [epochs] * len(split_spec["tasks"]),
-        "model": variant.model.model_dump(),
+        **task_spec,
+        "model": model,
         "training": training,
         "checkpoints": variant.checkpoints.model_dump(),
         "seed": seed,
     }
-    model = variant.model
-    slug = f"{variant.dataset}-{model.name}-w{model.width}-lr{short(variant.training.lr)}-s{seed}-task{len(chain) + 1}"
+    slug = f"{variant.dataset}-{model['name']}-w{model['width']}-lr{short(training['lr'])}-s{seed}-task{len(chain) + 1}"
     name = f"{slug}-{digest(spec)}"
     plan.segments[name] = Segment(spec, dataset, split, chain[-1] if chain else None)
     return name
@@ -202,11 +238,3 @@ def sources(study: Study) -> dict[str, Spec]:
         }
         for name, dataset in study.datasets.items()
     }
-
-
-def task_classes(variant: Experiment) -> list[list[int]]:
-    """The classes of each task of a `class_split`."""
-    scenario = variant.scenario
-    per_task, tasks = scenario.classes_per_task, scenario.tasks
-    order = scenario.class_order or list(range(per_task * tasks))
-    return [order[k * per_task : (k + 1) * per_task] for k in range(tasks)]

@@ -1,7 +1,8 @@
-"""Drawing, and nothing else: metric tables in, figures and the numbers they show out."""
+"""Drawing, and nothing else: what `shown` selected in, figures out."""
 
 import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .job import InputError
+from .shown import of_kernel, ordered, time_column
 
-STATISTICS = ["mean", "low", "high", "seeds"]
-STYLES = ("-", "--", ":", "-.")
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
+# Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
+PALETTES = ("viridis", "plasma", "cividis")
+MEAN = {"color": "0.45", "linewidth": 1.0, "zorder": 1}
 LABELS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss (nats)",
@@ -30,98 +33,81 @@ LABELS = {
     "kernel_distance": "kernel distance $S$",
     "kernel_velocity": "kernel velocity (1/epoch)",
     "cross_task_overlap": "cross-task overlap",
+    "eigenvalues": "eigenvalues of the NTK",
 }
-AXES = {"lr": "learning rate", "batch_size": "batch size", "limit_per_class": "images per class"}
+AXES = {
+    "alpha": r"$\alpha$",
+    "batch_size": "batch size",
+    "epochs": "epochs per task",
+    "limit_per_class": "images per class",
+    "lr": "learning rate",
+    "shift": "new classes",
+    "similarity": "similarity to the task before",
+    "weight_decay": "weight decay",
+}
 KERNELS = {"sum": "NTK of the summed logits", "trace": "NTK, mean over outputs"}
-BLOCKS = {"all": "all tasks", "current": "current task"}
+BLOCKS = {"all": "all tasks", "current": "current task", "held_out": "held-out images", "train": "training images"}
+STATISTICS = {
+    "last": "{metric}\nat the end of task {task}",
+    "max": "largest {metric}\nin task {task}",
+    "drop": "drop of the {metric}\nin task {task}, relative",
+    "recovery": "recovery of the {metric}\nin task {task}, relative",
+}
 REFERENCES = {
     "init": "from initialisation",
     "task_start": "from the task's start",
     "previous": "from the checkpoint before",
 }
 
+Spec = dict[str, Any]
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 250,
+}
 
-# ------------------------------------------------------------------------------------------- what is drawn
-def curves(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
-    """What the figure `spec` shows of the tables of its runs.
 
-    One row per panel (from 0), value of the color axis, block and epoch: mean, low and high over the seeds that
-    have a value there, how many these are, and the task.
+def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFrame | None = None) -> Figure:
+    """The figure of what `shown` and `spans` returned; bands go from the lowest to the highest seed.
+
+    `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
     """
-    parts = []
-    for i, panel in enumerate(spec["panels"]):
-        rows = _rows(panel, runs)
-        if rows.empty:
-            raise InputError(
-                f"panel {i} ({panel['metric']}, {', '.join(panel['block'])}) has nothing to draw: the metric is undefined "
-                "there, as it is on fewer than two probe images"
-            )
-        rank = {value: i for i, value in enumerate(_ordered(rows[spec["color"]]))}
-        rows = rows.assign(rank=rows[spec["color"]].map(rank)).sort_values(["rank", "block", "step"], kind="stable")
-        grouped = rows.groupby([spec["color"], "block", "task", "step", "epoch"], sort=False)["value"]
-        drawn = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
-        parts.append(drawn.assign(panel=i, metric=panel["metric"]))
-    columns = ["panel", "metric", spec["color"], "block", "task", "step", "epoch", *STATISTICS]
-    return pd.concat(parts, ignore_index=True)[columns]
-
-
-def _ordered(axis: pd.Series) -> list:
-    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given."""
-    return sorted(axis.unique(), key=lambda value: (isinstance(value, str), value))
-
-
-def switches(spec: dict[str, Any], runs: pd.DataFrame) -> list[float]:
-    """Epochs at which a task but the last ends, in any of the runs."""
-    ends = runs.groupby([spec["color"], "task"])["epoch"].max().reset_index()
-    return sorted(ends.loc[ends["task"] < ends["task"].max(), "epoch"].unique())
-
-
-def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
-    metric = panel["metric"]
-    rows = runs[runs["metric"] == metric]
-    if of_kernel(panel):
-        rows = rows[rows["kernel"] == panel["kernel"]]
-    if metric == "kernel_distance":
-        rows = rows[rows["reference"] == panel["reference"]]
-    if metric == "kernel_velocity":
-        rows = rows[rows["dt"] == panel["dt"]]
-    current = rows["block"] == "task" + rows["task"].astype(str)
-    shown = [
-        rows[current].assign(block="current") if b == "current" else rows[rows["block"] == b] for b in panel["block"]
-    ]
-    return pd.concat(shown)
-
-
-# ------------------------------------------------------------------------------------------------- drawing
-def draw(spec: dict[str, Any], drawn: pd.DataFrame, switches: list[float]) -> Figure:
-    """The figure of what `curves` returned: a panel per metric, bands from the lowest to the highest seed."""
-    panels = spec["panels"]
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
+    cells = list(_cells(spec, scales))
+    columns = min(spec["columns"], len(cells))
+    rows = math.ceil(len(cells) / columns)
+    colors = _colors(spec, drawn)
+    title, handles = _legend(spec, drawn, colors)
     with matplotlib.rc_context(STYLE):
-        below = 0.9 if len(panels) == rows * columns else 0  # inches for the legend, where no cell is free for it
-        figure = Figure(figsize=(3.1 * columns + 0.2, 2.5 * rows + 0.3 + below), layout="constrained")
-        # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
-        cells = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-        kernels = {KERNELS[panel["kernel"]] for panel in panels if of_kernel(panel)}
-        values = _ordered(drawn[spec["color"]])
-        colors = dict(zip(values, _sequential(len(values)), strict=True))
-        for i, (ax, panel) in enumerate(zip(cells, panels, strict=False)):
-            _draw_panel(ax, panel, drawn[drawn["panel"] == i], spec["color"], colors, len(kernels) > 1)
-            for end in switches:
-                ax.axvline(end, **SWITCH, zorder=0)
-            ax.set_title(f"({chr(97 + i)})", loc="left", fontweight="bold")
-            ax.tick_params(labelbottom=True)
-        for ax in cells[len(panels) :]:
+        free = rows * columns - len(cells)
+        across = min(len(handles), max(1, 4 * columns // 3))  # entries side by side, of 1.8 inches at most
+        # Inches for the legend below, where no cell is free or high enough for it.
+        inside = free > 0 and len(handles) <= 13
+        below = 0 if inside else 0.35 + 0.16 * math.ceil(len(handles) / across)
+        figure = Figure(
+            figsize=(2.4 * columns, 2.0 * rows + 0.1 + 0.25 * bool(spec["title"]) + below), layout="constrained"
+        )
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, (i, letter, panel, limits) in zip(axes, cells, strict=False):
+            _draw_panel(ax, panel, drawn[drawn["panel"] == i], colors, spans[i], several_kernels=title is None)
+            ax.set_title(f"({letter})", loc="left", fontweight="bold")
+            if heading := _heading(panel, limits, spec["beside"]):
+                ax.set_title(heading, loc="right")
+            if limits is not None:
+                ax.set_ylim(*limits)
+        for ax in axes[len(cells) :]:
             ax.set_axis_off()
-        title = kernels.pop() if len(kernels) == 1 else None
-        handles = _handles(spec, drawn, colors)
-        if len(cells) > len(panels):
-            cells[len(panels)].legend(handles=handles, title=title, loc="center left", alignment="left")
+        if inside:
+            axes[len(cells)].legend(handles=handles, title=title, loc="center left", alignment="left")
         else:
-            figure.legend(handles=handles, title=title, loc="outside lower center", ncols=columns, alignment="left")
+            figure.legend(handles=handles, title=title, loc="outside lower center", ncols=across, alignment="left")
         if spec["title"]:
-            figure.suptitle(spec["title"], fontsize=10)
+            figure.suptitle(spec["title"], fontsize=9)
     return figure
 
 
@@ -131,44 +117,108 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(path)
 
 
-STYLE = {
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "lines.linewidth": 1.3,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,  # text stays text
-    "savefig.dpi": 200,
-}
+def _cells(spec: Spec, scales: pd.DataFrame | None) -> Iterator[tuple[int, str, Spec, tuple[float, float] | None]]:
+    """(panel's position, its letter, the panel, limits of its vertical axis if they are another figure's)."""
+    letters = map(chr, itertools.count(ord("a")))
+    for i, panel in enumerate(spec["panels"]):
+        yield i, next(letters), panel, None
+        if scales is not None:
+            yield i, next(letters), panel, _limits(panel, scales[scales["panel"] == panel["beside"]])
 
 
-def _sequential(n: int) -> list:
-    """Colors of n ordered values, told apart also by the colour-blind and in grey; no near-white end."""
-    palette = matplotlib.colormaps["viridis"]
-    return [palette(0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
+def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
+    """The vertical scale on which a panel shows `drawn`: matplotlib's own margins."""
+    ax = Figure().subplots()
+    _scale(ax, panel)
+    values = drawn[["low", "high"]].to_numpy().ravel()
+    ax.plot(values[values > 0] if panel["scale"] == "log" else values)
+    return ax.get_ylim()
+
+
+def _heading(panel: Spec, limits: tuple[float, float] | None, beside: str | None) -> str:
+    """What a panel's title says beside its letter."""
+    own = panel["title"] or ", ".join(f"{AXES.get(key, key)} {_text(value)}" for key, value in panel["own"].items())
+    on_scale = f"on the scale of {beside}" if limits is not None else ""
+    return ", ".join(filter(None, [own, on_scale]))
+
+
+def _sequential(n: int, palette: str) -> list:
+    """Colors of n ordered values; no near-white end."""
+    return [matplotlib.colormaps[palette](0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
+
+
+def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
+    """Colors of the values of each axis that panels are colored by; `index` is that of eigenvalues."""
+    axes = dict.fromkeys("index" if panel["kind"] == "spectrum" else panel["color"] for panel in spec["panels"])
+    colors = {}
+    for axis, palette in zip(filter(None, axes), itertools.cycle(PALETTES), strict=False):
+        values = [int(i) for i in ordered(drawn[axis])] if axis == "index" else ordered(drawn[axis])
+        colors[axis] = dict(zip(values, _sequential(len(values), palette), strict=True))
+    return colors
 
 
 def _draw_panel(
-    ax: Axes, panel: dict[str, Any], drawn: pd.DataFrame, axis: str, colors: dict, several_kernels: bool
+    ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict], span: Spec, several_kernels: bool
 ) -> None:
-    for value, color in colors.items():
-        for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
-            curve = drawn[(drawn[axis] == value) & (drawn["block"] == block)]
-            for _, piece in _pieces(curve, block):
-                ax.plot(piece["epoch"], piece["mean"], style, color=color)
-                ax.fill_between(piece["epoch"], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+    _scale(ax, panel)
+    if panel["kind"] == "summary":
+        _draw_summary(ax, panel, drawn, colors)
+        ax.set_xlabel(AXES.get(panel["x"], panel["x"]))
+    else:
+        _draw_over_time(ax, panel, drawn, colors)
+        for end in span["switches"]:
+            ax.axvline(end, **SWITCH, zorder=0)
+        # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
+        ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
+    ax.set_ylabel("\n".join([_name(panel), *_details(panel, several_kernels)]))
+
+
+def _scale(ax: Axes, panel: Spec) -> None:
     ax.set_yscale(panel["scale"])
     if panel["scale"] == "linear":
         ax.ticklabel_format(axis="y", scilimits=(-3, 4))
-        if panel["metric"] == "test_accuracy":
+        if panel["metric"] == "test_accuracy" and panel.get("statistic", "last") in ("last", "max"):
             ax.set_ylim(0, 1)
-    ax.set_xlabel("epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_ylabel("\n".join([LABELS[panel["metric"]], *_details(panel, several_kernels)]))
 
 
-def _details(panel: dict[str, Any], several_kernels: bool) -> list[str]:
+def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
+    """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
+    time = time_column(panel)
+    axis = "index" if panel["kind"] == "spectrum" else panel["color"]
+    blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
+    for value, color in colors[axis].items() if axis else [(None, "0.2")]:
+        of_value = drawn[drawn[axis] == value] if axis else drawn
+        for block, style in zip(blocks, itertools.cycle(STYLES), strict=False):
+            for _, piece in _pieces(of_value[of_value["block"] == block], block):
+                ax.plot(piece[time], piece["mean"], linestyle=style, color=color)
+                ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+
+
+def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
+    """Seeds as points; a line through the means, one for each color unless colors and places go together."""
+    x, axis = panel["x"], panel["color"]
+    together = axis is None or axis == x or drawn.groupby(axis)[x].nunique().max() == 1
+    for value, color in colors[axis].items() if axis else [(None, "0.2")]:
+        of_value = drawn[drawn[axis] == value] if axis else drawn
+        ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
+        if not together:
+            means = of_value.drop_duplicates(x).sort_values(x)
+            ax.plot(means[x], means["mean"], color=color)
+    if together:
+        means = drawn.groupby(x)["value"].mean()
+        ax.plot(means.index, means, **MEAN)
+
+
+def _name(panel: Spec) -> str:
+    label = LABELS[panel["metric"]]
+    if panel["kind"] == "summary":
+        return STATISTICS[panel["statistic"]].format(metric=label, task=panel["task"])
+    return label
+
+
+def _details(panel: Spec, several_kernels: bool) -> list[str]:
     """What the name of the metric leaves open."""
     details = []
     if panel["metric"] == "kernel_distance":
@@ -180,32 +230,47 @@ def _details(panel: dict[str, Any], several_kernels: bool) -> list[str]:
     return details
 
 
-def of_kernel(panel: dict[str, Any]) -> bool:
-    """Whether the panel's metric is one of kernels rather than of predictions."""
-    return not panel["metric"].startswith(("test_", "forgetting"))
-
-
-def _pieces(curve: pd.DataFrame, block: str):
+def _pieces(curve: pd.DataFrame, block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
     """A curve in pieces between which no line belongs: the current task's test set changes at a switch."""
-    return curve.groupby("task") if block == "current" else [(None, curve)]
+    return iter(curve.groupby("task") if block == "current" else [(None, curve)])
 
 
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _handles(spec: dict[str, Any], drawn: pd.DataFrame, colors: dict) -> list[Artist]:
-    """The legend of all panels together: colors, line styles, band, switch."""
-    name = AXES.get(spec["color"], spec["color"])
-    handles: list[Artist] = [Line2D([], [], color=c, label=f"{name} {_text(value)}") for value, c in colors.items()]
-    styles: dict[str, list[str]] = {}
-    for i, panel in enumerate(spec["panels"]):
-        for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
-            if panel["block"] != ["all"]:
-                block = BLOCKS.get(block, block.replace("task", "task ").replace("-", ", "))
-                styles.setdefault(style, []).append(f"({chr(97 + i)}) {block}")
-    handles += [Line2D([], [], color="0.2", linestyle=style, label="; ".join(t)) for style, t in styles.items()]
+def _legend(spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> tuple[str | None, list[Artist]]:
+    """Title and entries of the legend of all panels together: colors, line styles, band, points, switch."""
+    kernels = {KERNELS[panel["kernel"]] for panel in spec["panels"] if of_kernel(panel)}
+    handles: list[Artist] = []
+    for axis, values in colors.items():
+        name = "eigenvalue" if axis == "index" else AXES.get(axis, axis)
+        shift = axis == "index"  # the largest is number 1
+        handles += [Line2D([], [], color=c, label=f"{name} {_text(v + 1 if shift else v)}") for v, c in values.items()]
+    handles += [Line2D([], [], color="0.2", linestyle=s, label="; ".join(t)) for s, t in _styles(spec).items()]
+    kinds = {panel["kind"] for panel in spec["panels"]}
     seeds = int(drawn["seeds"].max())
-    if seeds > 1:
+    if seeds > 1 and kinds & {"curves", "spectrum"}:
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
-    return [*handles, Line2D([], [], **SWITCH, label="task switch")]
+    if "summary" in kinds:
+        handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
+        handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
+    if kinds & {"curves", "spectrum"}:
+        handles.append(Line2D([], [], **SWITCH, label="task switch"))
+    return (kernels.pop() if len(kernels) == 1 else None), handles
+
+
+def _styles(spec: Spec) -> dict[Any, list[str]]:
+    """What each line style stands for, where a panel shows more than the whole probe or test set."""
+    meant: dict[Any, dict[str, list[str]]] = {}
+    letters = map(chr, itertools.count(ord("a")))
+    for panel in spec["panels"]:
+        at = next(letters)
+        if spec["beside"] is not None:
+            at += next(letters)
+        if panel["kind"] != "curves" or panel["block"] == ["all"]:
+            continue
+        for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
+            text = BLOCKS.get(block, block.replace("task", "task ").replace("-", ", ").replace("_", " "))
+            meant.setdefault(style, {}).setdefault(text, []).append(at)
+    return {style: [f"({', '.join(at)}) {text}" for text, at in texts.items()] for style, texts in meant.items()}

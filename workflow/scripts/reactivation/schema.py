@@ -3,59 +3,27 @@
 `config/schema.yaml` is written from here (`make schema`), for editors and for reading.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
-import pydantic
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
+from .fields import (
+    Digits,
+    ExperimentName,
+    Kernel,
+    LearningRate,
+    Name,
+    Natural,
+    Positive,
+    Share,
+    Strict,
+    distinct,
+    no_bool,
+)
+from .schema_figures import Curves, Figure, Spectrum, Summary
+
 TORCHVISION_CLASSES = {"CIFAR10": 10, "CIFAR100": 100}
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("Input should be a number")
-    return value
-
-
-def _digits(value: Any) -> Any:
-    """Snakemake leaves numbers inside `--config key=[1,2]` as strings."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
-
-
-def _distinct(values: list) -> list:
-    twice = [value for i, value in enumerate(values) if value in values[:i]]
-    if twice:
-        raise ValueError(f"names {twice[0]!r} twice")
-    return values
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
-# No dash: in the name of a run it ends that of the experiment.
-ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
-Digits = BeforeValidator(_digits)
-Natural = Annotated[StrictInt, Field(ge=0), Digits]
-Positive = Annotated[StrictInt, Field(ge=1), Digits]
-# Not strict: PyYAML reads 1e-3 as a string.
-PositiveNumber = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
-
-Kernel = Literal["sum", "trace"]
-Reference = Literal["init", "task_start", "previous"]
-KERNEL_METRICS = Literal[
-    "spectral_norm",
-    "trace",
-    "effective_rank",
-    "alignment",
-    "kernel_distance",
-    "kernel_velocity",
-    "cross_task_overlap",
-]
-TEST_METRICS = Literal["test_accuracy", "test_loss", "forgetting"]
-
-
-class Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
 
 # ------------------------------------------------------------------------------------------------- data sets
@@ -106,8 +74,19 @@ class ImageFolder(Strict):
 Dataset = Annotated[Glyphs | Torchvision | ImageFolder, Field(discriminator="source")]
 
 
-# ----------------------------------------------------------------------------------------------- experiments
-class ClassSplit(Strict):
+# ------------------------------------------------------------------------------------------------- scenarios
+class Scenario(Strict):
+    """What all scenarios have."""
+
+    limit_per_class: Positive | None = None
+    """Use only this many training images of each class (drawn once, by `data_seed`); by default all."""
+    data_seed: Natural = 0
+    """Which images are drawn; shared by all runs, whatever their own seed."""
+    replay: Natural = 0
+    """Experience replay: mix so many images of every earlier task into each task (drawn once, by the run's seed)."""
+
+
+class ClassSplit(Scenario):
     """Consecutive, disjoint groups of classes, one group a task."""
 
     kind: Literal["class_split"]
@@ -115,34 +94,130 @@ class ClassSplit(Strict):
     """Number of tasks."""
     classes_per_task: Positive
     """Classes of each task."""
-    class_order: Annotated[list[Natural], AfterValidator(_distinct)] | None = None
+    class_order: Annotated[list[Natural], AfterValidator(distinct)] | None = None
     """Class indices in the order in which tasks take them; by default 0, 1, 2, …"""
-    limit_per_class: Positive | None = None
-    """Use only this many training images of each class (drawn once, by `data_seed`); by default all."""
-    data_seed: Natural = 0
-    """Which images are drawn; shared by all runs, whatever their own seed."""
 
 
+class SlidingWindow(Scenario):
+    """Each task has the classes in a window that moves on: the paper's E_i, new classes beside old ones."""
+
+    kind: Literal["sliding_window"]
+    classes: Positive
+    """Classes over which windows slide. Tests and the probe cover all of them, so that runs with other shifts
+    share their first task."""
+    window: Positive
+    """Classes of each task."""
+    shift: Natural
+    """By how many classes each window lies further than the one before; i of E_i."""
+    tasks: Annotated[StrictInt, Field(ge=2), Digits] = 2
+    """Number of tasks."""
+    class_order: Annotated[list[Natural], AfterValidator(distinct)] | None = None
+    """Class indices in the order in which windows pass them; by default 0, 1, 2, …"""
+
+
+class Mixture(Scenario):
+    """Two tasks of the same classes at other frequencies: mixtures of two groups (the paper's D̃_α).
+
+    D̃_α has the images of D̃_0 (all those of the classes `first`), but a share α of them replaced by those of `second`.
+    """
+
+    kind: Literal["mixture"]
+    first: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Classes of D̃_0."""
+    second: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Classes of D̃_1."""
+    start: Share
+    """α of the first task."""
+    alpha: Share
+    """α of the second task."""
+
+
+class SequenceTask(Strict):
+    """One task of a sequence."""
+
+    classes: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Its classes."""
+    weights: list[Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=1)]] | None = None
+    """Share of each class's images that is used; by default all."""
+    epochs: Positive | None = None
+    """Epochs of this task; by default those of `training`."""
+
+
+class Sequence(Scenario):
+    """Any list of tasks: A → B → A, gradual drifts."""
+
+    kind: Literal["sequence"]
+    tasks: Annotated[list[SequenceTask], Field(min_length=1)]
+    """The tasks, in order."""
+
+
+AnyScenario = Annotated[ClassSplit | SlidingWindow | Mixture | Sequence, Field(discriminator="kind")]
+
+
+# ------------------------------------------------------------------------------------- networks and training
 class Model(Strict):
-    """The network; it has one output per class of the data set."""
+    """What all networks have; they have one output per class of the data set."""
 
-    name: Literal["cnn"] = "cnn"
-    """`cnn`: three times [3×3 convolution, ReLU, 2×2 max-pooling], then one linear layer."""
     width: Positive
-    """Channels of every convolution."""
+    """Channels of every convolution (of the first stage of resnet18, whose usual width is 64); units of a layer."""
+    parametrization: Literal["pytorch", "standard", "ntk", "mup"] = "pytorch"
+    """Initialisation, scaling and learning rates of layers: PyTorch's defaults; Kaiming normal (He et al. 2015); 1/√fan-in
+    in the forward pass (Jacot et al. 2018); maximal update (Yang et al. 2022)."""
+    base_width: Positive = 64
+    """Of `mup` only: the width at which it is `standard`, from which initialisation and learning rates are scaled."""
+
+
+class CNN(Model):
+    """Three times [3×3 convolution, ReLU, 2×2 max-pooling], then one linear layer (the paper's)."""
+
+    name: Literal["cnn"]
+
+
+class MLP(Model):
+    """Fully connected layers on the flattened image."""
+
+    name: Literal["mlp"]
+    depth: Positive = 2
+    """Hidden layers."""
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    """After each hidden layer."""
+
+
+class RNN(Model):
+    """A recurrent network that reads the image row by row (tanh), then one linear layer on its last state."""
+
+    name: Literal["rnn"]
+
+
+class ResNet18(Model):
+    """The residual network of He et al. (2016) for small images: a 3×3 stem, four stages of two blocks."""
+
+    name: Literal["resnet18"]
+    norm: Literal["batch", "group"] = "batch"
+    """Batch normalization, or group normalization (Wu & He 2018), which does not mix images."""
+
+
+AnyModel = Annotated[CNN | MLP | RNN | ResNet18, Field(discriminator="name")]
 
 
 class Training(Strict):
-    """Plain SGD on the cross-entropy over all classes of the data set, with no momentum and no augmentation."""
+    """Cross-entropy over all classes of the data set, without augmentation; a new optimizer for each task."""
 
     epochs: Positive
     """Epochs of each task."""
-    lr: PositiveNumber
-    """Learning rate."""
+    lr: LearningRate
+    """Learning rate: a number, or arithmetic with `width`, such as 0.1/width."""
     batch_size: Positive = 64
     """Images in an optimizer step."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
+    momentum: Annotated[float, BeforeValidator(no_bool), Field(ge=0, lt=1)] = 0.0
+    """Of sgd."""
+    weight_decay: Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Added to the gradient, times the weights (L2)."""
 
 
+# ----------------------------------------------------------------------------------------------- experiments
 class Checkpoints(Strict):
     """At which steps of each task weights are kept and kernels computed; its last step always is one."""
 
@@ -153,10 +228,12 @@ class Checkpoints(Strict):
 
 
 class Probe(Strict):
-    """The fixed training images on which kernels are evaluated, as evenly spread over the classes as can be."""
+    """The fixed images on which kernels are evaluated, as evenly spread over the scenario's classes as can be."""
 
     size: Annotated[StrictInt, Field(ge=2), Digits] = 32
-    """Number of images."""
+    """Number of training images."""
+    held_out: Natural = 0
+    """Number of test images beside them."""
     seed: Natural = 0
     """Which images are drawn; shared by all runs."""
 
@@ -164,7 +241,7 @@ class Probe(Strict):
 class Metrics(Strict):
     """Choices in the definitions of metrics."""
 
-    velocity_dt: Annotated[list[Positive], Field(min_length=1), AfterValidator(_distinct)] = [1]
+    velocity_dt: Annotated[list[Positive], Field(min_length=1), AfterValidator(distinct)] = [1]
     """Time steps dt, in epochs, of the kernel velocity S(Θ_t, Θ_t+dt)/dt."""
     overlap_rank: Positive = 5
     """Leading gradient directions of each task that `cross_task_overlap` compares."""
@@ -175,59 +252,25 @@ class Experiment(Strict):
 
     dataset: str
     """A name under `datasets`."""
-    scenario: ClassSplit
+    scenario: AnyScenario
     """The tasks and their order."""
-    model: Model
+    model: AnyModel
     """The network."""
     training: Training
     """How it is trained."""
-    grid: dict[str, Annotated[list[Any], Field(min_length=1), AfterValidator(_distinct)]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1), AfterValidator(distinct)]] = {}
     """Lists of values for keys of `scenario`, `model` or `training`; runs take every combination."""
     checkpoints: Checkpoints = Checkpoints()
     """When weights are kept and kernels computed."""
     probe: Probe = Probe()
     """Images on which kernels are evaluated."""
-    kernels: Annotated[list[Kernel], Field(min_length=1), AfterValidator(_distinct)] = ["sum", "trace"]
+    kernels: Annotated[list[Kernel], Field(min_length=1), AfterValidator(distinct)] = ["sum", "trace"]
     """`sum`: of the gradient of the summed logits; `trace`: mean over outputs of the per-output kernels."""
     metrics: Metrics = Metrics()
     """Choices in the definitions of metrics."""
 
 
 # --------------------------------------------------------------------------------------------------- figures
-class Panel(Strict):
-    """One metric against epochs."""
-
-    metric: Literal[KERNEL_METRICS, TEST_METRICS]
-    """What is drawn."""
-    kernel: Kernel = "sum"
-    """Which kernel (kernel metrics only)."""
-    reference: Reference = "init"
-    """What `kernel_distance` is measured from."""
-    dt: Positive | None = None
-    """Which of the experiment's `velocity_dt`; by default its first."""
-    block: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)] | None = None
-    """Parts of the probe or test set, told apart by line style: `all`, `task1`, `task2`, …, `current`;
-    for `cross_task_overlap` pairs such as `task1-task2`, which is also its default. Otherwise `all`."""
-    scale: Literal["linear", "log"] | None = None
-    """Vertical axis; by default logarithmic for velocities, linear otherwise."""
-
-
-class Curves(Strict):
-    """Panels of curves over epochs, one curve for each value of one axis, with bands over seeds."""
-
-    kind: Literal["curves"]
-    experiment: str
-    """A name under `experiments`."""
-    color: str
-    """The axis of the grid whose values the curves show."""
-    where: dict[str, Any] = {}
-    """One value for each other axis that has several."""
-    panels: Annotated[list[Panel], Field(min_length=1, max_length=12)]
-    """What each panel draws."""
-    title: str = ""
-    """Above the figure."""
-
-
 FigureName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
 
@@ -236,7 +279,7 @@ class Study(Strict):
 
     study: Name
     """Name of the study's folder under `results/`."""
-    seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(_distinct)]
+    seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
     """One run each; they move the initialisation and the order of batches."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train and compute kernels; `auto` takes a GPU if there is one. Not part of a run's identity."""
@@ -246,15 +289,17 @@ class Study(Strict):
     """Data sets by name."""
     experiments: Annotated[dict[ExperimentName, Experiment], Field(min_length=1)]
     """Experiments by name."""
-    figures: dict[FigureName, Curves] = {}
+    figures: dict[FigureName, Figure] = {}
     """Figures by name, which is also their target: `snakemake fig4`."""
 
 
 def schema_text() -> str:
     """The schema that editors check config files against: config/schema.yaml, written by `make schema`."""
     schema = Study.model_json_schema()
-    for section in (ClassSplit, Model, Training):
+    for section in (ClassSplit, SlidingWindow, Mixture, Sequence, CNN, MLP, RNN, ResNet18, Training):
         schema["$defs"][section.__name__].pop("required")  # the grid may give it
+    for panel in (Curves, Summary, Spectrum):
+        schema["$defs"][panel.__name__]["required"].remove("kind")  # the figure gives it
     text = yaml.safe_dump(_untitled(schema), sort_keys=False, allow_unicode=True, width=110)
     return "# Written by `make schema` from workflow/scripts/reactivation/schema.py.\n" + text
 

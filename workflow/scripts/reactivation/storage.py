@@ -111,6 +111,17 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
         return images[:][indices], labels
 
 
+def read_probe_images(path: str | Path, probe: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, H, W, 3) uint8 and labels (n,) of a probe: training images, then held-out test images."""
+    held_out = probe["held_out"]
+    parts = [
+        read_images(path, part, probe["index"][held_out == test])
+        for part, test in (("train", False), ("test", True))
+        if (held_out == test).any()
+    ]
+    return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean and standard deviation (3,) of the training images' channels, in [0, 1]; the number of classes."""
     with _reading(path), h5py.File(path) as file:
@@ -183,7 +194,7 @@ def write_kernels(
     probe: dict[str, np.ndarray],
     attributes: dict[str, Any],
 ) -> None:
-    """`/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,task}` (n,)."""
+    """`/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,held_out,task}` (n,)."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         for kind, stack in kernels.items():
             file.create_dataset(f"kernels/{kind}", data=stack, chunks=(1, *stack.shape[1:]))
@@ -194,7 +205,7 @@ def write_kernels(
 
 
 def read_kernels(path: str | Path) -> dict[str, Any]:
-    """`kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, task: (n,)} of one segment."""
+    """`kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, held_out, task: (n,)} of one segment."""
     with _reading(path), h5py.File(path) as file:
         return {
             "kernels": {kind: stack[:] for kind, stack in file["kernels"].items()},
@@ -220,11 +231,11 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
 
 
 def read_tables(paths: Iterable[str | Path]):
-    """The metric tables of several runs as one pandas data frame."""
+    """The metric tables of several runs as one pandas data frame, with the name of each in the column `run`."""
     import pandas as pd
 
     tables = []
     for path in paths:
         with _reading(path):
-            tables.append(pd.read_csv(path))
+            tables.append(pd.read_csv(path).assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)

@@ -15,18 +15,35 @@ Row = dict[str, Any]
 def run_table(spec: dict[str, Any], kernels: list[dict[str, Any]], evaluations: list[list[Row]]) -> list[Row]:
     """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them.
 
-    Columns: experiment, seed, the axes of the grid; task, step, epoch (both since initialisation); metric, kernel,
-    block (part of the probe, or of the test set), reference, dt, index, value. What does not apply is empty; what
-    is undefined (a velocity without a later checkpoint, an alignment with one class) has no row.
+    Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
+    initialisation), progress (tasks done); metric, kernel, block (part of the probe, or of the test set), reference, dt,
+    index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
+    with one class) has no row.
     """
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
+    ends = [segment["epoch"][-1] for segment in kernels]
     empty = {"kernel": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
     found = [*_kernel_rows(spec, kernels), *_test_rows(spec, evaluations)]
     return [
-        run | {"task": 0, "step": 0, "epoch": 0, "metric": ""} | empty | row
+        run | _time(row, ends, spec["similarity"]) | {"metric": ""} | empty | row
         for row in found
         if np.isfinite(row["value"])
     ]
+
+
+def _time(row: Row, ends: list[float], similarity: list[float | None]) -> Row:
+    """When a row is, with the epochs at which tasks end."""
+    k = row["task"]
+    start = ends[k - 2] if k > 1 else 0.0
+    done = k - 1 + (row["epoch"] - start) / (ends[k - 1] - start)
+    before = similarity[k - 1]
+    return {
+        "task": k,
+        "similarity": "" if before is None else before,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "progress": round(float(done), 9),
+    }
 
 
 def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterator[Row]:
@@ -35,7 +52,7 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
     step = np.concatenate([segment["step"] for segment in segments])
     at = [{"task": int(task[t]), "step": int(step[t]), "epoch": float(epoch[t])} for t in range(len(task))]
     labels = segments[0]["probe"]["label"]
-    blocks = _blocks(labels, spec["tasks"])
+    blocks = _blocks(segments[0]["probe"], spec["tasks"])
     one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
     starts = [int(np.flatnonzero(task == k)[0]) for k in range(1, len(segments) + 1)]
     for kernel in spec["kernels"]:
@@ -50,19 +67,31 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
             for dt in spec["velocity_dt"]:
                 for t, value in enumerate(metrics.kernel_velocity(part, epoch, dt)):
                     yield at[t] | of_part | {"metric": "kernel_velocity", "dt": dt, "value": value}
-        for first, second in combinations([block for block in blocks if block != "all"], 2):
+        for first, second in combinations([f"task{k}" for k in range(1, 1 + len(spec["tasks"]))], 2):
+            if first not in blocks or second not in blocks:
+                continue
             for t, K in enumerate(stack):
                 overlap = metrics.cross_task_overlap(K, blocks[first], blocks[second], spec["overlap_rank"])
                 pair = {"kernel": kernel, "block": f"{first}-{second}"}
                 yield at[t] | pair | {"metric": "cross_task_overlap", "value": overlap}
 
 
-def _blocks(labels: np.ndarray, tasks: list[list[int]]) -> dict[str, np.ndarray]:
-    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring)."""
-    task = first_task(labels, tasks)
-    blocks = {"all": np.arange(len(labels))}
-    blocks |= {f"task{k}": np.flatnonzero(task == k) for k in range(1, len(tasks) + 1)}
-    return {name: members for name, members in blocks.items() if len(members) > 1}
+def _blocks(probe: dict[str, np.ndarray], tasks: list[Row]) -> dict[str, np.ndarray]:
+    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring).
+
+    Of a probe with held-out images also those of each kind: `train`, `held_out`, `task1_train`, …
+    """
+    task = first_task(probe["label"], tasks)
+    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in range(1, len(tasks) + 1)}
+    held_out = probe.get("held_out", np.full(len(task), False))
+    if held_out.any():
+        halves = {"train": ~held_out, "held_out": held_out}
+        members |= {
+            half if name == "all" else f"{name}_{half}": of_block & of_half
+            for name, of_block in dict(members).items()
+            for half, of_half in halves.items()
+        }
+    return {name: np.flatnonzero(chosen) for name, chosen in members.items() if chosen.sum() > 1}
 
 
 def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
@@ -87,7 +116,10 @@ def _distances(stack: np.ndarray, task: np.ndarray, starts: list[int]) -> Iterat
 
 
 def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]:
-    """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones."""
+    """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones.
+
+    A task's test set has its classes as often as its training images.
+    """
     epochs: dict[tuple, dict[int, Row]] = {}
     for task, rows in enumerate(segments, start=1):
         for row in rows:
@@ -95,11 +127,12 @@ def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]
     at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
     task = np.array([a["task"] for a in at])
     ends = np.append(np.diff(task) > 0, True)
-    classes = {"all": sorted(set().union(*spec["tasks"]))}
-    classes |= {f"task{k}": members for k, members in enumerate(spec["tasks"], start=1)}
+    weights = {"all": {c: 1.0 for task in spec["tasks"] for c in task["classes"]}}
+    for k, of_task in enumerate(spec["tasks"], start=1):
+        weights[f"task{k}"] = dict(zip(of_task["classes"], of_task["weights"], strict=True))
     lost = []
-    for block, members in classes.items():
-        images = np.array([[epoch[c]["images"] for c in members] for epoch in epochs.values()], dtype=np.float64)
+    for block, members in weights.items():
+        images = np.array([[w * epoch[c]["images"] for c, w in members.items()] for epoch in epochs.values()])
         for metric in ("test_accuracy", "test_loss"):
             values = np.array([[epoch[c][metric] for c in members] for epoch in epochs.values()])
             mean = (values * images).sum(1) / images.sum(1)

@@ -1,7 +1,7 @@
 """Which images belong to a task, and which are the probe: indices into a data set, never images.
 
 Every draw comes from a stream named after the class alone, so that a class keeps its images whatever tasks it is
-in: runs that share a beginning share its images, and a probe image is one that is trained on.
+in: runs that share a beginning share its images, and more of a class are the same and some others.
 """
 
 from typing import Any
@@ -23,41 +23,74 @@ def class_images(labels: np.ndarray, label: int, limit: int | None, seed: int) -
 def split(spec: dict[str, Any], train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
     """Sorted indices of each task's images.
 
-    `spec` has `tasks` (the classes of each) and `images` (all classes of the scenario, the limit, the seed).
-    Returns `task<k>_train` and `task<k>_test` for k = 1, 2, …, and `test`, the test images of the whole scenario.
+    `spec` has `images` (all classes of the scenario, the limit, the seed), `tasks` (of each the classes, the share of
+    each class's images that it has, and how many images of every earlier task it replays) and, if anything is drawn,
+    `seed`. Returns `task<k>_train` for k = 1, 2, …, in which a replayed image that is the task's own is there twice, and
+    `test`, the test images of the whole scenario.
     """
     images = spec["images"]
     used = {c: class_images(train_labels, c, images["limit_per_class"], images["seed"]) for c in images["classes"]}
+    own: list[np.ndarray] = []
     indices = {"test": np.flatnonzero(np.isin(test_labels, images["classes"]))}
-    for k, classes in enumerate(spec["tasks"], start=1):
-        indices[f"task{k}_train"] = np.sort(np.concatenate([used[c] for c in classes]))
-        indices[f"task{k}_test"] = np.flatnonzero(np.isin(test_labels, classes))
+    for k, task in enumerate(spec["tasks"], start=1):
+        earlier = [replayed(own[j], task["replay"], j + 1, spec) for j in range(k - 1)] if task["replay"] else []
+        own.append(
+            np.concatenate([share(used[c], w, c, spec) for c, w in zip(task["classes"], task["weights"], strict=True)])
+        )
+        indices[f"task{k}_train"] = np.sort(np.concatenate([own[-1], *earlier]))
     return indices
 
 
-def balanced_probe(spec: dict[str, Any], train_labels: np.ndarray) -> np.ndarray:
-    """Indices of `spec["size"]` training images, as evenly spread over the scenario's classes as can be.
+def share(images: np.ndarray, weight: float, label: int, spec: dict[str, Any]) -> np.ndarray:
+    """A share of a class's images, drawn once per seed of a run: a larger share has those of a smaller one."""
+    if weight == 1:
+        return images
+    count = round(weight * len(images))
+    if count == 0:
+        raise InputError(f"a share of {weight:g} of class {label}'s {len(images)} images is none: raise it")
+    return generator(spec["seed"], "share", label).permutation(images)[:count]
 
-    Sorted by class. Where the size is no multiple of the number of classes, the extra images are spread evenly
-    over the classes too, so that tasks stay balanced.
+
+def replayed(images: np.ndarray, count: int, task: int, spec: dict[str, Any]) -> np.ndarray:
+    """`count` of the images of an earlier task, drawn once per seed of a run: the same in all later tasks."""
+    if count > len(images):
+        raise InputError(f"replay is {count}, but task {task} has {len(images)} images: lower it")
+    return generator(spec["seed"], "replay", task).permutation(np.sort(images))[:count]
+
+
+def balanced_probe(spec: dict[str, Any], train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
+    """`spec["size"]` training images and `spec["held_out"]` test images, as evenly spread over the classes as can be.
+
+    Returns `index` (into the training or the test images), `label` and `held_out` (True for test images), each (n,),
+    training images first, sorted by class. Where a size is no multiple of the number of classes, the extra images are
+    spread evenly over the classes too, so that tasks stay balanced.
     """
-    images, size = spec["images"], spec["size"]
-    classes = images["classes"]
-    chosen = []
-    for i, label in enumerate(classes):
-        wanted = (i + 1) * size // len(classes) - i * size // len(classes)
-        available = class_images(train_labels, label, images["limit_per_class"], images["seed"])
+    images = spec["images"]
+    train = _spread(spec, "size", train_labels, images["limit_per_class"])
+    test = _spread(spec, "held_out", test_labels, None)
+    return {
+        "index": np.concatenate([train, test]),
+        "label": np.concatenate([train_labels[train], test_labels[test]]),
+        "held_out": np.repeat([False, True], [len(train), len(test)]),
+    }
+
+
+def _spread(spec: dict[str, Any], key: str, labels: np.ndarray, limit: int | None) -> np.ndarray:
+    images, size, chosen = spec["images"], spec[key], [np.empty(0, dtype=np.int64)]
+    for i, label in enumerate(images["classes"]):
+        wanted = (i + 1) * size // len(images["classes"]) - i * size // len(images["classes"])
+        available = class_images(labels, label, limit, images["seed"])
         if wanted > len(available):
             raise InputError(
-                f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}: lower probe.size"
+                f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}: lower probe.{key}"
             )
         chosen.append(generator(spec["seed"], "probe", label).permutation(available)[:wanted])
     return np.concatenate(chosen)
 
 
-def first_task(labels: np.ndarray, tasks: list[list[int]]) -> np.ndarray:
+def first_task(labels: np.ndarray, tasks: list[dict[str, Any]]) -> np.ndarray:
     """For each label, the number (from 1) of the first task that has it; 0 where none has."""
     task = np.zeros(len(labels), dtype=np.int64)
     for k in range(len(tasks), 0, -1):
-        task[np.isin(labels, tasks[k - 1])] = k
+        task[np.isin(labels, tasks[k - 1]["classes"])] = k
     return task

@@ -118,7 +118,7 @@ def train_segment(
         evaluation += rows
         log.append(
             {**at, "learning_rate": lr, "train_loss": train_loss}
-            | {f"test_accuracy_task{k}": accuracy(rows, classes) for k, classes in enumerate(spec["tasks"], start=1)}
+            | {f"test_accuracy_task{k}": accuracy(rows, of) for k, of in enumerate(spec["tasks"], start=1)}
             | {"seconds": round(seconds, 3), "images_per_second": round(len(train) / seconds, 1)}
         )
         print(progress(log[-1], epoch, epochs, task, time.perf_counter() - began), flush=True)
@@ -152,11 +152,11 @@ def evaluate(model: nn.Module, test: Images, classes: list[int], step: int, epoc
     ]
 
 
-def accuracy(rows: list[dict], classes: list[int]) -> float:
-    """Share of the test images of `classes` classified right, from the rows of `evaluate`."""
-    of_task = [row for row in rows if row["class"] in classes]
-    images = sum(row["images"] for row in of_task)
-    return sum(row["images"] * row["test_accuracy"] for row in of_task) / images
+def accuracy(rows: list[dict], task: dict[str, Any]) -> float:
+    """Share of the test images classified right, from the rows of `evaluate`, with classes as often as in `task`."""
+    weight = dict(zip(task["classes"], task["weights"], strict=True))
+    images = {row["class"]: row["images"] * weight.get(row["class"], 0) for row in rows}
+    return sum(images[row["class"]] * row["test_accuracy"] for row in rows) / sum(images.values())
 
 
 def progress(row: dict, epoch: int, epochs: int, task: int, elapsed: float) -> str:

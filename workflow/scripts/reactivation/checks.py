@@ -1,0 +1,171 @@
+"""What one key of a config says of another: names that must exist, numbers that must fit together.
+
+Every function yields (key, what is wrong) of parts that are sound by themselves.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from .expressions import evaluate
+from .grid import same, variants, view
+from .scenarios import problems, tasks
+from .schema import Dataset, Experiment, Figure
+from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
+
+Problems = Iterator[tuple[str, str]]
+Variants = list[tuple[dict[str, Any], Experiment]]
+
+
+# ----------------------------------------------------------------------------------------------- experiments
+def experiment_problems(experiment: Experiment, dataset: Dataset) -> Problems:
+    """Of every combination of the grid."""
+    combinations = variants(experiment)
+    if len(combinations) > len({str(axes) for axes, _ in combinations}):
+        yield "grid", "gives the same values twice, written in two ways"
+    for _, variant in combinations:
+        for key, message in problems(variant.scenario, experiment.dataset, dataset.classes):
+            yield ".".join(filter(None, ["scenario", key])), message
+        yield from _training_problems(variant)
+        every = variant.checkpoints.every
+        for dt in variant.metrics.velocity_dt:
+            if dt % every:
+                yield "metrics.velocity_dt", f"{dt} is no multiple of checkpoints.every ({every})"
+
+
+def _training_problems(variant: Experiment) -> Problems:
+    training, width = variant.training, variant.model.width
+    if training.optimizer == "adam" and training.momentum:
+        yield "training.momentum", "is of sgd only; adam has its own: remove it"
+    if isinstance(training.lr, str) and not 0 < evaluate(training.lr, width=width) < math.inf:
+        yield "training.lr", f"{training.lr} is not greater than 0 at width {width}"
+
+
+# --------------------------------------------------------------------------------------------------- figures
+def figure_problems(
+    figure: Figure, experiments: dict[str, Experiment], combinations: dict[str, Variants], names: Mapping
+) -> Problems:
+    """`experiments`, `combinations` (their `variants`): those that are sound. `names`: of all experiments."""
+    for i, panel in enumerate(figure.panels):
+        name, _, _ = view(figure, panel)
+        key = f"panels.{i}." if panel.experiment else ""
+        if name is None:
+            yield f"{key}experiment", "is missing"
+        elif name not in names:
+            yield f"{key}experiment", unknown("experiment", name, names)
+        elif name in experiments:
+            for place, message in _view_problems(figure, panel, combinations[name]):
+                own = place.split(".")[0] in panel.model_fields_set
+                yield (f"panels.{i}.{place}" if own else place), message
+            for place, message in _panel_problems(panel, experiments[name], [v for _, v in combinations[name]]):
+                yield f"panels.{i}.{place}", message
+
+
+def beside_problems(figure: Figure, figures: dict[str, Figure], names: Mapping) -> Problems:
+    """Of a figure drawn on the scales of another."""
+    if figure.beside is None:
+        return
+    if figure.beside not in names:
+        yield "beside", unknown("figure", figure.beside, names)
+    elif figure.beside in figures:
+        other = figures[figure.beside]
+        if other.beside is not None:
+            yield "beside", f"{figure.beside} is drawn beside another figure itself: name one that is not"
+        for i, panel in enumerate(figure.panels):
+            if counterpart(panel, other) is None:
+                yield f"panels.{i}", f"{figure.beside} has no panel of the same {panel.kind} to take the scale from"
+
+
+def counterpart(panel: AnyPanel, other: Figure) -> int | None:
+    """The position in `other` of the panel that draws the same of other runs."""
+    free = {"experiment", "color", "where", "title", "x"}
+    wanted = panel.model_dump(exclude=free)
+    return next((i for i, p in enumerate(other.panels) if p.model_dump(exclude=free) == wanted), None)
+
+
+def unknown(what: str, name: str, known: Mapping) -> str:
+    return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
+
+
+def _view_problems(figure: Figure, panel: AnyPanel, combinations: Variants) -> Problems:
+    """Axes that a panel shows or fixes; the key is the figure's or the panel's."""
+    name, color, where = view(figure, panel)
+    axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
+    missing = f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
+    shown = {color} if color else set()
+    if color and color not in axes:
+        yield "color", f"{color} {missing}"
+    if isinstance(panel, Summary) and panel.x != "similarity":
+        shown.add(panel.x)
+        if panel.x not in axes:
+            yield "x", f"{panel.x} {missing}"
+        elif not all(isinstance(value, int | float) for value in axes[panel.x]):
+            yield "x", f"{panel.x} has values that are no numbers"
+    for key, value in where.items():
+        if key not in axes:
+            yield f"where.{key}", missing
+        elif not any(same(value, candidate) for candidate in axes[key]):
+            yield (
+                f"where.{key}",
+                f"{value!r} is not in the grid, which has {list(dict.fromkeys(map(_plain, axes[key])))}",
+            )
+    for key in axes if shown <= set(axes) else []:
+        if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
+            yield "where", f"must choose one value of {key}, of which the grid has several"
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# ---------------------------------------------------------------------------------------------------- panels
+def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experiment]) -> Problems:
+    """`forms`: the experiment with each combination of its grid."""
+    lists = [tasks(form.scenario) for form in forms]
+    most = max(map(len, lists))
+    of_kernel = isinstance(panel, Spectrum) or panel.metric in get_args(KERNEL_METRICS)
+    if of_kernel and panel.kernel not in experiment.kernels:
+        yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
+    if isinstance(panel, Spectrum):
+        yield from _block_problems("eigenvalues", [panel.block], most, experiment)
+        return
+    if panel.metric in ("cross_task_overlap", "forgetting") and most == 1:
+        yield "metric", f"{panel.metric} needs a second task"
+        return
+    steps = experiment.metrics.velocity_dt
+    epochs = max(sum(task.epochs or form.training.epochs for task in of) for form, of in zip(forms, lists, strict=True))
+    if panel.metric == "kernel_velocity" and (panel.dt or steps[0]) > epochs:
+        yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
+    if panel.dt is not None and panel.dt not in steps:
+        yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
+    if isinstance(panel, Curves):
+        yield from _block_problems(panel.metric, panel.block or [], most, experiment)
+        return
+    yield from _block_problems(panel.metric, [panel.block] if panel.block else [], most, experiment)
+    fewest = min(map(len, lists))
+    if panel.task > fewest:
+        yield "task", f"{panel.task} is more than the {fewest} of a run"
+    elif panel.task == 1 and (panel.statistic in ("drop", "recovery") or panel.x == "similarity"):
+        of = panel.statistic if panel.statistic in ("drop", "recovery") else "similarity"
+        yield "task", f"the first task has no {of}: there is none before it"
+
+
+def _block_problems(metric: str, wanted: list[str], count: int, experiment: Experiment) -> Problems:
+    known = blocks(metric, count, experiment.probe.held_out > 0)
+    for block in wanted:
+        if block not in known:
+            yield "block", f"{metric} has no block {block!r}; it has {', '.join(known)}"
+
+
+def blocks(metric: str, count: int, held_out: bool = False) -> list[str]:
+    """Names of the parts of the probe, or of the test set, on which `metric` is computed with `count` tasks."""
+    names = [f"task{k}" for k in range(1, count + 1)]
+    if metric == "cross_task_overlap":
+        return [f"{a}-{b}" for a, b in itertools.combinations(names, 2)]
+    if metric == "forgetting":
+        return ["all", *names]
+    halves = []
+    if held_out and metric in (*get_args(KERNEL_METRICS), "eigenvalues"):
+        halves = [prefix + half for prefix in ("", *(f"{name}_" for name in names)) for half in ("train", "held_out")]
+    return ["all", *names, *halves, "current"]

@@ -1,0 +1,73 @@
+"""Grids of an experiment, and which of its runs a panel of a figure shows.
+
+A grid axis is any key of `scenario`, `model` or `training`, by its name.
+"""
+
+import itertools
+from typing import Any, get_args
+
+from .schema import AnyModel, AnyScenario, Experiment, Figure, Training
+from .schema_figures import AnyPanel
+
+# Each section of an experiment that a grid can vary, with the forms that it may have.
+SECTIONS = {
+    "scenario": get_args(get_args(AnyScenario)[0]),
+    "model": get_args(get_args(AnyModel)[0]),
+    "training": (Training,),
+}
+
+
+def section_of(key: str) -> str | None:
+    """The section of an experiment that holds the grid axis `key`."""
+    return next((name for name, forms in SECTIONS.items() if any(key in form.model_fields for form in forms)), None)
+
+
+def axis_names() -> list[str]:
+    """Every key that can be an axis."""
+    return sorted({key for forms in SECTIONS.values() for form in forms for key in form.model_fields})
+
+
+def with_values(experiment: Any, values: dict[str, Any]) -> Any:
+    """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
+    if not isinstance(experiment, dict):
+        return experiment
+    changed = dict(experiment)
+    for key, value in values.items():
+        section = section_of(key)
+        if section and isinstance(changed.get(section, {}), dict):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
+    """Every combination of the grid: its values by axis, and the experiment with these values in their places."""
+    base = experiment.model_dump(exclude_unset=True)  # a default may belong to one form of a section only
+    combinations = []
+    for values in itertools.product(*experiment.grid.values()):
+        variant = Experiment.model_validate(with_values(base, dict(zip(experiment.grid, values, strict=True))))
+        axes = {key: getattr(getattr(variant, section_of(key)), key) for key in experiment.grid}
+        combinations.append((axes, variant))
+    return combinations
+
+
+def view(figure: Figure, panel: AnyPanel) -> tuple[str | None, str | None, dict[str, Any]]:
+    """The experiment that a panel shows, the axis of its colors, and the values that choose its runs."""
+    color = panel.color or figure.color
+    if panel.kind == "spectrum":
+        color = None  # its colors are those of eigenvalues
+    return panel.experiment or figure.experiment, color, figure.where | panel.where
+
+
+def chosen(axes: dict[str, Any], where: dict[str, Any]) -> bool:
+    """Whether the combination `axes` of a grid has the values `where`."""
+    return all(same(value, axes[key]) for key, value in where.items())
+
+
+def same(value: Any, candidate: Any) -> bool:
+    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text."""
+    if isinstance(candidate, int | float) and isinstance(value, str):
+        try:
+            return float(value) == candidate
+        except ValueError:
+            return False
+    return candidate == value

@@ -1,0 +1,122 @@
+"""The keys of figures: what each panel draws."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AfterValidator, Field, StrictInt
+
+from .fields import Digits, Kernel, Name, Positive, Strict, distinct
+
+Reference = Literal["init", "task_start", "previous"]
+KERNEL_METRICS = Literal[
+    "spectral_norm",
+    "trace",
+    "effective_rank",
+    "alignment",
+    "kernel_distance",
+    "kernel_velocity",
+    "cross_task_overlap",
+]
+TEST_METRICS = Literal["test_accuracy", "test_loss", "forgetting"]
+
+
+class Panel(Strict):
+    """What all panels have."""
+
+    experiment: str | None = None
+    """By default the figure's."""
+    color: str | None = None
+    """By default the figure's."""
+    where: dict[str, Any] = {}
+    """One value for each axis of the grid that has several; added to the figure's."""
+    title: str = ""
+    """Beside the panel's letter; by default the panel's own `where`."""
+    kernel: Kernel = "sum"
+    """Which kernel (kernel metrics only)."""
+
+
+class Curves(Panel):
+    """One metric over time: a curve for each value of one axis, with a band over seeds."""
+
+    kind: Literal["curves"]
+    metric: Literal[KERNEL_METRICS, TEST_METRICS]
+    """What is drawn."""
+    reference: Reference = "init"
+    """What `kernel_distance` is measured from."""
+    dt: Positive | None = None
+    """Which of the experiment's `velocity_dt`; by default its first."""
+    block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
+    """Parts of the probe or test set, told apart by line style: `all`, `task1`, `task2`, …, `current`, and of a probe with
+    held-out images also `train`, `held_out`, `task1_train`, …; for `cross_task_overlap` pairs such as `task1-task2`, which
+    is also its default. Otherwise `all`."""
+    scale: Literal["linear", "log"] | None = None
+    """Vertical axis; by default logarithmic for velocities, linear otherwise."""
+    time: Literal["epoch", "tasks"] = "epoch"
+    """Horizontal axis: epochs, or tasks done, on which runs with other epochs per task lie together."""
+
+
+class Summary(Panel):
+    """One number per run against one axis: seeds as points, a line through their means."""
+
+    kind: Literal["summary"]
+    metric: Literal[KERNEL_METRICS, TEST_METRICS]
+    """Of what the number is."""
+    statistic: Literal["last", "max", "drop", "recovery"]
+    """Over one task: the last value, the largest; by how much the metric falls below its value at the switch, and how
+    much of that it has regained at the task's end, both as shares of the value at the switch."""
+    task: Annotated[StrictInt, Field(ge=1), Digits] = 2
+    """Which task."""
+    x: str = "similarity"
+    """`similarity` of the task to the one before, or an axis of the grid with numbers."""
+    reference: Reference = "init"
+    """What `kernel_distance` is measured from."""
+    dt: Positive | None = None
+    """Which of the experiment's `velocity_dt`; by default its first."""
+    block: Name | None = None
+    """Part of the probe or test set; as in `curves`."""
+    scale: Literal["linear", "log"] = "linear"
+    """Vertical axis."""
+
+
+class Spectrum(Panel):
+    """The leading eigenvalues of one configuration's kernel over time, with bands over seeds."""
+
+    kind: Literal["spectrum"]
+    leading: Positive = 8
+    """How many eigenvalues."""
+    block: Name = "all"
+    """Part of the probe."""
+    scale: Literal["linear", "log"] = "log"
+    """Vertical axis."""
+
+
+AnyPanel = Annotated[Curves | Summary | Spectrum, Field(discriminator="kind")]
+
+
+class Figure(Strict):
+    """Panels of one kind or several."""
+
+    kind: Literal["curves", "summary", "spectrum"] = "curves"
+    """Of the panels that do not say their own."""
+    experiment: str | None = None
+    """A name under `experiments`, of the panels that do not say their own."""
+    color: str | None = None
+    """The axis of the grid whose values the curves show; not needed where there is one configuration."""
+    where: dict[str, Any] = {}
+    """One value for each other axis that has several."""
+    panels: Annotated[list[AnyPanel], Field(min_length=1, max_length=12)]
+    """What each panel draws."""
+    columns: Annotated[StrictInt, Field(ge=1, le=6), Digits] = 3
+    """Panels side by side."""
+    beside: str | None = None
+    """Another figure, with the same panels among its own: each panel is drawn again on that one's vertical scale."""
+    title: str = ""
+    """Above the figure."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _kinds(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("panels"), list):
+            return raw
+        kind = {"kind": raw.get("kind", "curves")}
+        return {**raw, "panels": [kind | panel if isinstance(panel, dict) else panel for panel in raw["panels"]]}

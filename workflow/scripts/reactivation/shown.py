@@ -1,0 +1,140 @@
+"""What figures show: rows of metric tables, selected and put together over seeds. No drawing."""
+
+from typing import Any
+
+import pandas as pd
+
+from . import metrics
+from .job import InputError
+
+STATISTICS = ["mean", "low", "high", "seeds"]
+AT = ["task", "step", "epoch", "progress"]
+
+
+def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """What the figure `spec` shows of the tables of its runs, told apart by their column `run`.
+
+    `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
+    seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
+    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only.
+    """
+    parts = []
+    for i, panel in enumerate(spec["panels"]):
+        rows = _rows(panel, runs)
+        rows = KINDS[panel["kind"]](panel, rows) if len(rows) else rows
+        if rows.empty:
+            blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
+            raise InputError(
+                f"panel {i} ({panel['metric']}, {', '.join(blocks)}) has nothing to draw: the metric is undefined there, "
+                "as it is on fewer than two probe images"
+            )
+        parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
+    drawn = pd.concat(parts, ignore_index=True)
+    axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
+    order = ["panel", "kind", "metric", *axes, "block", "index", "seed", *AT, "value", *STATISTICS]
+    return drawn[[column for column in order if column in drawn]]
+
+
+def spans(spec: dict[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each panel: `switches`, when a task but the last ends in any of its runs, and `end`, when the longest does."""
+    found = []
+    for panel in spec["panels"]:
+        time = time_column(panel)
+        ends = runs[runs["run"].isin(panel["runs"])].groupby(["run", "task"])[time].max().reset_index()
+        last = ends.groupby("run")["task"].transform("max")
+        found.append({"switches": sorted(ends.loc[ends["task"] < last, time].unique()), "end": float(ends[time].max())})
+    return found
+
+
+def time_column(panel: dict[str, Any]) -> str:
+    """The column of a panel's horizontal axis, if that is time."""
+    return "progress" if panel.get("time") == "tasks" else "epoch"
+
+
+def ordered(axis: pd.Series) -> list:
+    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given."""
+    return sorted(axis.dropna().unique(), key=lambda value: (isinstance(value, str), value))
+
+
+def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the panel's runs and metric."""
+    rows = runs[runs["run"].isin(panel["runs"]) & (runs["metric"] == panel["metric"])]
+    if of_kernel(panel):
+        rows = rows[rows["kernel"] == panel["kernel"]]
+    if panel["metric"] == "kernel_distance":
+        rows = rows[rows["reference"] == panel["reference"]]
+    if panel["metric"] == "kernel_velocity":
+        rows = rows[rows["dt"] == panel["dt"]]
+    return rows
+
+
+def of_kernel(panel: dict[str, Any]) -> bool:
+    """Whether the panel's metric is one of kernels rather than of predictions."""
+    return not panel["metric"].startswith(("test_", "forgetting"))
+
+
+def _block(rows: pd.DataFrame, block: str) -> pd.DataFrame:
+    """Rows of one part of the probe or test set; of `current`, the task at the time."""
+    if block == "current":
+        return rows[rows["block"] == "task" + rows["task"].astype(str)].assign(block="current")
+    return rows[rows["block"] == block]
+
+
+def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.DataFrame:
+    """Mean, lowest, highest and number of seeds, in the order of the color axis and of `more`, then of time."""
+    axis = [color] if color else []
+    rank = {value: i for i, value in enumerate(ordered(rows[color]))} if color else {}
+    rows = rows.assign(rank=rows[color].map(rank) if color else 0)
+    rows = rows.sort_values(["rank", *more, "step"], kind="stable")
+    grouped = rows.groupby([*axis, *more, *AT], sort=False)["value"]
+    return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
+
+
+def _curves(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    return _over_seeds(pd.concat([_block(rows, block) for block in panel["block"]]), panel["color"], ["block"])
+
+
+def _spectrum(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    leading = rows[rows["index"] < panel["leading"]].astype({"index": int})
+    return _over_seeds(_block(leading, panel["block"]), None, ["block", "index"])
+
+
+def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    axes = list(dict.fromkeys(axis for axis in (panel["color"], panel["x"]) if axis and axis != "similarity"))
+    found = []
+    for (_, seed), run in _block(rows, panel["block"]).groupby(["run", "seed"], sort=False):
+        run = run.sort_values("step", kind="stable")
+        task, start = panel["task"], run.loc[run["task"] < panel["task"], "progress"].max()
+        # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
+        late = panel["metric"] == "kernel_velocity"
+        at = run["progress"]
+        inside = (at >= task - 1) & (at < task) if late else (at > task - 1) & (at <= task)
+        if task == 1:
+            inside |= at == 0
+        values = run.loc[inside, "value"].to_numpy()
+        before = run.loc[at == start, "value"].to_numpy() if task > 1 else values[:1]
+        if len(values) and len(before):
+            row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"], "seed": seed, "task": task}
+            row["value"] = STATISTIC[panel["statistic"]](before[-1], values)
+            if panel["x"] == "similarity":
+                row["similarity"] = run.loc[run["task"] == task, "similarity"].iloc[0]
+            found.append(row)
+    table = pd.DataFrame(found)
+    if table.empty:
+        return table
+    grouped = table.groupby(list(dict.fromkeys([*axes, panel["x"]])), sort=False)["value"]
+    return table.assign(
+        mean=grouped.transform("mean"),
+        low=grouped.transform("min"),
+        high=grouped.transform("max"),
+        seeds=grouped.transform("count"),
+    )
+
+
+STATISTIC = {
+    "last": lambda before, values: values[-1],
+    "max": lambda before, values: values.max(),
+    "drop": metrics.drop,
+    "recovery": metrics.recovery,
+}
+KINDS = {"curves": _curves, "summary": _summary, "spectrum": _spectrum}
