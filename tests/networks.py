@@ -1,7 +1,9 @@
-"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each."""
+"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each; a reference."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from reactivation.linearize import in_float64
 from reactivation.models import cnn
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -350,3 +352,23 @@ def build(make):
     with torch.no_grad():
         model(x)  # lazy layers take their shape
     return model, x
+
+
+def reference(model, x, x2=None):
+    """One backward pass per sample and logit, and dot products. {kind: (n, m) or (n·C, m·C)}."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def jacobian(x):
+        rows = []
+        for sample in x:
+            for logit in model(sample[None])[0]:
+                grads = torch.autograd.grad(logit, parameters, retain_graph=True, materialize_grads=True)
+                rows.append(torch.cat([g.flatten() for g in grads]))
+        return torch.stack(rows).view(len(x), -1, len(rows[0]))
+
+    with in_float64():
+        left = jacobian(x)
+        right = left if x2 is None else jacobian(x2)
+    full = (left.flatten(0, 1) @ right.flatten(0, 1).T).numpy()
+    blocks = full.reshape(len(left), left.shape[1], len(right), -1)
+    return {"full": full, "sum": blocks.sum((1, 3)), "trace": np.einsum("icjc->ij", blocks) / left.shape[1]}

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import own_process
-from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
+from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network, reference
 from reactivation import contract, ntk, operations
-from reactivation.linearize import in_float64
 from reactivation.metrics import kernel_distance
 from reactivation.models import cnn
 from reactivation.ntk import empirical_ntk
@@ -31,26 +30,6 @@ def forget_warnings():
 
 def in_double(model, x):
     return copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
-
-
-def reference(model, x, x2=None):
-    """One backward pass per sample and logit, and dot products. {kind: (n, m) or (n·C, m·C)}."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-
-    def jacobian(x):
-        rows = []
-        for sample in x:
-            for logit in model(sample[None])[0]:
-                grads = torch.autograd.grad(logit, parameters, retain_graph=True, materialize_grads=True)
-                rows.append(torch.cat([g.flatten() for g in grads]))
-        return torch.stack(rows).view(len(x), -1, len(rows[0]))
-
-    with in_float64():
-        left = jacobian(x)
-        right = left if x2 is None else jacobian(x2)
-    full = (left.flatten(0, 1) @ right.flatten(0, 1).T).numpy()
-    blocks = full.reshape(len(left), left.shape[1], len(right), -1)
-    return {"full": full, "sum": blocks.sum((1, 3)), "trace": np.einsum("icjc->ij", blocks) / left.shape[1]}
 
 
 @functools.cache
@@ -556,6 +535,19 @@ def test_calls_in_several_threads_wait_for_each_other():
         found = list(pool.map(lambda _: empirical_ntk(model, x)["sum"], range(40)))
     assert torch.get_default_dtype() == torch.float32
     assert all((kernel == found[0]).all() for kernel in found)
+
+
+def test_a_kernel_does_not_import_torchs_compiler():
+    """Nor sympy, which comes with it: a second, in every job."""
+    code = """
+import sys, torch
+from reactivation.models import cnn
+from reactivation.ntk import empirical_ntk
+
+empirical_ntk(cnn(4, 8, 3).eval(), torch.randn(4, 3, 8, 8))
+print(*{"torch._dynamo", "sympy"} & sys.modules.keys())
+"""
+    assert own_process(code) == "\n"
 
 
 def test_where_no_cache_can_be_written_each_process_compiles():

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers import own_process
+from networks import reference
 from reactivation.job import InputError
-from reactivation.models import cnn
+from reactivation.models import build, cnn
+from reactivation.ntk import empirical_ntk
 from reactivation.seeds import stream
 from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, train_segment
 from torch.nn import functional as F
@@ -13,7 +16,8 @@ SPEC = {
     "images": {"classes": [0, 1, 2, 3]},
     "tasks": [[0, 1], [2, 3]],
     "epochs": [5, 3],
-    "training": {"batch_size": 8, "lr": 0.1},
+    "training": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 8},
+    "model": {"name": "cnn", "width": 4, "parametrization": "pytorch"},
     "checkpoints": {"every": 1, "log_spaced": True},
     "seed": 4,
 }
@@ -53,21 +57,104 @@ def test_batches_are_normalised_images_channels_last():
     assert labels.tolist() == [2, 0]
 
 
-def test_the_loop_is_plain_sgd():
-    trained, *_ = train()
-    model, data = network(), images()
-    shuffle = torch.Generator().manual_seed(stream(4, "batches", 2))
+def plain_loop(model, step):
+    """step(parameter, gradient, its own state, number of the step from 1) after each batch of SPEC's second task."""
+    data, shuffle = images(), torch.Generator().manual_seed(stream(4, "batches", 2))
+    parameters, t = list(model.parameters()), 0
+    states = [{} for _ in parameters]
     for _ in range(3):
         for batch in torch.randperm(20, generator=shuffle).split(8):
+            t += 1
             x, y = data.batch(batch)
-            for p, g in zip(
-                model.parameters(),
-                torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters())),
-                strict=True,
-            ):
-                p.data -= 0.1 * g
-    for p, q in zip(trained.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-7)
+            gradients = torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
+            for p, g, state in zip(parameters, gradients, states, strict=True):
+                p.data = step(p.data, g, state, t)
+    return model
+
+
+def sgd(lr, momentum, weight_decay):
+    """v ← μ v + g + λ p, p ← p − η v (Sutskever et al. 2013, with v in units of gradients, as in PyTorch)."""
+
+    def step(p, g, state, t):
+        state["v"] = momentum * state.get("v", 0) + g + weight_decay * p
+        return p - lr * state["v"]
+
+    return step
+
+
+def adam(lr, weight_decay, b1=0.9, b2=0.999, eps=1e-8):
+    """Algorithm 1 of Kingma and Ba (2015, arXiv 1412.6980), of the gradient of the loss with λ/2 ‖p‖²."""
+
+    def step(p, g, state, t):
+        g = g + weight_decay * p
+        state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
+        state["v"] = b2 * state.get("v", 0) + (1 - b2) * g**2
+        return p - lr * (state["m"] / (1 - b1**t)) / ((state["v"] / (1 - b2**t)).sqrt() + eps)
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "training, step",
+    [
+        ({}, sgd(0.1, 0, 0)),
+        ({"momentum": 0.9, "weight_decay": 0.05}, sgd(0.1, 0.9, 0.05)),
+        ({"optimizer": "adam", "lr": 0.01, "weight_decay": 0.05}, adam(0.01, 0.05)),
+    ],
+    ids=["plain", "momentum", "adam"],
+)
+def test_the_loop_is_that_of_the_update_formulas(training, step):
+    trained, *_ = train({**SPEC, "training": SPEC["training"] | training})
+    for p, q in zip(trained.parameters(), plain_loop(network(), step).parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
+
+
+def test_each_parameter_has_the_learning_rate_of_its_parametrization():
+    """After one step of SGD by mup at 4 times the base width, where the step of weight decay is the same for all."""
+    model = {"name": "cnn", "width": 4, "parametrization": "mup", "base_width": 1}
+    training = SPEC["training"] | {"batch_size": 20, "weight_decay": 0.2}
+    spec = {**SPEC, "model": model, "training": training, "epochs": [5, 1]}
+    trained, *_ = train(spec)
+    start, (x, y) = network(), images().batch(slice(None))
+    gradients = torch.autograd.grad(F.cross_entropy(start(x), y), list(start.parameters()))
+    factors = [4, 4, 1, 4, 1, 4, 1 / 4, 1]
+    for p, q, g, factor in zip(trained.parameters(), start.parameters(), gradients, factors, strict=True):
+        torch.testing.assert_close(p, q - 0.1 * (factor * g + 0.2 * q), rtol=1e-4, atol=1e-6)
+
+
+def test_batch_norm_trains_and_has_a_kernel():
+    torch.manual_seed(0)
+    model = build({"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}, 8, 4)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    spec = {**SPEC, "training": SPEC["training"] | {"batch_size": 20}, "epochs": [5, 10]}
+    log, _ = train_segment(model, images(), images(8, seed=1), spec, (0, 0.0), lambda *_: None)
+    assert log[-1]["train_loss"] < 0.8 * log[0]["train_loss"]
+    assert all(not torch.equal(value, start[name]) for name, value in model.state_dict().items())
+    model, (x, _) = model.eval().double(), images(3).batch(slice(None))
+    references = reference(model, x.double())
+    for kind, kernel in empirical_ntk(model, x.double()).items():
+        expected = references[kind]
+        np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_does_not_import_torchs_compiler(optimizer):
+    """Which takes a second, and which torch's optimizers and deterministic operations import by themselves."""
+    code = f"""
+import sys
+import numpy as np, torch
+from reactivation import models
+from reactivation.training import Images, set_up_device, train_segment
+
+device = set_up_device("cpu", 1)
+assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+spec = {SPEC!r}
+spec["training"]["optimizer"] = {optimizer!r}
+data = Images.on(device, np.zeros((8, 8, 8, 3), dtype=np.uint8), np.arange(8) % 4, np.full(3, 0.5), np.full(3, 0.5))
+train_segment(models.build(spec["model"], 8, 4), data, data, spec, (0, 0.0), lambda *_: None)
+print(*{{"torch._dynamo", "sympy"}} & sys.modules.keys())
+"""
+    assert own_process(code).splitlines()[-1] == ""
 
 
 def test_checkpoints_count_from_the_runs_initialisation():
@@ -127,4 +214,4 @@ def test_the_log_has_what_a_person_wants(capsys):
 
 def test_divergence_says_what_to_do():
     with pytest.raises(InputError, match=r"the loss is nan in epoch \d of task 2: lower lr \(it is 1e\+20\)"):
-        train({**SPEC, "training": {"batch_size": 8, "lr": 1e20}})
+        train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}})

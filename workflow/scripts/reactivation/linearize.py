@@ -15,7 +15,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from reactivation import operations
@@ -373,11 +373,12 @@ def _through_autograd(target: Port, cotangent: Cotangent, nodes: list[Node]) -> 
     """A cotangent of `target` as those of the outputs of `nodes`, one logit at a time."""
     values = cotangent.dense()
     arrived: dict[Node, Cotangent] = {}
-    edges = [node.output.edge for node in nodes]
+    edges = tuple(node.output.edge for node in nodes)
     for c in range(values.shape[1]) if nodes else ():
         seed = natural(values[:, c], target).double()
         with explained():  # an autograd.Function may have kept a parameter as it was
-            found = torch.autograd.grad([target.edge], edges, [seed], retain_graph=True, allow_unused=True)
+            # As torch.autograd.grad([target.edge], edges, [seed]), which imports sympy, for 0.4 s, to compare shapes.
+            found = _engine_run_backward((target.edge,), (seed,), True, False, edges, True, accumulate_grad=False)
         for node, gradient in zip(nodes, found, strict=True):
             if gradient is not None:
                 of_c = positions(gradient, node.output.channel)

@@ -1,14 +1,26 @@
-"""The networks."""
+"""The networks, and how their initialisation, forward pass and learning rates depend on the width.
 
+Every network turns images (n, 3, image_size, image_size) into logits (n, classes), for image sizes of 8 and more. A
+parametrization is applied to its nn.Linear and nn.Conv2d modules, whatever the network.
+"""
+
+import math
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
+# -------------------------------------------------------------------------------------------------- networks
 def cnn(width: int, image_size: int, classes: int) -> nn.Module:
     """The paper's network (Reactivation, App. B.1): three convolutions and poolings, one linear layer, ReLU.
 
-    Images (n, 3, image_size, image_size) -> logits (n, classes). Width is the channels of every convolution.
+    Width is the channels of every convolution.
     """
     layers: list[nn.Module] = []
     for channels in (3, width, width):
@@ -16,10 +28,170 @@ def cnn(width: int, image_size: int, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * (image_size // 8) ** 2, classes))
 
 
-MODELS = {"cnn": cnn}
+def mlp(width: int, image_size: int, classes: int, depth: int, activation: str) -> nn.Module:
+    """`depth` hidden layers of `width` units on the flattened image, and one linear layer."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for features in (3 * image_size**2, *[width] * (depth - 1)):
+        layers += [nn.Linear(features, width), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+class RNN(nn.Module):
+    """Elman's network (1990) reading an image from top to bottom, and one linear layer on its last hidden state.
+
+    h_t = tanh(U x_t + b + W h_{t−1}), h_0 = 0, where x_t (3 · image_size,) is the t-th row, its three colours one after
+    the other. Unlike nn.RNN it has one bias, not two that only count together. Width is the size of h.
+    """
+
+    def __init__(self, width: int, image_size: int, classes: int):
+        super().__init__()
+        self.input_to_hidden = nn.Linear(3 * image_size, width)
+        self.hidden_to_hidden = nn.Linear(width, width, bias=False)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.input_to_hidden(images.transpose(1, 2).flatten(2))
+        hidden = torch.tanh(rows[:, 0])
+        for t in range(1, rows.shape[1]):
+            hidden = torch.tanh(rows[:, t] + self.hidden_to_hidden(hidden))
+        return self.head(hidden)
+
+
+def group_norm(channels: int) -> nn.Module:
+    """Groups of at least 16 channels, but 32 groups at most: the two choices of Wu and He (2018, arXiv 1803.08494).
+
+    Smaller groups would leave nothing of small images, which are single pixels in the last stage. A number of channels
+    that 32 does not divide is one group, or a few.
+    """
+    return nn.GroupNorm(max(1, math.gcd(512, channels) // 16), channels)
+
+
+NORMS = {"batch": nn.BatchNorm2d, "group": group_norm}
+
+
+class BasicBlock(nn.Module):
+    """relu(x' + norm(conv(relu(norm(conv(x)))))), x' = x, or norm(conv1×1(x)) where the shape changes."""
+
+    def __init__(self, channels: int, out: int, stride: int, norm: str):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
+        self.norm1 = NORMS[norm](out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.norm2 = NORMS[norm](out)
+        self.shortcut = nn.Sequential()
+        if stride > 1 or channels != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), NORMS[norm](out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.shortcut(x) + self.norm2(self.conv2(y)))
+
+
+def resnet18(width: int, image_size: int, classes: int, norm: str) -> nn.Module:
+    """ResNet-18 (He et al. 2016, arXiv 1512.03385) with the stem usual for CIFAR: one 3×3 convolution, no pooling.
+
+    Four stages of two blocks with `width`, 2, 4 and 8 times as many channels; the usual network has width 64.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1, bias=False), NORMS[norm](width), nn.ReLU()]
+    channels = width
+    for stage in range(4):
+        out = width << stage
+        layers += [BasicBlock(channels, out, 1 + (stage > 0), norm), BasicBlock(out, out, 1, norm)]
+        channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+MODELS = {"cnn": cnn, "mlp": mlp, "rnn": RNN, "resnet18": resnet18}
+
+
+# ------------------------------------------------------------------------------------------ parametrizations
 def build(spec: dict[str, Any], image_size: int, classes: int) -> nn.Module:
-    """The network that `spec`, an experiment's `model`, describes, freshly initialised from torch's global stream."""
-    options = {key: value for key, value in spec.items() if key != "name"}
-    return MODELS[spec["name"]](**options, image_size=image_size, classes=classes)
+    """The network that `spec`, an experiment's `model`, describes, freshly initialised from torch's global stream.
+
+    With fan_in the number of products that are summed to one output of a layer, its parametrization is
+
+    pytorch    PyTorch's own: weights and biases uniform in ±1/√fan_in.
+    standard   Weights N(0, 2/fan_in) (Kaiming normal: He et al. 2015, arXiv 1502.01852, Eq. 10), in every layer and for
+               every activation; biases 0. The kernel grows with the width, so lr has to fall with it.
+    ntk        The same function: weights N(0, 1), and each layer multiplies by √(2/fan_in) (Jacot et al. 2018, arXiv
+               1806.07572, Sec. 3, with He's gain); biases 0. The kernel has a limit for infinite width.
+    mup        The maximal update parametrization, see `learning_rate_factors`: `standard` but for the output weights,
+               whose std is √(base_width/width) times that. It is `standard` at the base width.
+
+    Weights and biases of normalizations are 1 and 0 always.
+    """
+    parametrization, model = spec["parametrization"], _architecture(spec, spec["width"], image_size, classes)
+    if parametrization == "pytorch":
+        return model
+    growing = _growing(spec) if parametrization == "mup" else {}
+    for name, layer in model.named_modules():
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        std = math.sqrt(2 / math.prod(layer.weight.shape[1:]))
+        if growing.get(f"{name}.weight") == (False, True):
+            std /= math.sqrt(spec["width"] / spec["base_width"])
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(layer.weight, std=1 if parametrization == "ntk" else std)
+        if parametrization == "ntk":
+            # The input, not the weight: the kernel recognises a layer by its own parameters.
+            layer.register_forward_pre_hook(partial(_multiply_input, std))
+    return model
+
+
+def parameter_groups(
+    model: nn.Module, spec: dict[str, Any], optimizer: str, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """The parameters of `model`, built from `spec`, as torch's optimizers want them, by learning rate.
+
+    lr · weight_decay is the same for all of them, as in the package `mup`: else what SGD decays in a step would depend on
+    the width.
+    """
+    factors = learning_rate_factors(spec, optimizer) if spec["parametrization"] == "mup" else defaultdict(lambda: 1.0)
+    groups = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        groups[factors[name]].append(parameter)
+    return [{"params": of, "lr": lr * by, "weight_decay": weight_decay / by} for by, of in groups.items()]
+
+
+def learning_rate_factors(spec: dict[str, Any], optimizer: str) -> dict[str, float]:
+    """By what `mup` multiplies each parameter's learning rate.
+
+    Table 3 of Yang et al. (2022, Tensor Programs V, arXiv 2203.03466), relative to a base width: r = width/base_width.
+    What grows with the width tells the type of a parameter:
+
+                                           sgd    adam
+    fan_out: input weights, vectors *       r      1
+    both:    hidden weights                 1     1/r
+    fan_in:  output weights                1/r    1/r
+    neither: the output's bias              1      1      * biases, weights and biases of normalizations
+
+    The authors' package `mup` has the equivalent Table 8: outputs multiplied by 1/r, and other rates for their weights.
+    Training by either is the same, except by Adam with weight decay, where the output weights decay otherwise.
+    """
+    r = spec["width"] / spec["base_width"]
+    power = {"sgd": lambda fan_out, fan_in: fan_out - fan_in, "adam": lambda fan_out, fan_in: -fan_in}[optimizer]
+    return {name: r ** power(*growing) for name, growing in _growing(spec).items()}
+
+
+def _architecture(spec: dict[str, Any], width: int, image_size: int, classes: int) -> nn.Module:
+    """The network of `spec` but for its width, as PyTorch initialises it."""
+    options = {k: v for k, v in spec.items() if k not in ("name", "width", "parametrization", "base_width")}
+    return MODELS[spec["name"]](width=width, image_size=image_size, classes=classes, **options)
+
+
+def _growing(spec: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
+    """Whether fan_out and fan_in of each parameter grow with the width: what differs at twice the width.
+
+    Neither the size of the images nor the number of classes matters to that.
+    """
+    with torch.device("meta"):  # shapes without values; draws nothing
+        here, wider = (
+            dict(_architecture(spec, w, 8, 1).named_parameters()) for w in (spec["width"], 2 * spec["width"])
+        )
+    differs = {name: [a != b for a, b in zip(p.shape, wider[name].shape, strict=True)] for name, p in here.items()}
+    return {name: (dimensions[0], any(dimensions[1:2])) for name, dimensions in differs.items()}
+
+
+def _multiply_input(factor: float, layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    return inputs[0] * factor

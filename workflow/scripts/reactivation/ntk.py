@@ -332,6 +332,11 @@ def refuse_by_name(model: nn.Module) -> None:
 class NoDraws(TorchDispatchMode):
     """While active, refuses operations that draw from a generator. Other threads may draw."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: else torch imports its compiler, for 0.7 s, to tell it to skip what is not compiled anyway."""
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))

@@ -1,5 +1,6 @@
 """Training one segment: one task, from an initialisation or from the parent segment's final weights."""
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .job import InputError
+from .models import parameter_groups
 from .seeds import stream
 
 EVALUATION_BATCH = 1000
@@ -50,7 +52,8 @@ def set_up_device(name: str, threads: int) -> torch.device:
         raise InputError("device is cuda, but torch sees no GPU here: set device: cpu or auto")
     device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    # Not use_deterministic_algorithms, which is the same but for importing torch's compiler, for 0.7 s.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "default")
     return device
 
 
@@ -68,6 +71,29 @@ def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: 
     return steps
 
 
+def new_optimizer(model: nn.Module, spec: dict[str, Any]) -> torch.optim.Optimizer:
+    """SGD, or Adam (Kingma and Ba 2015) with PyTorch's β and ε; weight decay adds to the gradient in both."""
+    training = spec["training"]
+    groups = parameter_groups(
+        model, spec["model"], training["optimizer"], lr=training["lr"], weight_decay=training["weight_decay"]
+    )
+    if training["optimizer"] == "adam":
+        return without_compiler(torch.optim.Adam)(groups)
+    return without_compiler(torch.optim.SGD)(groups, momentum=training["momentum"])
+
+
+def without_compiler(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same optimizer, without importing torch's compiler, torch._dynamo: 1 s in every job, and no job compiles.
+
+    Torch imports it only to tell it to leave some methods alone, and to interrupt its graph around a step. What came of
+    the former it keeps under a name that torch/_compile.py reads: here, the method as it is.
+    """
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = inspect.unwrap(getattr(optimizer, name))
+        method.__dynamo_disable = method
+    return type(optimizer.__name__, (optimizer,), {"step": torch.no_grad()(inspect.unwrap(optimizer.step))})
+
+
 def train_segment(
     model: nn.Module,
     train: Images,
@@ -76,7 +102,7 @@ def train_segment(
     start: tuple[int, float],
     save: Callable[[nn.Module, int, float], None],
 ) -> tuple[list[dict], list[dict]]:
-    """Train `model` in place on the last task of `spec`, a segment's spec, with plain SGD and cross-entropy.
+    """Train `model` in place on the last task of `spec`, a segment's spec, on the cross-entropy.
 
     `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
     and epochs count from the run's initialisation. Returns one row per epoch for people, and one row per epoch and
@@ -88,7 +114,7 @@ def train_segment(
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     shuffle = torch.Generator().manual_seed(stream(seed, "batches", task))
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # a new one for each task
+    optimizer = new_optimizer(model, spec)  # for each task
     log, evaluation = [], []
     step = 0
     if task == 1:
