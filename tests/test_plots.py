@@ -228,7 +228,7 @@ def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):
     two = one | {"beside": "fig4", "panels": [{"metric": "spectral_norm"}]}
     figures = make_plan(load_study(changed(("figures", {"fig4": one, "fig5": two})))).figures
     assert (figures["fig4"].beside, figures["fig5"].beside) == (None, "fig4")
-    larger = shown(figures["fig4"].spec, runs.assign(value=runs["value"] * 100))
+    larger = shown(figures["fig4"].spec, runs.assign(value=100 * (runs["value"] - 5)))
     drawn = shown(figures["fig5"].spec, runs)
     figure = plots.draw(figures["fig5"].spec, drawn, spans(figures["fig5"].spec, runs), larger)
     other = plots.draw(figures["fig4"].spec, larger, spans(figures["fig4"].spec, runs))
@@ -237,3 +237,13 @@ def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):
     assert beside.get_ylim() == pytest.approx(other.axes[1].get_ylim())
     assert beside.get_title("right") == "on the scale of fig4"
     assert [len(ax.lines) for ax in (own, beside)] == [3, 3]
+
+
+def test_another_figures_scale_hides_nothing(runs):
+    one = {"experiment": "widths", "color": "width", "panels": [{"metric": "alignment"}]}
+    figures = make_plan(load_study(changed(("figures", {"fig4": one, "fig5": one | {"beside": "fig4"}})))).figures
+    spec = figures["fig5"].spec
+    smaller = shown(figures["fig4"].spec, runs.assign(value=runs["value"] / 100))
+    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs), smaller)
+    low, high = figure.axes[1].get_ylim()
+    assert low < 0.03 and high > 8

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from .shown import of_kernel, ordered, time_column
 
@@ -26,14 +26,14 @@ LABELS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss (nats)",
     "forgetting": "forgetting (accuracy lost)",
-    "spectral_norm": "max eigenvalue of the NTK",
-    "trace": "trace of the NTK",
-    "effective_rank": "effective rank of the NTK",
+    "spectral_norm": "max eigenvalue",
+    "trace": "trace of the kernel",
+    "effective_rank": "effective rank",
     "alignment": "kernel alignment $A$",
     "kernel_distance": "kernel distance $S$",
     "kernel_velocity": "kernel velocity (1/epoch)",
     "cross_task_overlap": "cross-task overlap",
-    "eigenvalues": "eigenvalues of the NTK",
+    "eigenvalues": "eigenvalues",
 }
 AXES = {
     "alpha": r"$\alpha$",
@@ -50,8 +50,8 @@ BLOCKS = {"all": "all tasks", "current": "current task", "held_out": "held-out i
 STATISTICS = {
     "last": "{metric}\nat the end of task {task}",
     "max": "largest {metric}\nin task {task}",
-    "drop": "drop of the {metric}\nin task {task}, relative",
-    "recovery": "recovery of the {metric}\nin task {task}, relative",
+    "drop": "{metric}:\nrelative drop in task {task}",
+    "recovery": "{metric}:\nrelative recovery in task {task}",
 }
 REFERENCES = {
     "init": "from initialisation",
@@ -78,7 +78,7 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
 
     `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
     """
-    cells = list(_cells(spec, scales))
+    cells = list(_cells(spec, drawn, scales))
     columns = min(spec["columns"], len(cells))
     rows = math.ceil(len(cells) / columns)
     colors = _colors(spec, drawn)
@@ -117,19 +117,25 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(path)
 
 
-def _cells(spec: Spec, scales: pd.DataFrame | None) -> Iterator[tuple[int, str, Spec, tuple[float, float] | None]]:
-    """(panel's position, its letter, the panel, limits of its vertical axis if they are another figure's)."""
+def _cells(
+    spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None
+) -> Iterator[tuple[int, str, Spec, tuple[float, float] | None]]:
+    """(panel's position, its letter, the panel, limits of its vertical axis if they are another figure's).
+
+    Wider than the other figure's where it would hide something.
+    """
     letters = map(chr, itertools.count(ord("a")))
     for i, panel in enumerate(spec["panels"]):
         yield i, next(letters), panel, None
         if scales is not None:
-            yield i, next(letters), panel, _limits(panel, scales[scales["panel"] == panel["beside"]])
+            both = [scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]]
+            yield i, next(letters), panel, _limits(panel, pd.concat(both))
 
 
 def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
     """The vertical scale on which a panel shows `drawn`: matplotlib's own margins."""
     ax = Figure().subplots()
-    _scale(ax, panel)
+    _scale(ax, panel, drawn)
     values = drawn[["low", "high"]].to_numpy().ravel()
     ax.plot(values[values > 0] if panel["scale"] == "log" else values)
     return ax.get_ylim()
@@ -160,7 +166,7 @@ def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
 def _draw_panel(
     ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict], span: Spec, several_kernels: bool
 ) -> None:
-    _scale(ax, panel)
+    _scale(ax, panel, drawn)
     if panel["kind"] == "summary":
         _draw_summary(ax, panel, drawn, colors)
         ax.set_xlabel(AXES.get(panel["x"], panel["x"]))
@@ -175,12 +181,16 @@ def _draw_panel(
     ax.set_ylabel("\n".join([_name(panel), *_details(panel, several_kernels)]))
 
 
-def _scale(ax: Axes, panel: Spec) -> None:
+def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
     ax.set_yscale(panel["scale"])
-    if panel["scale"] == "linear":
+    if panel["scale"] != "linear":
+        return
+    if drawn["high"].max() >= 1e4:
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
+    else:
         ax.ticklabel_format(axis="y", scilimits=(-3, 4))
-        if panel["metric"] == "test_accuracy" and panel.get("statistic", "last") in ("last", "max"):
-            ax.set_ylim(0, 1)
+    if panel["metric"] == "test_accuracy" and panel.get("statistic", "last") in ("last", "max"):
+        ax.set_ylim(0, 1)
 
 
 def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
@@ -191,7 +201,7 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
     for value, color in colors[axis].items() if axis else [(None, "0.2")]:
         of_value = drawn[drawn[axis] == value] if axis else drawn
         for block, style in zip(blocks, itertools.cycle(STYLES), strict=False):
-            for _, piece in _pieces(of_value[of_value["block"] == block], block):
+            for _, piece in _pieces(of_value[of_value["block"] == block], panel, block):
                 ax.plot(piece[time], piece["mean"], linestyle=style, color=color)
                 ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
 
@@ -230,9 +240,10 @@ def _details(panel: Spec, several_kernels: bool) -> list[str]:
     return details
 
 
-def _pieces(curve: pd.DataFrame, block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """A curve in pieces between which no line belongs: the current task's test set changes at a switch."""
-    return iter(curve.groupby("task") if block == "current" else [(None, curve)])
+def _pieces(curve: pd.DataFrame, panel: Spec, block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """A curve in pieces between which no line belongs: the current task's test set, or a task's start, changes there."""
+    from_start = panel["metric"] == "kernel_distance" and panel["reference"] == "task_start"
+    return iter(curve.groupby("task") if block == "current" or from_start else [(None, curve)])
 
 
 def _text(value: Any) -> str:
