@@ -19,6 +19,7 @@ import numpy as np
 from .job import InputError, one_line
 
 BLOCK = 1024  # images written at once
+WINDOW = 256  # images of which those that are wanted are read at once
 
 
 @contextlib.contextmanager
@@ -105,10 +106,16 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
     with _reading(path), h5py.File(path) as file:
         images, labels = file[f"{part}/images"], file[f"{part}/labels"][:][indices]
-        if len(indices) <= len(images) // 100:  # a probe
-            return np.stack([images[i] for i in indices]), labels
-        # One whole read: h5py's selection by index list is far slower than reading everything.
-        return images[:][indices], labels
+        order = np.argsort(indices, kind="stable")
+        ascending = indices[order]
+        pixels = np.empty((len(indices), *images.shape[1:]), np.uint8)
+        # Windows: h5py's selection by index list is far slower than reading everything, which may not fit in memory.
+        for start in range(0, len(images), WINDOW):
+            first, end = np.searchsorted(ascending, [start, start + WINDOW])
+            if first < end:
+                low, high = ascending[first], ascending[end - 1] + 1
+                pixels[order[first:end]] = images[low:high][ascending[first:end] - low]
+        return pixels, labels
 
 
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
