@@ -4,6 +4,8 @@ import hashlib
 import io
 import pickle
 import tarfile
+import threading
+import time
 import tracemalloc
 
 import h5py
@@ -267,6 +269,95 @@ def test_streaming_keeps_memory_flat(tmp_path):
     assert peaks[1] < peaks[0] + (16 << 20)  # 98 MB of images more
 
 
+# ------------------------------------------------------------------------------------------ JPEGs, in threads
+def jpeg(seed, size, mode="RGB"):
+    """Coarse random colours at any size."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+JPEGS = {
+    "test/bee/1.JPEG": jpeg(0, (500, 375)),
+    "test/elk/1.JPEG": jpeg(1, (64, 64)),
+    "train/bee/1.JPEG": jpeg(2, (500, 375)),
+    "train/bee/2.JPEG": jpeg(3, (333, 500)),
+    "train/bee/3.JPEG": jpeg(4, (500, 375), "L"),
+    "train/elk/1.JPEG": jpeg(5, (250, 400), "CMYK"),
+    "train/elk/2.JPEG": jpeg(6, (50, 40)),
+    "train/elk/3.JPEG": jpeg(7, (1600, 1201)),
+}
+
+
+def plain(content, size):
+    """The central square, resized."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    width, height = image.size
+    short = min(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    square = image.crop((left, top, left + short, top + short))
+    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def test_jpegs_of_all_kinds_are_stored_in_their_order_whatever_the_number_of_threads(tmp_path):
+    sources = (folder(tmp_path / "images", JPEGS), tarball(tmp_path / "images.tar", JPEGS))
+    for source, threads in ((source, threads) for source in sources for threads in (1, 2, 5)):
+        path = tmp_path / f"{source.name}-{threads}.h5"
+        storage.write_dataset(path, datasets.folder_samples(source, 64, 2, threads), {})
+        with h5py.File(path) as file:
+            assert list(file.attrs["class_names"]) == ["bee", "elk"]
+            stored = np.concatenate([file["test/images"][:], file["train/images"][:]])
+            assert file["test/labels"][:].tolist() == [0, 1] and file["train/labels"][:].tolist() == [0] * 3 + [1] * 3
+        expected = np.stack([plain(content, 64) for content in JPEGS.values()])
+        assert stored.shape == expected.shape and stored.dtype == np.uint8
+        error = np.abs(stored.astype(int) - expected)
+        # Half a pixel of an odd margin is cut off by the resizing, and not in the reference.
+        assert error.mean() < 1 and error.max() < 16
+        first = tmp_path / f"{source.name}-1.h5"
+        assert path.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("pack", [folder, tarball])
+def test_a_broken_jpeg_in_the_middle_ends_everything(tmp_path, pack):
+    files = {f"train/a/{i:03d}.jpg": JPEGS["train/bee/1.JPEG"] for i in range(200)} | {"test/a/1.jpg": jpeg(0, (9, 9))}
+    files["train/a/100.jpg"] = files["train/a/100.jpg"][:-2000]
+    before = threading.active_count()
+    read = datasets.folder_samples(pack(tmp_path / "images", files), 16, 1, 4)
+    for _ in range(100):
+        next(read)
+    with pytest.raises(InputError, match=r"train/a/100.jpg is no readable image \(.*\): replace or remove it"):
+        next(read)
+    assert threading.active_count() == before
+
+
+def test_threads_end_with_a_reader_that_stops(tmp_path):
+    before = threading.active_count()
+    read = datasets.folder_samples(folder(tmp_path, JPEGS), 16, 2, 4)
+    next(read)
+    assert threading.active_count() > before
+    read.close()
+    assert threading.active_count() == before
+
+
+def test_a_slow_reader_bounds_what_is_decoded():
+    started = []
+    read = datasets._mapped(lambda item: started.append(item) or item, range(10_000), 3)
+    for asked in range(1, 4):
+        assert next(read) == asked - 1
+        time.sleep(0.05)
+        assert len(started) <= asked - 1 + 3 * datasets.AHEAD
+    assert list(read) == list(range(3, 10_000))
+
+
+def test_images_are_counted_where_that_is_cheap(tmp_path):
+    entry = {"source": "image_folder", "image_size": 8, "classes": 2}
+    assert datasets.count(entry, folder(tmp_path / "images", FILES | {"train/cat/.DS_Store": b""})) == len(FILES)
+    assert datasets.count(entry, tarball(tmp_path / "images.tar")) is None
+    assert datasets.count({"source": "torchvision", "name": "CIFAR10"}, tmp_path) is None
+    assert datasets.count(GLYPHS, None) == 18
+
+
 # ----------------------------------------------------------------------------------------------- torchvision
 def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
     """In the format that torchvision downloads, with the checksums of small files in place of the real ones."""
@@ -316,12 +407,28 @@ def test_what_is_stored(tmp_path):
     assert mean.shape == std.shape == (3,) and classes == 2
 
 
-def test_few_and_many_images_are_read_alike(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (400, 4, 4, 3), dtype=np.uint8)
+def test_images_are_read_in_any_order_repeated_or_far_apart(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3 * storage.BLOCK + 7, 4, 4, 3), dtype=np.uint8)
     samples = [(part, f"{i % 3}", image) for part in ("train", "test") for i, image in enumerate(images)]
     storage.write_dataset(tmp_path / "d.h5", samples, {})
-    for indices in (np.array([399, 0, 7]), np.arange(399, 0, -2)):
+    last = len(images) - 1
+    shuffled = np.random.default_rng(1).permutation(len(images))
+    for indices in (np.array([last, 0, 7, last, 7, 7]), np.arange(last, 0, -2), np.arange(len(images)), shuffled):
         for part in ("train", "test"):
             read, labels = storage.read_images(tmp_path / "d.h5", part, indices)
             np.testing.assert_array_equal(read, images[indices])
             np.testing.assert_array_equal(labels, indices % 3)
+
+
+def test_reading_a_few_images_takes_no_memory_for_the_others(tmp_path):
+    images = np.zeros((8192, 32, 32, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(8192) % 251
+    samples = [(part, "a", image) for part, images in (("train", images), ("test", images[:1])) for image in images]
+    storage.write_dataset(tmp_path / "d.h5", samples, {})
+    indices = np.r_[8000:8192, 100:200]
+    tracemalloc.start()
+    read, _ = storage.read_images(tmp_path / "d.h5", "train", indices)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(read, images[indices])
+    assert peak < read.nbytes + 3 * images[: storage.BLOCK].nbytes  # the whole file: 25 MB

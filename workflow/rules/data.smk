@@ -16,6 +16,11 @@ def source_state(wildcards):
     return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
 
 
+def decoding_threads(wildcards):
+    """Files of images are decoded on all cores; the other sources have nothing to share out."""
+    return workflow.cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
+
+
 rule dataset:
     output:
         "results/data/{dataset}.h5",
@@ -23,6 +28,7 @@ rule dataset:
         "results/logs/dataset/{dataset}.log",
     conda:
         "../../envs/data.yaml"
+    threads: decoding_threads
     params:
         spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
         source_state=source_state,

@@ -18,7 +18,7 @@ import numpy as np
 
 from .job import InputError, one_line
 
-BLOCK = 1024  # images written at once
+BLOCK = 256  # images written or read at once
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         names: dict[str, list[str]] = {"train": [], "test": []}
         pending: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-        moments = np.zeros((2, 3))
+        counts = np.zeros((3, 256))  # of each channel's values, in the training images
 
         def flush(part: str) -> None:
             block = np.stack(pending[part])
@@ -66,8 +66,8 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
             if part == "train":
-                scaled = block.astype(np.float64) / 255
-                moments[:] += [scaled.sum((0, 1, 2)), (scaled**2).sum((0, 1, 2))]
+                for channel, count in enumerate(counts):
+                    count += np.bincount(block[..., channel].ravel(), minlength=256)
 
         for part, name, image in samples:
             names[part].append(name)
@@ -80,9 +80,9 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
         classes = sorted(set(names["train"]))
         for part in names:
             file[f"{part}/labels"] = np.searchsorted(classes, names[part]).astype(np.int64)
-        height, width = file["train/images"].shape[1:3]
-        mean, square = moments / (len(names["train"]) * height * width)
-        deviation = np.sqrt(np.clip(square - mean**2, 0, None))
+        values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
+        mean = shares @ values
+        deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
         std = np.where(deviation < 1e-6, 1.0, deviation)  # what rounding leaves of a constant channel
         file.attrs.update(class_names=classes, mean=mean, std=std, **attributes)
 
@@ -105,10 +105,16 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
     with _reading(path), h5py.File(path) as file:
         images, labels = file[f"{part}/images"], file[f"{part}/labels"][:][indices]
-        if len(indices) <= len(images) // 100:  # a probe
-            return np.stack([images[i] for i in indices]), labels
-        # One whole read: h5py's selection by index list is far slower than reading everything.
-        return images[:][indices], labels
+        order = np.argsort(indices, kind="stable")
+        ascending = indices[order]
+        pixels = np.empty((len(indices), *images.shape[1:]), np.uint8)
+        # Blocks: h5py's selection by index list is far slower than reading everything, which may not fit in memory.
+        for start in range(0, len(images), BLOCK):
+            first, end = np.searchsorted(ascending, [start, start + BLOCK])
+            if first < end:
+                low, high = ascending[first], ascending[end - 1] + 1
+                pixels[order[first:end]] = images[low:high][ascending[first:end] - low]
+        return pixels, labels
 
 
 def read_probe_images(path: str | Path, probe: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
