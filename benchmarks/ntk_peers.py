@@ -21,7 +21,7 @@ import numpy as np
 from machine import available_bytes, pin, resident_bytes
 from ntk_approaches import APPROACHES
 from reactivation.datasets import folder_samples
-from reactivation.job import InputError
+from reactivation.errors import InputError
 
 IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
 RESERVE = 0.02  # of the available memory; below it a process is ended whatever its own ceiling

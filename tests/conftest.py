@@ -1,3 +1,9 @@
-import torch
+import gc
 
-torch.set_num_threads(1)  # on tensors as small as the tests' and a busy machine, threads that wait cost a hundredfold
+import matplotlib
+
+matplotlib.use("agg")
+
+
+def pytest_collection_finish():
+    gc.enable()  # importing what scripts import first switches it off

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reactivation import datasets, storage
-from reactivation.job import InputError
+from reactivation.errors import InputError
 
 GLYPHS = {"source": "glyphs", "image_size": 16, "classes": 3, "train_per_class": 4, "test_per_class": 2, "seed": 0}
 

@@ -8,7 +8,7 @@ from helpers import changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from reactivation import plots
 from reactivation.config import load_study
-from reactivation.job import InputError
+from reactivation.errors import InputError
 from reactivation.plan import make_plan
 from reactivation.shown import shown, spans
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from reactivation import storage
-from reactivation.job import InputError, logged
+from reactivation.errors import InputError, logged
 from reactivation.models import cnn
 
 

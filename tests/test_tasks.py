@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reactivation.job import InputError
+from reactivation.errors import InputError
 from reactivation.tasks import balanced_probe, first_task, split
 
 LABELS = np.repeat(np.arange(6), 20)[np.random.default_rng(1).permutation(120)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import own_process
 from networks import reference
-from reactivation.job import InputError
+from reactivation.errors import InputError
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.seeds import stream

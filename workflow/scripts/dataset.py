@@ -1,11 +1,13 @@
 """Build one data set's HDF5 file from its source."""
 
+from reactivation.job import logged
+
+# isort: split
 import json
 from pathlib import Path
 
 from reactivation import storage
 from reactivation.datasets import count, samples
-from reactivation.job import logged
 from reactivation.progress import progress
 
 with logged(snakemake.log[0]):

@@ -1,7 +1,9 @@
 """Draw one figure, and write the numbers that it shows."""
 
-from reactivation import plots, storage
 from reactivation.job import logged
+
+# isort: split
+from reactivation import plots, storage
 from reactivation.shown import shown, spans
 
 with logged(snakemake.log[0]):

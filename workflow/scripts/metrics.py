@@ -1,7 +1,9 @@
 """Compute all metrics of one run."""
 
-from reactivation import storage
 from reactivation.job import logged
+
+# isort: split
+from reactivation import storage
 from reactivation.tables import run_table
 
 with logged(snakemake.log[0]):

@@ -1,5 +1,8 @@
 """Compute the kernels of every checkpoint of one segment."""
 
+from reactivation.job import logged
+
+# isort: split
 import contextlib
 import time
 from pathlib import Path
@@ -7,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from reactivation import models, storage
-from reactivation.job import logged
 from reactivation.ntk import empirical_ntk
 from reactivation.provenance import provenance
 from reactivation.tasks import first_task

@@ -1,7 +1,9 @@
 """Choose the images on which kernels are evaluated."""
 
-from reactivation import storage
 from reactivation.job import logged
+
+# isort: split
+from reactivation import storage
 from reactivation.tasks import balanced_probe
 
 with logged(snakemake.log[0]):

@@ -1,7 +1,9 @@
 """Choose the images of each task so far of a scenario."""
 
-from reactivation import storage
 from reactivation.job import logged
+
+# isort: split
+from reactivation import storage
 from reactivation.tasks import split
 
 with logged(snakemake.log[0]):

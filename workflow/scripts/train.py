@@ -1,11 +1,13 @@
 """Train one segment; keep its checkpoints, its log and where it came from."""
 
+from reactivation.job import logged
+
+# isort: split
 import time
 from pathlib import Path
 
 import torch
 from reactivation import models, storage
-from reactivation.job import logged
 from reactivation.provenance import provenance
 from reactivation.seeds import stream
 from reactivation.training import Images, device_name, set_up_device, train_segment

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from .job import InputError, one_line
+from .errors import InputError, one_line
 from .seeds import generator
 
 Sample = tuple[str, str, np.ndarray]

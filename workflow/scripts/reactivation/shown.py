@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from . import metrics
-from .job import InputError
+from .errors import InputError
 
 STATISTICS = ["mean", "low", "high", "seeds"]
 AT = ["task", "step", "epoch", "progress"]

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .job import InputError, one_line
+from .errors import InputError, one_line
 
 BLOCK = 256  # images written or read at once
 

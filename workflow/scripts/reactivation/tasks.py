@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .job import InputError
+from .errors import InputError
 from .seeds import generator
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .job import InputError
+from .errors import InputError
 from .models import parameter_groups
 from .seeds import stream
 
