@@ -1,8 +1,8 @@
 import gc
 
-import matplotlib
+import torch
 
-matplotlib.use("agg")
+torch.set_num_threads(1)  # on tensors as small as the tests' and a busy machine, threads that wait cost a hundredfold
 
 
 def pytest_collection_finish():
