@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,12 +154,30 @@ def _sequential(n: int, palette: str) -> list:
     return [matplotlib.colormaps[palette](0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
 
 
+def _axis(panel: Spec) -> str | None:
+    """What a panel's colors tell apart: an axis of the grid, eigenvalues, or parts of the probe where nothing else is."""
+    if panel["kind"] == "spectrum":
+        return "index"
+    several = panel["kind"] == "curves" and len(panel["block"]) > 1
+    return panel["color"] or ("block" if several else None)
+
+
+def _group(block: str) -> str:
+    """What colors tell apart of a part of the probe: its task; whether its images are held out is said otherwise."""
+    return re.sub(r"^(task\d+)_.*", r"\1", block)
+
+
 def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
-    """Colors of the values of each axis that panels are colored by; `index` is that of eigenvalues."""
-    axes = dict.fromkeys("index" if panel["kind"] == "spectrum" else panel["color"] for panel in spec["panels"])
+    """Colors of the values of each axis that panels are colored by."""
     colors = {}
+    axes = dict.fromkeys(map(_axis, spec["panels"]))
     for axis, palette in zip(filter(None, axes), itertools.cycle(PALETTES), strict=False):
-        values = [int(i) for i in ordered(drawn[axis])] if axis == "index" else ordered(drawn[axis])
+        values = ordered(drawn[axis]) if axis != "block" else []
+        if axis == "index":
+            values = [int(i) for i in values]
+        if axis == "block":
+            panels = [panel for panel in spec["panels"] if _axis(panel) == "block"]
+            values = list(dict.fromkeys(_group(block) for panel in panels for block in panel["block"]))
         colors[axis] = dict(zip(values, _sequential(len(values), palette), strict=True))
     return colors
 
@@ -176,7 +195,7 @@ def _draw_panel(
             ax.axvline(end, **SWITCH, zorder=0)
         # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
         ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
     ax.set_ylabel("\n".join([_name(panel), *_details(panel, several_kernels)]))
 
@@ -190,20 +209,23 @@ def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
     else:
         ax.ticklabel_format(axis="y", scilimits=(-3, 4))
     if panel["metric"] == "test_accuracy" and panel.get("statistic", "last") in ("last", "max"):
-        ax.set_ylim(0, 1)
+        ax.set_ylim(-0.02, 1.02)
 
 
 def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
-    time = time_column(panel)
-    axis = "index" if panel["kind"] == "spectrum" else panel["color"]
+    axis, time = _axis(panel), time_column(panel)
     blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
-    for value, color in colors[axis].items() if axis else [(None, "0.2")]:
-        of_value = drawn[drawn[axis] == value] if axis else drawn
-        for block, style in zip(blocks, itertools.cycle(STYLES), strict=False):
-            for _, piece in _pieces(of_value[of_value["block"] == block], panel, block):
-                ax.plot(piece[time], piece["mean"], linestyle=style, color=color)
-                ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+    curves = [(None, "0.2", block, style) for block, style in zip(blocks, itertools.cycle(STYLES), strict=False)]
+    if axis == "block":
+        curves = [(None, colors[axis][_group(block)], block, "-") for block in blocks]
+    elif axis:
+        curves = [(value, color, *rest) for value, color in colors[axis].items() for _, _, *rest in curves]
+    for value, color, block, style in curves:
+        curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
+        for _, piece in _pieces(curve, panel, block):
+            ax.plot(piece[time], piece["mean"], linestyle=style, color=color)
+            ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
 
 
 def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
@@ -255,9 +277,7 @@ def _legend(spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> tuple[s
     kernels = {KERNELS[panel["kernel"]] for panel in spec["panels"] if of_kernel(panel)}
     handles: list[Artist] = []
     for axis, values in colors.items():
-        name = "eigenvalue" if axis == "index" else AXES.get(axis, axis)
-        shift = axis == "index"  # the largest is number 1
-        handles += [Line2D([], [], color=c, label=f"{name} {_text(v + 1 if shift else v)}") for v, c in values.items()]
+        handles += [Line2D([], [], color=color, label=_entry(axis, value)) for value, color in values.items()]
     handles += [Line2D([], [], color="0.2", linestyle=s, label="; ".join(t)) for s, t in _styles(spec).items()]
     kinds = {panel["kind"] for panel in spec["panels"]}
     seeds = int(drawn["seeds"].max())
@@ -271,6 +291,19 @@ def _legend(spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> tuple[s
     return (kernels.pop() if len(kernels) == 1 else None), handles
 
 
+def _entry(axis: str, value: Any) -> str:
+    """What the legend says of a color."""
+    if axis == "block":
+        return _block_name(value)
+    if axis == "index":
+        return f"eigenvalue {value + 1}"  # the largest is number 1
+    return f"{AXES.get(axis, axis)} {_text(value)}"
+
+
+def _block_name(block: str) -> str:
+    return BLOCKS.get(block, block.replace("task", "task ").replace("-", ", ").replace("_", " "))
+
+
 def _styles(spec: Spec) -> dict[Any, list[str]]:
     """What each line style stands for, where a panel shows more than the whole probe or test set."""
     meant: dict[Any, dict[str, list[str]]] = {}
@@ -279,9 +312,8 @@ def _styles(spec: Spec) -> dict[Any, list[str]]:
         at = next(letters)
         if spec["beside"] is not None:
             at += next(letters)
-        if panel["kind"] != "curves" or panel["block"] == ["all"]:
+        if panel["kind"] != "curves" or panel["block"] == ["all"] or _axis(panel) == "block":
             continue
         for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
-            text = BLOCKS.get(block, block.replace("task", "task ").replace("-", ", ").replace("_", " "))
-            meant.setdefault(style, {}).setdefault(text, []).append(at)
+            meant.setdefault(style, {}).setdefault(_block_name(block), []).append(at)
     return {style: [f"({', '.join(at)}) {text}" for text, at in texts.items()] for style, texts in meant.items()}
