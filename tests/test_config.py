@@ -110,6 +110,105 @@ def test_one_mistake_is_one_line(path, value, message):
     assert len(lines) == 1, lines
 
 
+WINDOW = {"kind": "sliding_window", "classes": 4, "window": 2, "shift": 1}
+MIXTURE = {"kind": "mixture", "first": [0, 1], "second": [2, 3], "start": 0.5, "alpha": 0.9}
+SEQUENCE = {"kind": "sequence", "tasks": [{"classes": [0, 1]}, {"classes": [2]}]}
+
+
+@pytest.mark.parametrize(
+    "scenario, key, message",
+    [
+        ({"tasks": 2}, "", "needs the key kind"),
+        (WINDOW | {"kind": "window"}, "", "Input tag 'window' found using 'kind' does not match any of the expected"),
+        (WINDOW | {"window": 0}, ".window", "Input should be greater than or equal to 1 (it is 0)"),
+        (WINDOW | {"classes": 5}, "", "windows over 5 classes need as many; glyphs has 4"),
+        (WINDOW | {"shift": 3}, "", "the last of 2 windows of 2, each shifted by 3, ends at class 5"),
+        (WINDOW | {"alpha": 0.5}, ".alpha", "does not belong here; it is a key of another kind or section"),
+        (MIXTURE | {"alpha": 1.5}, ".alpha", "Input should be less than or equal to 1 (it is 1.5)"),
+        (MIXTURE | {"second": [1, 2]}, ".second", "class 1 is in `first` as well: the two groups must be disjoint"),
+        (MIXTURE | {"second": [2, 9]}, ".second", "class 9 is out of range: glyphs has classes 0 to 3"),
+        ({k: v for k, v in MIXTURE.items() if k != "start"}, ".start", "is missing"),
+        (SEQUENCE | {"tasks": []}, ".tasks", "List should have at least 1 item"),
+        (SEQUENCE | {"tasks": [{"classes": [0, 0]}]}, ".tasks.0.classes", "names 0 twice"),
+        (SEQUENCE | {"tasks": [{"classes": [7]}]}, ".tasks.0.classes", "class 7 is out of range: glyphs has classes"),
+        (
+            SEQUENCE | {"tasks": [{"classes": [0], "weights": [0]}]},
+            ".tasks.0.weights.0",
+            "Input should be greater than 0",
+        ),
+        (SEQUENCE | {"tasks": [{"classes": [0], "weights": [1, 1]}]}, ".tasks.0.weights", "has 2 values for 1 classes"),
+        (SEQUENCE | {"replay": -1}, ".replay", "Input should be greater than or equal to 0 (it is -1)"),
+    ],
+)
+def test_mistakes_in_scenarios(scenario, key, message):
+    (line,) = errors(changed((f"{EXPERIMENT}.scenario", scenario), ("figures", {})))
+    assert line.startswith(f"{EXPERIMENT}.scenario{key}: {message}"), line
+
+
+@pytest.mark.parametrize(
+    "section, value, message",
+    [
+        ("model", {"depth": 2}, "model: needs the key name"),
+        ("model", {"name": "transformer"}, "model: Input tag 'transformer' found using 'name' does not match"),
+        ("model", {"name": "cnn", "depth": 2}, "model.depth: does not belong here; it is a key of another kind"),
+        ("model", {"name": "mlp", "activation": "sine"}, "model.activation: Input should be 'relu', 'tanh' or 'gelu'"),
+        ("training", {"momentum": 1}, "training.momentum: Input should be less than 1 (it is 1)"),
+        ("training", {"optimizer": "adam", "momentum": 0.9}, "training.momentum: is of sgd only; adam has its own"),
+        ("training", {"lr": "0.1*(3-width)"}, "training.lr: 0.1*(3-width) is not greater than 0 at width 4"),
+        ("training", {"lr": "0.1/depth"}, "training.lr: Input should be a number, or arithmetic with numbers, width"),
+    ],
+)
+def test_mistakes_in_models_and_training(section, value, message):
+    if section == "training":
+        value = {"lr": 0.1, "epochs": 2} | value
+    lines = errors(changed((f"{EXPERIMENT}.{section}", value), ("figures", {})))
+    assert [line for line in lines if line.startswith(f"{EXPERIMENT}.{message}")] == lines
+
+
+SUMMARY = {"kind": "summary", "metric": "spectral_norm", "statistic": "drop"}
+
+
+@pytest.mark.parametrize(
+    "figure, message",
+    [
+        ({"panels": [SUMMARY | {"statistic": "fall"}]}, "panels.0.statistic: Input should be 'last', 'max', 'drop' or"),
+        ({"panels": [SUMMARY | {"task": 3}]}, "panels.0.task: 3 is more than the 2 of a run"),
+        ({"panels": [SUMMARY | {"task": 1}]}, "panels.0.task: the first task has no drop: there is none before it"),
+        ({"panels": [SUMMARY | {"x": "lr"}]}, "panels.0.x: lr is no axis of widths, which has width"),
+        ({"panels": [{"kind": "spectrum"}]}, "where: must choose one value of width, of which the grid has several"),
+        ({"panels": [{"kind": "pie"}]}, "panels.0: Input tag 'pie' found using 'kind' does not match"),
+        ({"kind": "summary", "panels": [{"metric": "trace"}]}, "panels.0.statistic: is missing"),
+        ({"panels": [{"metric": "trace", "where": {"width": 3}}]}, "panels.0.where.width: 3 is not in the grid, which"),
+        ({"panels": [{"metric": "trace", "color": "lr"}]}, "panels.0.color: lr is no axis of widths, which has width"),
+        ({"panels": [{"metric": "trace", "experiment": "w"}]}, "panels.0.experiment: there is no experiment 'w'; this"),
+        (
+            {"panels": [{"metric": "trace", "block": ["train"]}]},
+            "panels.0.block: trace has no block 'train'; it has all",
+        ),
+        ({"beside": "fig9", "panels": [SUMMARY]}, "beside: there is no figure 'fig9'; this config has fig4, other"),
+        ({"beside": "fig4", "panels": [SUMMARY]}, "panels.0: fig4 has no panel of the same summary to take the scale"),
+        ({"beside": "other", "panels": [{"metric": "trace"}]}, "beside: other is drawn beside another figure itself"),
+        ({"panels": [{"metric": "trace"}], "experiment": None}, "experiment: is missing"),
+    ],
+)
+def test_mistakes_in_figures(figure, message):
+    config = changed(("figures.other", {"experiment": "widths", "color": "width"} | figure))
+    if figure.get("beside") == "other":
+        config["figures"]["third"] = config["figures"]["other"] | {"beside": "other"}
+        config["figures"]["other"] = TINY["figures"]["fig4"] | {"beside": "fig4"}
+        message = message.replace("beside", "beside", 1)
+    lines = [line for line in errors(config) if not line.startswith("figures.third.panels")]
+    name = "third" if figure.get("beside") == "other" else "other"
+    assert len(lines) == 1 and lines[0].startswith(f"figures.{name}.{message}"), lines
+
+
+def test_a_combination_that_does_not_fit_together():
+    """Each value does with the first of the other axis."""
+    grid = {"name": ["mlp", "cnn"], "depth": [1, 2], "width": [4]}
+    (line,) = errors(changed((f"{EXPERIMENT}.grid", grid), (f"{EXPERIMENT}.model", {}), ("figures", {})))
+    assert line.startswith(f"{EXPERIMENT}.grid: has a combination that is not valid: model.depth: does not belong here")
+
+
 def test_names_of_experiments_hold_no_dash():
     """Else `e` with an axis `width4…` and `e-width4` would name two runs alike."""
     lines = errors(changed(("experiments", {"e-width4": TINY["experiments"]["widths"]}), ("figures", {})))

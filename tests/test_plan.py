@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from helpers import changed, own_process
+import yaml
+from helpers import REPOSITORY, changed, own_process
 from reactivation.config import load_study
 from reactivation.plan import digest, make_plan, short, sources
 
@@ -155,8 +156,112 @@ def test_digests_do_not_depend_on_the_order_of_keys():
     assert digest({"a": 1}) != digest({"a": 1.5})
 
 
-@pytest.mark.parametrize("module", ["plan", "metrics", "tables", "plots", "storage", "fingerprint"])
+@pytest.mark.parametrize("module", ["plan", "metrics", "tables", "shown", "plots", "storage", "fingerprint"])
 def test_light_modules_do_not_import_torch(module):
     """Importing torch costs seconds, in each of hundreds of jobs."""
     code = f"import sys, reactivation.{module}; sys.exit('torch' in sys.modules)"
     own_process(code)
+
+
+# -------------------------------------------------------------------------------------------- the paper's sharing
+def config(name):
+    return make_plan(load_study(yaml.safe_load((REPOSITORY / "config" / name).read_text())))
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return config("paper.yaml")
+
+
+def segments(plan, *experiments):
+    return {segment for run in plan.runs.values() if run.spec["experiment"] in experiments for segment in run.segments}
+
+
+def test_the_papers_runs_share_their_beginnings(paper):
+    """E_0 … E_10: task 1 once and eleven second tasks, per seed; Ẽ_α: once and nine."""
+    assert len(segments(paper, "new_classes")) == 3 * 12
+    assert len(segments(paper, "class_frequency")) == 3 * 10
+    assert len(segments(paper, "width_lr")) == 3 * 6 * 3 * 2
+    # The longest of S1 are runs of width_lr.
+    assert len(segments(paper, "width_lr", "epochs")) == 3 * (6 * 3 + 4) * 2
+
+
+def test_figures_1_4_5_6_show_the_same_runs(paper):
+    of = {name: set(paper.figures[name].runs) for name in ("fig1", "fig4", "fig5", "fig6")}
+    width_lr = {name for name, run in paper.runs.items() if run.spec["experiment"] == "width_lr"}
+    assert of["fig4"] | of["fig5"] | of["fig6"] == width_lr and of["fig1"] <= width_lr
+    assert all(len(of[name]) == 6 * 3 for name in ("fig4", "fig5", "fig6"))
+    assert len(of["fig1"]) == (6 + 2) * 3
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "config.yaml"])
+def test_every_figure_of_the_paper_is_planned(name):
+    plan = config(name)
+    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), "figS1"}
+    assert all(plan.figures[figure].runs for figure in plan.figures)
+
+
+def test_no_run_of_the_quickstart_is_drawn_nowhere():
+    plan = config("config.yaml")
+    assert {run for figure in plan.figures.values() for run in figure.runs} == set(plan.runs)
+    assert segments(plan, "new_classes") & segments(plan, "larger_tasks_width")  # E_10 is two tasks of ten
+
+
+def test_ten_experiments_of_the_course_project():
+    plan = config("course-project.yaml")
+    assert len({run.spec["experiment"] for run in plan.runs.values()}) == len(plan.figures) == 10
+
+
+def test_learning_rates_follow_the_width(paper):
+    rates = {
+        paper.segments[segment].spec["model"]["width"]: paper.segments[segment].spec["training"]["lr"]
+        for segment in segments(paper, "standard_parametrization")
+    }
+    assert rates == {width: 0.1 / width for width in (64, 128, 256, 512, 1024, 2048)}
+
+
+# ------------------------------------------------------------------------------------------ identities of segments
+def test_a_rate_is_the_same_however_it_is_written():
+    expression = plan((f"{EXPERIMENT}.grid.width", [2]), (f"{EXPERIMENT}.training.lr", "0.1/width"))
+    number = plan((f"{EXPERIMENT}.grid.width", [2]), (f"{EXPERIMENT}.training.lr", 0.05))
+    assert set(expression.segments) == set(number.segments)
+
+
+def test_only_mup_knows_a_base_width():
+    base = (f"{EXPERIMENT}.model.base_width", 32)
+    mup = (f"{EXPERIMENT}.model.parametrization", "mup")
+    assert set(plan().segments) == set(plan(base).segments)
+    assert not set(plan(mup).segments) & set(plan(mup, base).segments)
+    assert not set(plan().segments) & set(plan(mup).segments)
+
+
+def test_replay_changes_all_but_the_first_task():
+    replay = plan((f"{EXPERIMENT}.scenario.replay", 3))
+    same = set(plan().segments) & set(replay.segments)
+    assert same == {name for name, segment in plan().segments.items() if segment.parent is None}
+
+
+def test_splits_are_drawn_once_per_seed_only_where_something_is_drawn():
+    mixture = {"kind": "mixture", "first": [0, 1], "second": [2, 3], "start": 0.5, "alpha": 1.0}
+    assert len(plan().splits) == 2
+    assert len(plan((f"{EXPERIMENT}.scenario.replay", 3)).splits) == 1 + 2
+    assert len(plan((f"{EXPERIMENT}.scenario", mixture)).splits) == 2 + 2
+
+
+def test_a_runs_table_knows_the_similarity_of_its_tasks():
+    window = {"kind": "sliding_window", "classes": 4, "window": 2, "shift": 1, "tasks": 3}
+    run = next(iter(plan((f"{EXPERIMENT}.scenario", window)).runs.values()))
+    assert run.spec["similarity"] == [None, pytest.approx(1 / 3), pytest.approx(1 / 3)]
+
+
+def test_tasks_of_a_sequence_have_their_own_epochs():
+    tasks = [{"classes": [0, 1]}, {"classes": [2, 3], "epochs": 5}, {"classes": [0, 1]}]
+    made = plan((f"{EXPERIMENT}.scenario", {"kind": "sequence", "tasks": tasks}))
+    last = made.segments[next(iter(made.runs.values())).segments[-1]]
+    assert last.spec["epochs"] == [2, 5, 2] and len(made.segments) == 3 * 4
+
+
+@pytest.mark.parametrize("value, text", [("0.1/width", "0.1_width_"), ("0.1*width", "0.1_width_")])
+def test_expressions_make_file_names(value, text):
+    assert short(value).startswith(text) and "/" not in short(value)
+    assert short("0.1/width") != short("0.1*width")

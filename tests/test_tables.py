@@ -129,3 +129,54 @@ def test_forgetting_of_the_earlier_task(run):
         assert lost["epoch"].tolist() == [3, 4]
         np.testing.assert_allclose(lost["value"], [0.8, 0.85])
     assert rows(table, metric="forgetting", block="task2").empty
+
+
+def test_when_a_row_is(run):
+    _, table = run
+    norm = rows(table, metric="spectral_norm", block="all")
+    assert norm["progress"].tolist() == [0, 0.25, 0.5, 1, 1.25, 1.5, 2]  # tasks done
+    assert (norm.loc[norm["task"] == 1, "similarity"] == "").all()
+    assert (norm.loc[norm["task"] == 2, "similarity"] == 0.25).all()
+
+
+def segment(**keys):
+    """One of a run, with what the tables read."""
+    rng = np.random.default_rng(0)
+    J = rng.normal(size=(8, 20))
+    base = {"kernels": {"sum": np.stack([J @ J.T] * 2)}, "step": np.array([0, 1]), "epoch": np.array([0.0, 1.0])}
+    return base | {"probe": {"label": LABELS}} | keys
+
+
+def evaluation(*accuracy):
+    return [
+        {"step": 1, "epoch": 1.0, "class": c, "images": 10, "test_accuracy": a, "test_loss": 0.0}
+        for c, a in enumerate(accuracy)
+    ]
+
+
+def test_a_tasks_test_set_has_its_classes_as_often_as_it_does():
+    task = {"classes": [0, 1, 2, 3], "weights": [0.9, 0.9, 0.1, 0.1]}
+    spec = SPEC | {"tasks": [task], "similarity": [None]}
+    table = pd.DataFrame(run_table(spec, [segment()], [evaluation(1, 1, 0, 0)]))
+    (of_task,) = rows(table, metric="test_accuracy", block="task1")["value"]
+    (of_all,) = rows(table, metric="test_accuracy", block="all")["value"]
+    assert (of_task, of_all) == (pytest.approx(0.9), 0.5)
+
+
+def test_held_out_images_are_parts_of_the_probe_of_their_own():
+    held_out = np.array([False, True] * 4)
+    probe = {"label": LABELS, "held_out": held_out}
+    table = pd.DataFrame(
+        run_table(
+            SPEC,
+            [segment(probe=probe), segment(epoch=np.array([2.0, 3.0]), step=np.array([2, 3]))],
+            [evaluation(1, 1, 0, 0)] * 2,
+        )
+    )
+    K = segment()["kernels"]["sum"][0]
+    blocks = {"held_out": held_out, "train": ~held_out, "task2": LABELS > 1, "all": LABELS >= 0}
+    blocks |= {"task1_train": ~held_out & (LABELS < 2), "task2_held_out": held_out & (LABELS > 1)}
+    for block, members in blocks.items():
+        value = rows(table, metric="spectral_norm", block=block)["value"].iloc[0]
+        assert value == pytest.approx(metrics.spectral_norm(K[np.ix_(members, members)])), block
+    assert set(rows(table, metric="cross_task_overlap")["block"]) == {"task1-task2"}

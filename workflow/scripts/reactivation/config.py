@@ -125,7 +125,7 @@ def _message(error: dict) -> str:
     if error["type"] == "missing":
         return MISSING
     if error["type"] == "union_tag_not_found":
-        return f"needs the key {error['ctx']['discriminator']}"
+        return "needs the key " + error["ctx"]["discriminator"].strip("'")
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
 
