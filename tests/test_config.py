@@ -6,9 +6,9 @@ import pytest
 import yaml
 from helpers import COLUMNS, REPOSITORY, TINY, changed
 from reactivation.config import ConfigError, load_study
-from reactivation.grid import SECTIONS, axis_names, variants
+from reactivation.grid import axis_names, variants
 from reactivation.plan import make_plan
-from reactivation.schema import schema_text
+from reactivation.schema import SECTIONS, schema_text
 
 EXPERIMENT = "experiments.widths"
 FIGURE = "figures.fig4"

@@ -8,8 +8,8 @@ import pydantic
 import yaml
 
 from .checks import beside_problems, experiment_problems, figure_problems, unknown
-from .grid import SECTIONS, axis_names, section_of, variants, with_values
-from .schema import Dataset, Experiment, Figure, Strict, Study
+from .grid import axis_names, section_of, variants, with_values
+from .schema import SECTIONS, Dataset, Experiment, Figure, Strict, Study
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")

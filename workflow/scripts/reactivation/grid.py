@@ -4,17 +4,10 @@ A grid axis is any key of `scenario`, `model` or `training`, by its name.
 """
 
 import itertools
-from typing import Any, get_args
+from typing import Any
 
-from .schema import AnyModel, AnyScenario, Experiment, Figure, Training
+from .schema import SECTIONS, Experiment, Figure
 from .schema_figures import AnyPanel
-
-# Each section of an experiment that a grid can vary, with the forms that it may have.
-SECTIONS = {
-    "scenario": get_args(get_args(AnyScenario)[0]),
-    "model": get_args(get_args(AnyModel)[0]),
-    "training": (Training,),
-}
 
 
 def section_of(key: str) -> str | None:

@@ -3,7 +3,7 @@
 `config/schema.yaml` is written from here (`make schema`), for editors and for reading.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
@@ -217,6 +217,14 @@ class Training(Strict):
     """Added to the gradient, times the weights (L2)."""
 
 
+# Each section of an experiment that a grid can vary, with the forms that it may have.
+SECTIONS = {
+    "scenario": get_args(get_args(AnyScenario)[0]),
+    "model": get_args(get_args(AnyModel)[0]),
+    "training": (Training,),
+}
+
+
 # ----------------------------------------------------------------------------------------------- experiments
 class Checkpoints(Strict):
     """At which steps of each task weights are kept and kernels computed; its last step always is one."""
@@ -296,8 +304,8 @@ class Study(Strict):
 def schema_text() -> str:
     """The schema that editors check config files against: config/schema.yaml, written by `make schema`."""
     schema = Study.model_json_schema()
-    for section in (ClassSplit, SlidingWindow, Mixture, Sequence, CNN, MLP, RNN, ResNet18, Training):
-        schema["$defs"][section.__name__].pop("required")  # the grid may give it
+    for form in (form for forms in SECTIONS.values() for form in forms):
+        schema["$defs"][form.__name__].pop("required")  # the grid may give it
     for panel in (Curves, Summary, Spectrum):
         schema["$defs"][panel.__name__]["required"].remove("kind")  # the figure gives it
     text = yaml.safe_dump(_untitled(schema), sort_keys=False, allow_unicode=True, width=110)
