@@ -9,12 +9,12 @@ from reactivation.errors import InputError
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.seeds import stream
-from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, train_segment
+from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, refuse_lone_images, train_segment
 from torch.nn import functional as F
 
 SPEC = {
     "images": {"classes": [0, 1, 2, 3]},
-    "tasks": [[0, 1], [2, 3]],
+    "tasks": [{"classes": [0, 1], "weights": [1.0, 1.0]}, {"classes": [2, 3], "weights": [1.0, 1.0]}],
     "epochs": [5, 3],
     "training": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 8},
     "model": {"name": "cnn", "width": 4, "parametrization": "pytorch"},
@@ -169,7 +169,7 @@ def test_checkpoints_count_from_the_runs_initialisation():
         49,
     ]  # 3 steps an epoch; 1, 2, 3, 4, 6, 8, 9
     assert [epoch for _, epoch, _ in kept] == pytest.approx([5 + s / 3 for s in (1, 2, 3, 4, 6, 8, 9)])
-    _, kept, _, evaluation = train({**SPEC, "tasks": [[0, 1]], "epochs": [1]}, start=(0, 0.0))
+    _, kept, _, evaluation = train({**SPEC, "tasks": SPEC["tasks"][:1], "epochs": [1]}, start=(0, 0.0))
     assert [step for step, *_ in kept] == [0, 1, 2, 3]
     assert {row["epoch"] for row in evaluation} == {0.0, 1.0}
 
@@ -193,7 +193,9 @@ def test_evaluation_by_class_adds_up_to_that_of_tasks():
         assert row["test_accuracy"] == pytest.approx((logits[mine].argmax(1) == y[mine]).double().mean().item())
         assert row["test_loss"] == pytest.approx(F.cross_entropy(logits[mine], y[mine]).item(), rel=1e-5)
     first = y < 2
-    assert accuracy(rows, [0, 1]) == pytest.approx((logits[first].argmax(1) == y[first]).double().mean().item())
+    assert accuracy(rows, SPEC["tasks"][0]) == pytest.approx(
+        (logits[first].argmax(1) == y[first]).double().mean().item()
+    )
 
 
 def test_the_log_has_what_a_person_wants(capsys):
@@ -215,3 +217,14 @@ def test_the_log_has_what_a_person_wants(capsys):
 def test_divergence_says_what_to_do():
     with pytest.raises(InputError, match=r"the loss is nan in epoch \d of task 2: lower lr \(it is 1e\+20\)"):
         train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}})
+
+
+@pytest.mark.parametrize("batch_size, alone", [(19, True), (1, True), (20, False), (6, False)])
+def test_batch_normalization_refuses_a_lone_image(batch_size, alone):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2))
+    if alone:
+        with pytest.raises(InputError, match=f"20 images in batches of {batch_size} leave one alone"):
+            refuse_lone_images(model, 20, batch_size)
+    else:
+        refuse_lone_images(model, 20, batch_size)
+    refuse_lone_images(model[:1], 20, batch_size)

@@ -94,6 +94,15 @@ def without_compiler(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim
     return type(optimizer.__name__, (optimizer,), {"step": torch.no_grad()(inspect.unwrap(optimizer.step))})
 
 
+def refuse_lone_images(model: nn.Module, images: int, batch_size: int) -> None:
+    """InputError if batch normalization would see a batch of one image, of which it takes no statistics."""
+    if images % batch_size == 1 % batch_size and any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
+        raise InputError(
+            f"{images} images in batches of {batch_size} leave one alone, which batch normalization cannot train on: "
+            "choose another batch_size, or norm: group"
+        )
+
+
 def train_segment(
     model: nn.Module,
     train: Images,
@@ -111,6 +120,7 @@ def train_segment(
     first_step, first_epoch = start
     task, seed = len(spec["tasks"]), spec["seed"]
     epochs, batch_size, lr = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["lr"]
+    refuse_lone_images(model, len(train), batch_size)
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     shuffle = torch.Generator().manual_seed(stream(seed, "batches", task))
