@@ -1,4 +1,4 @@
-"""Real CIFAR-10, from the tarball that config/cifar10-small.yaml names."""
+"""Real CIFAR, from the tarballs that the small configs name."""
 
 import os
 from pathlib import Path
@@ -13,9 +13,11 @@ from helpers import REPOSITORY, copy_repository, snakemake
 FOLDER = Path(os.environ.get("REACTIVATION_DATA", REPOSITORY / "data"))
 CONFIG = yaml.safe_load((REPOSITORY / "config/cifar10-small.yaml").read_text())
 
+BOTH = yaml.safe_load((REPOSITORY / "config/cifar-small.yaml").read_text())
+
 pytestmark = pytest.mark.skipif(
-    not (FOLDER / CONFIG["datasets"]["cifar10"]["root"]).exists(),
-    reason=f"no CIFAR-10 tarball in {FOLDER}; set REACTIVATION_DATA to the folder that holds it",
+    not all((FOLDER / dataset["root"]).exists() for dataset in BOTH["datasets"].values()),
+    reason=f"no tarballs of CIFAR in {FOLDER}; set REACTIVATION_DATA to the folder that holds them",
 )
 
 
@@ -60,3 +62,23 @@ def test_it_learns_and_the_norm_drops_at_the_switch(done):
     norm = run[(run["metric"] == "spectral_norm") & (run["kernel"] == "sum") & (run["block"] == "all")]
     norm = norm.set_index("epoch")["value"]
     assert norm.loc[4 + 1e-6 : 5].min() < 0.5 * norm[4]
+
+
+def test_new_classes_of_cifar100_and_frequencies_of_cifar10(tmp_path):
+    """Figures 2 and 3 of config/cifar-small.yaml, one seed of a few images."""
+    folder = copy_repository(tmp_path / "clone")
+    for experiment, grid in zip(BOTH["experiments"].values(), ({"shift": [0, 10]}, {"alpha": [0.9]}), strict=True):
+        experiment["grid"] = grid
+        experiment["scenario"]["limit_per_class"] = 100
+        experiment["model"] = {"name": "cnn", "width": 8}
+        experiment["training"] = {"lr": 0.01, "epochs": 2, "batch_size": 32}
+    where = ("--config", f"data_root={FOLDER.resolve()}")
+    run = snakemake(folder, "--cores", "2", *where, config=BOTH | {"seeds": [0], "device": "cpu"})
+    assert run.returncode == 0, run.stdout
+    with h5py.File(next(folder.glob("results/data/cifar100-*.h5"))) as file:
+        assert list(file.attrs["class_names"][:3]) == ["apple", "aquarium_fish", "baby"]
+        assert (np.bincount(file["train/labels"][:]) == 500).all() and len(file.attrs["class_names"]) == 20
+    drawn = pd.read_csv(folder / "results/cifar-small/figures/fig2.csv")
+    last = drawn[(drawn["kind"] == "summary") & (drawn["metric"] == "kernel_distance")].set_index("shift")["value"]
+    assert last[10] > last[0]  # new classes move the kernel further than the old ones do again
+    assert (folder / "results/cifar-small/figures/fig3.png").exists()
