@@ -1,10 +1,12 @@
 """What figures show, and that they can be drawn."""
 
+import copy
+
 import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import changed
+from helpers import TINY, changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from reactivation import plots
 from reactivation.config import load_study
@@ -216,6 +218,26 @@ def test_panels_of_one_figure_can_show_other_axes_and_runs(all_seeds):
     assert figure.axes[1].get_title("right") == "width 2"
 
 
+def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
+    """Those of one task alike in all panels, whether held out or not."""
+    held_out = all_seeds[all_seeds["block"] != "all"].assign(block=lambda rows: rows["block"] + "_held_out")
+    blocks = {"where": {"width": 2}, "metric": "alignment"}
+    panels = [blocks | {"block": ["task1", "task2"]}, blocks | {"block": ["task1_held_out", "task2_held_out"]}]
+    experiments = copy.deepcopy(TINY["experiments"])
+    experiments["widths"]["probe"]["held_out"] = 6
+    study = load_study(
+        changed(("figures.fig4", {"experiment": "widths", "panels": panels}), ("experiments", experiments))
+    )
+    spec = make_plan(study).figures["fig4"].spec
+    runs = pd.concat([all_seeds, held_out])
+    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    colors = [[line.get_color() for line in ax.lines if len(line.get_xdata()) > 2] for ax in figure.axes[:2]]
+    assert colors[0] == colors[1] and len(set(colors[0])) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["task 1", "task 2"]
+    both = spec["panels"][0] | {"block": ["task1", "task1_held_out"]}
+    assert len(set(plots._groups(both).values())) == 2
+
+
 def test_time_can_be_tasks_done(all_seeds):
     figure, _, _ = made(all_seeds, {"metric": "alignment", "color": "width", "time": "tasks"})
     assert figure.axes[0].get_xlabel() == "tasks done"
@@ -235,7 +257,7 @@ def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):
     own, beside = figure.axes[:2]
     assert own.get_ylim()[1] < 15
     assert beside.get_ylim() == pytest.approx(other.axes[1].get_ylim())
-    assert beside.get_title("right") == "on the scale of fig4"
+    assert beside.get_title("right") == "on the scale of Fig. 4"
     assert [len(ax.lines) for ax in (own, beside)] == [3, 3]
 
 

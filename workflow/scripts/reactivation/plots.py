@@ -145,7 +145,7 @@ def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
 def _heading(panel: Spec, limits: tuple[float, float] | None, beside: str | None) -> str:
     """What a panel's title says beside its letter."""
     own = panel["title"] or ", ".join(f"{AXES.get(key, key)} {_text(value)}" for key, value in panel["own"].items())
-    on_scale = f"on the scale of {beside}" if limits is not None else ""
+    on_scale = f"on the scale of {re.sub('^fig', 'Fig. ', beside)}" if limits is not None else ""
     return ", ".join(filter(None, [own, on_scale]))
 
 
@@ -162,9 +162,10 @@ def _axis(panel: Spec) -> str | None:
     return panel["color"] or ("block" if several else None)
 
 
-def _group(block: str) -> str:
-    """What colors tell apart of a part of the probe: its task; whether its images are held out is said otherwise."""
-    return re.sub(r"^(task\d+)_.*", r"\1", block)
+def _groups(panel: Spec) -> dict[str, str]:
+    """What colors tell apart of each of a panel's blocks: its task, where no two are of the same."""
+    tasks = {block: re.sub(r"^(task\d+)_.*", r"\1", block) for block in panel["block"]}
+    return tasks if len(set(tasks.values())) == len(tasks) else {block: block for block in tasks}
 
 
 def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
@@ -177,7 +178,7 @@ def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
             values = [int(i) for i in values]
         if axis == "block":
             panels = [panel for panel in spec["panels"] if _axis(panel) == "block"]
-            values = list(dict.fromkeys(_group(block) for panel in panels for block in panel["block"]))
+            values = list(dict.fromkeys(group for panel in panels for group in _groups(panel).values()))
         colors[axis] = dict(zip(values, _sequential(len(values), palette), strict=True))
     return colors
 
@@ -218,7 +219,7 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
     blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
     curves = [(None, "0.2", block, style) for block, style in zip(blocks, itertools.cycle(STYLES), strict=False)]
     if axis == "block":
-        curves = [(None, colors[axis][_group(block)], block, "-") for block in blocks]
+        curves = [(None, colors[axis][group], block, "-") for block, group in _groups(panel).items()]
     elif axis:
         curves = [(value, color, *rest) for value, color in colors[axis].items() for _, _, *rest in curves]
     for value, color, block, style in curves:
