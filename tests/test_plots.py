@@ -90,7 +90,9 @@ def test_a_key_that_is_not_given_is_a_value_like_others(runs):
 
 
 def test_nothing_to_draw_is_said_in_one_line(runs):
-    with pytest.raises(InputError, match=r"panel 0 \(test_accuracy, task1, task2\) has nothing to draw"):
+    with pytest.raises(
+        InputError, match=r"panels.0 has nothing to draw: test_accuracy has no finite value on task1, task2"
+    ):
         shown(SPEC, runs[runs["metric"] != "test_accuracy"])
 
 
@@ -115,10 +117,15 @@ def test_every_curve_is_drawn_with_its_band(runs):
     assert texts[:2] == ["width 2", "width 4"] and "lowest to highest of 3 seeds" in texts
 
 
+LONG = "What happens to the Neural Tangent Kernel of a network when its task changes, a title longer than a page"
+
+
 @pytest.mark.parametrize("panels", [1, 2, 3, 4, 6, 12])
-@pytest.mark.parametrize("title", ["", "A title"])
-def test_any_number_of_panels_without_overlap(runs, panels, title):
-    spec = SPEC | {"panels": (SPEC["panels"] * 3)[:panels], "title": title}
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize("title", ["", "A title", LONG])
+def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
+    drawn = [panel | {"title": title[:60], "block": ["task1", "task2"]} for panel in SPEC["panels"] * 3]
+    spec = SPEC | {"panels": drawn[:panels], "title": title, "columns": columns}
     figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
@@ -180,6 +187,23 @@ def test_drop_and_recovery_are_relative_to_the_switch(all_seeds):
     _, _, drawn = made(all_seeds.assign(value=fallen), summary("drop"), summary("recovery"))
     of = drawn[(drawn["width"] == 4) & (drawn["seed"] == 0)].set_index("panel")["value"]
     assert of[0] == pytest.approx((6 - 2) / 6) and of[1] == pytest.approx((8 - 2) / 6)
+
+
+def test_what_is_not_finite_is_left_out(all_seeds):
+    """Relative to a value of 0 at the switch nothing is."""
+    gone = all_seeds["value"].where((all_seeds["epoch"] != 2) | (all_seeds["width"] != 4), 0.0)
+    _, _, drawn = made(all_seeds.assign(value=gone), summary("drop"))
+    assert drawn["width"].tolist() == [2, 2] and np.isfinite(drawn["mean"]).all()
+    with pytest.raises(InputError, match="drop and recovery a value above 0 before the switch"):
+        made(all_seeds.assign(value=0.0), summary("drop"))
+
+
+def test_a_summarys_line_is_of_the_means_in_its_csv(all_seeds):
+    """Two widths at one similarity are two points, not one mean of both."""
+    figure, _, drawn = made(all_seeds, summary("last"))
+    means = drawn.groupby("width")["value"].transform("mean")
+    np.testing.assert_allclose(drawn["mean"], means)
+    assert not [line for line in figure.axes[0].lines if line.get_color() == plots.MEAN["color"]]
 
 
 def test_the_velocity_at_the_switch_is_the_next_tasks(all_seeds):

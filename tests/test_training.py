@@ -1,5 +1,7 @@
 """Training against a plain loop; its checkpoints, its log, its determinism."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from reactivation.errors import InputError
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.seeds import stream
-from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, refuse_lone_images, train_segment
+from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, refuse_lone_image, train_segment
 from torch.nn import functional as F
 
 SPEC = {
@@ -219,12 +221,17 @@ def test_divergence_says_what_to_do():
         train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}})
 
 
-@pytest.mark.parametrize("batch_size, alone", [(19, True), (1, True), (20, False), (6, False)])
-def test_batch_normalization_refuses_a_lone_image(batch_size, alone):
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2))
+@pytest.mark.parametrize("batch_size, size, alone", [(19, 8, True), (1, 8, True), (20, 8, False), (19, 16, False)])
+def test_a_lone_image_that_batch_normalization_cannot_train_on(batch_size, size, alone):
+    """Of 16 pixels a side, the last stage still has four places to take statistics over."""
+    spec = {"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}
+    model = build(spec, size, 4)
+    pixels = np.zeros((20, size, size, 3), dtype=np.uint8)
+    data = Images.on(torch.device("cpu"), pixels, np.arange(20) % 4, np.full(3, 0.5), np.full(3, 0.5))
+    before = copy.deepcopy(model.state_dict())
     if alone:
         with pytest.raises(InputError, match=f"20 images in batches of {batch_size} leave one alone"):
-            refuse_lone_images(model, 20, batch_size)
+            refuse_lone_image(model, data, batch_size)
     else:
-        refuse_lone_images(model, 20, batch_size)
-    refuse_lone_images(model[:1], 20, batch_size)
+        refuse_lone_image(model, data, batch_size)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

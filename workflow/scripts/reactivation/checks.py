@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from .expressions import evaluate
-from .grid import same, variants, view
-from .scenarios import problems, tasks
+from .grid import counterpart, resolved, same, section_of, variants, view
+from .scenarios import Task, problems, tasks
 from .schema import Dataset, Experiment, Figure
 from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
 
@@ -24,6 +24,9 @@ def experiment_problems(experiment: Experiment, dataset: Dataset) -> Problems:
     combinations = variants(experiment)
     if len(combinations) > len({str(axes) for axes, _ in combinations}):
         yield "grid", "gives the same values twice, written in two ways"
+    for key in experiment.grid:
+        if not all(_plain(axes[key]) for axes, _ in combinations):
+            yield f"grid.{key}", "has values that are neither numbers nor words; write an experiment for each"
     for _, variant in combinations:
         for key, message in problems(variant.scenario, experiment.dataset, dataset.classes):
             yield ".".join(filter(None, ["scenario", key])), message
@@ -38,8 +41,19 @@ def _training_problems(variant: Experiment) -> Problems:
     training, width = variant.training, variant.model.width
     if training.optimizer == "adam" and training.momentum:
         yield "training.momentum", "is of sgd only; adam has its own: remove it"
-    if isinstance(training.lr, str) and not 0 < evaluate(training.lr, width=width) < math.inf:
-        yield "training.lr", f"{training.lr} is not greater than 0 at width {width}"
+    if isinstance(training.lr, str):
+        try:
+            positive = 0 < evaluate(training.lr, width=width) < math.inf
+        except ValueError:
+            positive = False
+        if not positive:
+            yield "training.lr", f"{training.lr} is no number greater than 0 at width {width}"
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value of an axis can be told apart by its text in names and tables."""
+    simple = isinstance(value, int | float | str | None)
+    return simple or (isinstance(value, list) and all(isinstance(item, int | float | str) for item in value))
 
 
 # --------------------------------------------------------------------------------------------------- figures
@@ -55,40 +69,38 @@ def figure_problems(
         elif name not in names:
             yield f"{key}experiment", unknown("experiment", name, names)
         elif name in experiments:
-            for place, message in _view_problems(figure, panel, combinations[name]):
+            for place, message in _view_problems(figure, panel, experiments[name], combinations[name]):
                 own = place.split(".")[0] in panel.model_fields_set
                 yield (f"panels.{i}.{place}" if own else place), message
             for place, message in _panel_problems(panel, experiments[name], [v for _, v in combinations[name]]):
                 yield f"panels.{i}.{place}", message
 
 
-def beside_problems(figure: Figure, figures: dict[str, Figure], names: Mapping) -> Problems:
-    """Of a figure drawn on the scales of another."""
+def beside_problems(
+    figure: Figure, figures: dict[str, Figure], experiments: dict[str, Experiment], names: Mapping
+) -> Problems:
+    """Of a figure drawn on the scales of another; `figures` and `experiments` are sound, `names` are all figures."""
     if figure.beside is None:
         return
     if figure.beside not in names:
         yield "beside", unknown("figure", figure.beside, names)
     elif figure.beside in figures:
         other = figures[figure.beside]
+        shown = {view(of, panel)[0] for of in (figure, other) for panel in of.panels}
         if other.beside is not None:
             yield "beside", f"{figure.beside} is drawn beside another figure itself: name one that is not"
-        for i, panel in enumerate(figure.panels):
-            if counterpart(panel, other) is None:
-                yield f"panels.{i}", f"{figure.beside} has no panel of the same {panel.kind} to take the scale from"
-
-
-def counterpart(panel: AnyPanel, other: Figure) -> int | None:
-    """The position in `other` of the panel that draws the same of other runs."""
-    free = {"experiment", "color", "where", "title", "x"}
-    wanted = panel.model_dump(exclude=free)
-    return next((i for i, p in enumerate(other.panels) if p.model_dump(exclude=free) == wanted), None)
+        elif shown <= set(experiments):
+            for i, panel in enumerate(figure.panels):
+                if counterpart(panel, figure, other, experiments) is None:
+                    what = f"{panel.kind} of {resolved(panel, experiments[view(figure, panel)[0]])['metric']}"
+                    yield f"panels.{i}", f"{figure.beside} has no panel with the same {what} to take the scale from"
 
 
 def unknown(what: str, name: str, known: Mapping) -> str:
     return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
 
 
-def _view_problems(figure: Figure, panel: AnyPanel, combinations: Variants) -> Problems:
+def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, combinations: Variants) -> Problems:
     """Axes that a panel shows or fixes; the key is the figure's or the panel's."""
     name, color, where = view(figure, panel)
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
@@ -96,6 +108,10 @@ def _view_problems(figure: Figure, panel: AnyPanel, combinations: Variants) -> P
     shown = {color} if color else set()
     if color and color not in axes:
         yield "color", f"{color} {missing}"
+    if isinstance(panel, Spectrum) and panel.color:
+        yield "color", "a spectrum has the colors of its eigenvalues: remove it"
+    if isinstance(panel, Summary) and panel.x == "similarity":
+        shown |= {key for key in axes if section_of(key) == "scenario"}  # what similarity depends on
     if isinstance(panel, Summary) and panel.x != "similarity":
         shown.add(panel.x)
         if panel.x not in axes:
@@ -108,15 +124,11 @@ def _view_problems(figure: Figure, panel: AnyPanel, combinations: Variants) -> P
         elif not any(same(value, candidate) for candidate in axes[key]):
             yield (
                 f"where.{key}",
-                f"{value!r} is not in the grid, which has {list(dict.fromkeys(map(_plain, axes[key])))}",
+                f"{value!r} is not in the grid, which has {experiment.grid[key]}",
             )
     for key in axes if shown <= set(axes) else []:
         if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 # ---------------------------------------------------------------------------------------------------- panels
@@ -128,7 +140,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
     if of_kernel and panel.kernel not in experiment.kernels:
         yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
     if isinstance(panel, Spectrum):
-        yield from _block_problems("eigenvalues", [panel.block], most, experiment)
+        yield from _block_problems("eigenvalues", [panel.block], lists, experiment)
         return
     if panel.metric in ("cross_task_overlap", "forgetting") and most == 1:
         yield "metric", f"{panel.metric} needs a second task"
@@ -140,9 +152,9 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
     if isinstance(panel, Curves):
-        yield from _block_problems(panel.metric, panel.block or [], most, experiment)
+        yield from _block_problems(panel.metric, panel.block or [], lists, experiment)
         return
-    yield from _block_problems(panel.metric, [panel.block] if panel.block else [], most, experiment)
+    yield from _block_problems(panel.metric, [panel.block] if panel.block else [], lists, experiment)
     fewest = min(map(len, lists))
     if panel.task > fewest:
         yield "task", f"{panel.task} is more than the {fewest} of a run"
@@ -151,21 +163,25 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
         yield "task", f"the first task has no {of}: there is none before it"
 
 
-def _block_problems(metric: str, wanted: list[str], count: int, experiment: Experiment) -> Problems:
-    known = blocks(metric, count, experiment.probe.held_out > 0)
+def _block_problems(metric: str, wanted: list[str], lists: list[list[Task]], experiment: Experiment) -> Problems:
+    """`lists`: the tasks of each combination of the grid."""
+    known = list(dict.fromkeys(name for of in lists for name in blocks(metric, of, experiment.probe.held_out > 0)))
     for block in wanted:
         if block not in known:
             yield "block", f"{metric} has no block {block!r}; it has {', '.join(known)}"
 
 
-def blocks(metric: str, count: int, held_out: bool = False) -> list[str]:
-    """Names of the parts of the probe, or of the test set, on which `metric` is computed with `count` tasks."""
-    names = [f"task{k}" for k in range(1, count + 1)]
-    if metric == "cross_task_overlap":
-        return [f"{a}-{b}" for a, b in itertools.combinations(names, 2)]
+def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:
+    """Names of the parts of the probe, or of the test set, on which `metric` has values with the tasks `of`."""
+    names = [f"task{k}" for k in range(1, len(of) + 1)]
     if metric == "forgetting":
-        return ["all", *names]
-    halves = []
-    if held_out and metric in (*get_args(KERNEL_METRICS), "eigenvalues"):
-        halves = [prefix + half for prefix in ("", *(f"{name}_" for name in names)) for half in ("train", "held_out")]
-    return ["all", *names, *halves, "current"]
+        return ["all", *names[:-1]]
+    if metric not in (*get_args(KERNEL_METRICS), "eigenvalues"):
+        return ["all", *names, "current"]
+    # Of the probe, a task has the classes that it is the first to bring.
+    earlier = itertools.accumulate((set(task.classes) for task in of), set.union, initial=set())
+    own = [name for name, task, known in zip(names, of, earlier, strict=False) if set(task.classes) - known]
+    if metric == "cross_task_overlap":
+        return [f"{a}-{b}" for a, b in itertools.combinations(own, 2)]
+    halves = [prefix + half for prefix in ("", *(f"{name}_" for name in own)) for half in ("train", "held_out")]
+    return ["all", *own, *(halves if held_out else []), *(["current"] if own == names else [])]

@@ -82,8 +82,14 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     try:
         model.model_validate(raw)
     except pydantic.ValidationError as error:
-        return [(_location(e["loc"], raw), _message(e)) for e in error.errors(include_url=False)]
+        return [(_location(_named(e), raw), _message(e)) for e in error.errors(include_url=False)]
     return []
+
+
+def _named(error: dict) -> tuple:
+    """pydantic's location, with the key whose value says which form of a section is meant."""
+    discriminator = error["ctx"]["discriminator"].strip("'") if error["type"] == "union_tag_invalid" else None
+    return error["loc"] if discriminator is None else (*error["loc"], discriminator)
 
 
 def _location(loc: tuple, raw: Any) -> tuple:
@@ -126,6 +132,13 @@ def _message(error: dict) -> str:
         return MISSING
     if error["type"] == "union_tag_not_found":
         return "needs the key " + error["ctx"]["discriminator"].strip("'")
+    if error["type"] == "union_tag_invalid":
+        return f"should be one of {error['ctx']['expected_tags']} (it is {error['ctx']['tag']!r})"
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"should be a mapping of keys to values (it is {error['input']!r})"
+    if error["type"] == "string_pattern_mismatch":
+        dash = ", - " if "-]" in error["ctx"]["pattern"] else " "
+        return f"should be a name of letters, digits{dash}and _, beginning with a letter (it is {error['input']!r})"
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
 
@@ -191,7 +204,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
             found.append((f"figures.{name}", "is the name of a target or rule; choose another"))
         wrong = [
             *figure_problems(figure, experiments, combinations, _mapping(raw, "experiments")),
-            *beside_problems(figure, figures, _mapping(raw, "figures")),
+            *beside_problems(figure, figures, experiments, _mapping(raw, "figures")),
         ]
         found += [(f"figures.{name}.{key}", message) for key, message in wrong]
     return found

@@ -1,6 +1,7 @@
 """Arithmetic in a config, such as `0.1/width`: numbers and names, never code."""
 
 import ast
+import contextlib
 import math
 import operator
 
@@ -21,6 +22,15 @@ def evaluate(text: str, **names: float) -> float:
     except (SyntaxError, KeyError, TypeError, ArithmeticError, ValueError, RecursionError, MemoryError):
         allowed = ", ".join(["numbers", *names, "+ - * / **", "sqrt()"])
         raise ValueError(f"Input should be a number, or arithmetic with {allowed}") from None
+
+
+def check_names(text: str, *names: str) -> None:
+    """ValueError unless `text` is arithmetic with `names` that has a value for some of theirs."""
+    for value in (1, 2, 3, 64, 1000):
+        with contextlib.suppress(ValueError):
+            evaluate(text, **dict.fromkeys(names, value))
+            return
+    evaluate(text, **dict.fromkeys(names, 1))
 
 
 def _value(node: ast.expr, names: dict[str, float]) -> float:

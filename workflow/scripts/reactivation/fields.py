@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import BeforeValidator, Field, StrictInt
 
-from .expressions import evaluate
+from .expressions import check_names, evaluate
 
 
 def no_bool(value: Any) -> Any:
@@ -43,13 +43,16 @@ def _learning_rate(value: Any) -> float | str:
     text = str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("Input should be a number or arithmetic with width")
+    if "width" in text:
+        check_names(text, "width")  # its value is known where the width is
+        return text
     try:
         number = float(text)
     except ValueError:
         number = evaluate(text, width=1)
     if not 0 < number < math.inf:
         raise ValueError("Input should be greater than 0 and finite")
-    return text if "width" in text else number
+    return number
 
 
 LearningRate = Annotated[float | str, BeforeValidator(_learning_rate)]

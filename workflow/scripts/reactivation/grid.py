@@ -51,6 +51,31 @@ def view(figure: Figure, panel: AnyPanel) -> tuple[str | None, str | None, dict[
     return panel.experiment or figure.experiment, color, figure.where | panel.where
 
 
+def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
+    """The keys of a panel with their defaults in place, so that drawing has nothing to guess."""
+    spec = panel.model_dump(exclude={"experiment", "where", "color"})
+    if spec["kind"] == "spectrum":
+        spec["metric"] = "eigenvalues"
+    metric = spec["metric"]
+    if metric == "kernel_velocity":
+        spec["dt"] = spec["dt"] or experiment.metrics.velocity_dt[0]
+    default = "task1-task2" if metric == "cross_task_overlap" else "all"
+    spec["block"] = spec["block"] or ([default] if spec["kind"] == "curves" else default)
+    spec["scale"] = spec["scale"] or ("log" if metric == "kernel_velocity" else "linear")
+    return spec
+
+
+def counterpart(panel: AnyPanel, figure: Figure, other: Figure, experiments: dict[str, Experiment]) -> int | None:
+    """The position in `other` of the panel that draws the same of other runs."""
+
+    def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:
+        keys = resolved(what, experiments[view(of, what)[0]])
+        return {key: value for key, value in keys.items() if key not in ("title", "x")}
+
+    wanted = drawn(figure, panel)
+    return next((i for i, what in enumerate(other.panels) if drawn(other, what) == wanted), None)
+
+
 def chosen(axes: dict[str, Any], where: dict[str, Any]) -> bool:
     """Whether the combination `axes` of a grid has the values `where`."""
     return all(same(value, axes[key]) for key, value in where.items())

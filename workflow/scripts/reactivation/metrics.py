@@ -83,13 +83,16 @@ def _at(epochs: np.ndarray, wanted: np.ndarray) -> list[int | None]:
 
 
 def drop(before: float, values: np.ndarray) -> float:
-    """How far a metric falls after a switch: (before − lowest)/before, of its value at the switch and those after."""
-    return float((before - values.min()) / before)
+    """How far a metric falls after a switch: (before − lowest)/before.
+
+    `before` is its value at the switch, `values` are those after: negative where all are higher, NaN where before is 0.
+    """
+    return float((before - values.min()) / before) if before > 0 else np.nan
 
 
 def recovery(before: float, values: np.ndarray) -> float:
     """How much of that it has regained at the end of the task: (last − lowest)/before; more than `drop` if it overshoots."""
-    return float((values[-1] - values.min()) / before)
+    return float((values[-1] - values.min()) / before) if before > 0 else np.nan
 
 
 def cross_task_overlap(K: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> float:

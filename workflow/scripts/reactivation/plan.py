@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .checks import counterpart
 from .expressions import evaluate
-from .grid import chosen, variants, view
+from .grid import chosen, counterpart, resolved, variants, view
 from .scenarios import Task, similarity, tasks, universe
 from .schema import Dataset, Experiment, Study
 from .schema import Figure as FigureConfig
+from .schema_figures import AnyPanel
 
 Spec = dict[str, Any]  # plain numbers, strings, lists and dicts only: Snakemake compares and stores them
 
@@ -118,21 +118,13 @@ def make_plan(study: Study) -> Plan:
     return plan
 
 
-def _panel_spec(study: Study, figure: FigureConfig, panel: Any, by_experiment: dict) -> Spec:
-    """The panel with its defaults in place and the names of its runs, so that drawing has nothing to guess."""
+def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:
+    """What a panel draws, with the names of its runs."""
     name, color, where = view(figure, panel)
-    spec = panel.model_dump(exclude={"experiment", "where"}) | {"color": color, "own": panel.where}
+    spec = resolved(panel, study.experiments[name]) | {"color": color, "own": panel.where}
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
-    if spec["kind"] == "spectrum":
-        spec["metric"] = "eigenvalues"
-    metric = spec["metric"]
-    if metric == "kernel_velocity" and spec["dt"] is None:
-        spec["dt"] = study.experiments[name].metrics.velocity_dt[0]
-    default = "task1-task2" if metric == "cross_task_overlap" else "all"
-    spec["block"] = spec["block"] or ([default] if spec["kind"] == "curves" else default)
-    spec["scale"] = spec["scale"] or ("log" if metric == "kernel_velocity" else "linear")
     if figure.beside is not None:
-        spec["beside"] = counterpart(panel, study.figures[figure.beside])
+        spec["beside"] = counterpart(panel, figure, study.figures[figure.beside], study.experiments)
     return spec
 
 

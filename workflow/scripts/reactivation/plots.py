@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ import matplotlib
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from .shown import of_kernel, ordered, time_column
+from .shown import of_kernel, ordered, time_column, together
 
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 # Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
-PALETTES = ("viridis", "plasma", "cividis")
+PALETTES = ("viridis", "plasma", "cividis", "magma", "inferno", "copper")
+FLOOR = 1e-9  # of the largest eigenvalue: those below are rounding
 MEAN = {"color": "0.45", "linewidth": 1.0, "zorder": 1}
 LABELS = {
     "test_accuracy": "test accuracy",
@@ -42,6 +45,7 @@ AXES = {
     "epochs": "epochs per task",
     "limit_per_class": "images per class",
     "lr": "learning rate",
+    "name": "network",
     "shift": "new classes",
     "similarity": "similarity to the task before",
     "weight_decay": "weight decay",
@@ -61,6 +65,7 @@ REFERENCES = {
 }
 
 Spec = dict[str, Any]
+CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -83,22 +88,21 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
     columns = min(spec["columns"], len(cells))
     rows = math.ceil(len(cells) / columns)
     colors = _colors(spec, drawn)
-    title, handles = _legend(spec, drawn, colors)
     with matplotlib.rc_context(STYLE):
-        free = rows * columns - len(cells)
-        across = min(len(handles), max(1, 4 * columns // 3))  # entries side by side, of 1.8 inches at most
-        # Inches for the legend below, where no cell is free or high enough for it.
-        inside = free > 0 and len(handles) <= 13
-        below = 0 if inside else 0.35 + 0.16 * math.ceil(len(handles) / across)
-        figure = Figure(
-            figsize=(2.4 * columns, 2.0 * rows + 0.1 + 0.25 * bool(spec["title"]) + below), layout="constrained"
-        )
+        title, handles = _legend(spec, drawn, colors, spans)
+        width, height = CELL[0] * columns, CELL[1] * rows + 0.1
+        inside = rows * columns > len(cells) and _fits(handles, title, 1, CELL)
+        across = next(n for n in range(2 * columns, 0, -1) if n == 1 or _fits(handles, title, n, (width, math.inf)))
+        # Inches for the title, of which a line takes 0.17, and for the legend below, where no cell is free for it.
+        headline = textwrap.fill(spec["title"], int(13 * width))
+        height += 0.17 * (headline.count("\n") + 1) + 0.08 if headline else 0
+        height += 0 if inside else _size(handles, title, across)[1] + 0.1
+        figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax, (i, letter, panel, limits) in zip(axes, cells, strict=False):
+        for ax, (i, letter, panel, heading, limits) in zip(axes, cells, strict=False):
             _draw_panel(ax, panel, drawn[drawn["panel"] == i], colors, spans[i], several_kernels=title is None)
             ax.set_title(f"({letter})", loc="left", fontweight="bold")
-            if heading := _heading(panel, limits, spec["beside"]):
-                ax.set_title(heading, loc="right")
+            ax.set_title(textwrap.fill(heading, 26), loc="right")
             if limits is not None:
                 ax.set_ylim(*limits)
         for ax in axes[len(cells) :]:
@@ -107,9 +111,22 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
             axes[len(cells)].legend(handles=handles, title=title, loc="center left", alignment="left")
         else:
             figure.legend(handles=handles, title=title, loc="outside lower center", ncols=across, alignment="left")
-        if spec["title"]:
-            figure.suptitle(spec["title"], fontsize=9)
+        if headline:
+            figure.suptitle(headline, fontsize=9)
     return figure
+
+
+def _size(handles: list[Artist], title: str | None, columns: int) -> tuple[float, float]:
+    """Width and height of a legend in inches."""
+    figure = Figure()
+    legend = figure.legend(handles=handles, title=title, ncols=columns, alignment="left")
+    box = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
+def _fits(handles: list[Artist], title: str | None, columns: int, room: tuple[float, float]) -> bool:
+    width, height = _size(handles, title, columns)
+    return width <= room[0] and height <= room[1]
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -118,19 +135,22 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(path)
 
 
-def _cells(
-    spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None
-) -> Iterator[tuple[int, str, Spec, tuple[float, float] | None]]:
-    """(panel's position, its letter, the panel, limits of its vertical axis if they are another figure's).
+def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iterator[tuple]:
+    """(panel's position, its letter, the panel, what its title says, limits of its vertical axis if they are given).
 
-    Wider than the other figure's where it would hide something.
+    Each panel, and beside it, if `scales` is given, the same on the other figure's scale: wider where it would hide something.
     """
     letters = map(chr, itertools.count(ord("a")))
     for i, panel in enumerate(spec["panels"]):
-        yield i, next(letters), panel, None
+        own = ", ".join(_entry(key, value) for key, value in panel["own"].items())
+        heading = panel["title"] or own
+        yield i, next(letters), panel, heading, None
         if scales is not None:
-            both = [scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]]
-            yield i, next(letters), panel, _limits(panel, pd.concat(both))
+            other = scales[scales["panel"] == panel["beside"]]
+            limits = _limits(panel, pd.concat([other, drawn[drawn["panel"] == i]]))
+            wider = "" if limits == _limits(panel, other) else ", widened"
+            scale = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}{wider}"
+            yield i, next(letters), panel, ", ".join(filter(None, [heading, scale])), limits
 
 
 def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
@@ -140,13 +160,6 @@ def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
     values = drawn[["low", "high"]].to_numpy().ravel()
     ax.plot(values[values > 0] if panel["scale"] == "log" else values)
     return ax.get_ylim()
-
-
-def _heading(panel: Spec, limits: tuple[float, float] | None, beside: str | None) -> str:
-    """What a panel's title says beside its letter."""
-    own = panel["title"] or ", ".join(f"{AXES.get(key, key)} {_text(value)}" for key, value in panel["own"].items())
-    on_scale = f"on the scale of {re.sub('^fig', 'Fig. ', beside)}" if limits is not None else ""
-    return ", ".join(filter(None, [own, on_scale]))
 
 
 def _sequential(n: int, palette: str) -> list:
@@ -192,6 +205,8 @@ def _draw_panel(
         ax.set_xlabel(AXES.get(panel["x"], panel["x"]))
     else:
         _draw_over_time(ax, panel, drawn, colors)
+        if panel["kind"] == "spectrum" and panel["scale"] == "log":
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], FLOOR * drawn["high"].max()))
         for end in span["switches"]:
             ax.axvline(end, **SWITCH, zorder=0)
         # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
@@ -225,23 +240,29 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
     for value, color, block, style in curves:
         curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
         for _, piece in _pieces(curve, panel, block):
-            ax.plot(piece[time], piece["mean"], linestyle=style, color=color)
+            alone = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
+            ax.plot(piece[time], piece["mean"], linestyle=style, color=color, **alone)
             ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
 
 
 def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Seeds as points; a line through the means, one for each color unless colors and places go together."""
-    x, axis = panel["x"], panel["color"]
-    together = axis is None or axis == x or drawn.groupby(axis)[x].nunique().max() == 1
+    x, axis, one_line = panel["x"], panel["color"], together(panel, drawn)
     for value, color in colors[axis].items() if axis else [(None, "0.2")]:
         of_value = drawn[drawn[axis] == value] if axis else drawn
         ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
-        if not together:
+        if not one_line:
             means = of_value.drop_duplicates(x).sort_values(x)
             ax.plot(means[x], means["mean"], color=color)
-    if together:
-        means = drawn.groupby(x)["value"].mean()
-        ax.plot(means.index, means, **MEAN)
+    if one_line:
+        means = drawn.drop_duplicates(x).sort_values(x)
+        ax.plot(means[x], means["mean"], **MEAN)
+    values = sorted(drawn[x].unique())
+    if x != "similarity" and len(values) <= 8:
+        if values[0] > 0 and values[-1] >= 8 * values[0]:
+            ax.set_xscale("log")
+            ax.minorticks_off()
+        ax.set_xticks(values, labels=list(map(_text, values)))
 
 
 def _name(panel: Spec) -> str:
@@ -270,16 +291,21 @@ def _pieces(curve: pd.DataFrame, panel: Spec, block: str) -> Iterator[tuple[Any,
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "default"  # as metric tables say
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _legend(spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> tuple[str | None, list[Artist]]:
+def _legend(
+    spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict], spans: list[Spec]
+) -> tuple[str | None, list[Artist]]:
     """Title and entries of the legend of all panels together: colors, line styles, band, points, switch."""
     kernels = {KERNELS[panel["kernel"]] for panel in spec["panels"] if of_kernel(panel)}
     handles: list[Artist] = []
     for axis, values in colors.items():
         handles += [Line2D([], [], color=color, label=_entry(axis, value)) for value, color in values.items()]
-    handles += [Line2D([], [], color="0.2", linestyle=s, label="; ".join(t)) for s, t in _styles(spec).items()]
+    for style, texts in _styles(spec).items():
+        handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
     kinds = {panel["kind"] for panel in spec["panels"]}
     seeds = int(drawn["seeds"].max())
     if seeds > 1 and kinds & {"curves", "spectrum"}:
@@ -287,7 +313,7 @@ def _legend(spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> tuple[s
     if "summary" in kinds:
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
         handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
-    if kinds & {"curves", "spectrum"}:
+    if any(span["switches"] for span in spans):
         handles.append(Line2D([], [], **SWITCH, label="task switch"))
     return (kernels.pop() if len(kernels) == 1 else None), handles
 

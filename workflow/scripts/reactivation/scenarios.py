@@ -63,6 +63,8 @@ def universe(scenario: AnyScenario) -> list[int]:
         return sorted(class_order(scenario)[: scenario.classes])
     if isinstance(scenario, Mixture):
         return sorted({*scenario.first, *scenario.second})
+    if isinstance(scenario, Sequence) and scenario.classes is not None:
+        return sorted(scenario.classes)
     return sorted({c for task in tasks(scenario) for c in task.classes})
 
 
@@ -103,6 +105,9 @@ def problems(scenario: Scenario, dataset: str, available: int) -> Iterator[tuple
             )
     if isinstance(scenario, Sequence):
         for k, task in enumerate(scenario.tasks):
+            missing = sorted(set(task.classes) - set(universe(scenario)))
+            if missing:
+                yield f"tasks.{k}.classes", f"class {missing[0]} is not among scenario.classes"
             if task.weights is not None and len(task.weights) != len(task.classes):
                 yield (
                     f"tasks.{k}.weights",
@@ -115,6 +120,7 @@ def _classes_by_key(scenario: Scenario) -> Iterator[tuple[str, list[int]]]:
     for key in ("class_order", "first", "second"):
         yield key, getattr(scenario, key, None) or []
     if isinstance(scenario, Sequence):
+        yield "classes", scenario.classes or []
         yield from ((f"tasks.{k}.classes", task.classes) for k, task in enumerate(scenario.tasks))
 
 

@@ -144,9 +144,16 @@ class SequenceTask(Strict):
 
 
 class Sequence(Scenario):
-    """Any list of tasks: A → B → A, gradual drifts."""
+    """Any list of tasks: A → B → A, gradual drifts.
+
+    A task's similarity to the one before is |D ∩ D'| / |D ∪ D'| over classes where all classes of both are equally frequent,
+    otherwise 1 − ½Σ|p − q| of their frequencies: the paper's two formulas, which do not compare.
+    """
 
     kind: Literal["sequence"]
+    classes: Annotated[list[Natural], AfterValidator(distinct)] | None = None
+    """Classes that tests and the probe cover; by default those of the tasks. Sequences that begin alike share their
+    segments only if they cover the same."""
     tasks: Annotated[list[SequenceTask], Field(min_length=1)]
     """The tasks, in order."""
 
@@ -308,8 +315,17 @@ def schema_text() -> str:
         schema["$defs"][form.__name__].pop("required")  # the grid may give it
     for panel in (Curves, Summary, Spectrum):
         schema["$defs"][panel.__name__]["required"].remove("kind")  # the figure gives it
-    text = yaml.safe_dump(_untitled(schema), sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(_any_form(_untitled(schema)), sort_keys=False, allow_unicode=True, width=110)
     return "# Written by `make schema` from workflow/scripts/reactivation/schema.py.\n" + text
+
+
+def _any_form(schema: Any) -> Any:
+    """With `anyOf` for `oneOf`: without the key that says which, as where the grid gives it, several forms fit."""
+    if isinstance(schema, list):
+        return [_any_form(part) for part in schema]
+    if isinstance(schema, dict):
+        return {"anyOf" if k == "oneOf" else k: _any_form(v) for k, v in schema.items() if k != "discriminator"}
+    return schema
 
 
 def _untitled(schema: Any) -> Any:

@@ -46,9 +46,10 @@ class Curves(Panel):
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
-    """Parts of the probe or test set, told apart by line style: `all`, `task1`, `task2`, …, `current`, and of a probe with
-    held-out images also `train`, `held_out`, `task1_train`, …; for `cross_task_overlap` pairs such as `task1-task2`, which
-    is also its default. Otherwise `all`."""
+    """Parts of the test set or probe, told apart by line style: `all`, `task1`, `task2`, …, `current`. A task's part of the
+    test set has all its classes, its part of the probe those that it is the first to bring. Of a probe with held-out images
+    also `train`, `held_out`, `task1_train`, …; for `cross_task_overlap` pairs such as `task1-task2`, which is also its
+    default. Otherwise `all`."""
     scale: Literal["linear", "log"] | None = None
     """Vertical axis; by default logarithmic for velocities, linear otherwise."""
     time: Literal["epoch", "tasks"] = "epoch"
@@ -118,5 +119,5 @@ class Figure(Strict):
     def _kinds(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or not isinstance(raw.get("panels"), list):
             return raw
-        kind = {"kind": raw.get("kind", "curves")}
+        kind = {"kind": raw.get("kind") if raw.get("kind") in ("curves", "summary", "spectrum") else "curves"}
         return {**raw, "panels": [kind | panel if isinstance(panel, dict) else panel for panel in raw["panels"]]}

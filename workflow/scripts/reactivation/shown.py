@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from . import metrics
@@ -25,8 +26,9 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
             blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
             raise InputError(
-                f"panel {i} ({panel['metric']}, {', '.join(blocks)}) has nothing to draw: the metric is undefined there, "
-                "as it is on fewer than two probe images"
+                f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on {', '.join(blocks)} in these runs. "
+                "Kernel metrics need two probe images there, alignment two classes, velocities a checkpoint dt later, "
+                "drop and recovery a value above 0 before the switch"
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
     drawn = pd.concat(parts, ignore_index=True)
@@ -122,6 +124,7 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(found)
     if table.empty:
         return table
+    table = table[np.isfinite(table["value"])]
     grouped = table.groupby(list(dict.fromkeys([*axes, panel["x"]])), sort=False)["value"]
     return table.assign(
         mean=grouped.transform("mean"),
@@ -129,6 +132,13 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
         high=grouped.transform("max"),
         seeds=grouped.transform("count"),
     )
+
+
+def together(panel: dict[str, Any], drawn: pd.DataFrame) -> bool:
+    """Whether one line goes through the means of a summary: where colors and places go together, one for one."""
+    color, x = panel["color"], panel["x"]
+    pairs = drawn[[x, color]].drop_duplicates() if color not in (None, x) else None
+    return pairs is None or (pairs[color].is_unique and pairs[x].is_unique)
 
 
 STATISTIC = {

@@ -47,7 +47,9 @@ def share(images: np.ndarray, weight: float, label: int, spec: dict[str, Any]) -
         return images
     count = round(weight * len(images))
     if count == 0:
-        raise InputError(f"a share of {weight:g} of class {label}'s {len(images)} images is none: raise it")
+        raise InputError(
+            f"a share of {weight:g} of class {label}'s {len(images)} images is none: raise weights or alpha, or use more images"
+        )
     return generator(spec["seed"], "share", label).permutation(images)[:count]
 
 

@@ -1,5 +1,6 @@
 """Training one segment: one task, from an initialisation or from the parent segment's final weights."""
 
+import copy
 import inspect
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .errors import InputError
+from .errors import InputError, one_line
 from .models import parameter_groups
 from .seeds import stream
 
@@ -94,13 +95,17 @@ def without_compiler(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim
     return type(optimizer.__name__, (optimizer,), {"step": torch.no_grad()(inspect.unwrap(optimizer.step))})
 
 
-def refuse_lone_images(model: nn.Module, images: int, batch_size: int) -> None:
-    """InputError if batch normalization would see a batch of one image, of which it takes no statistics."""
-    if images % batch_size == 1 % batch_size and any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
+def refuse_lone_image(model: nn.Module, train: Images, batch_size: int) -> None:
+    """InputError if an epoch's last batch is one image and the network normalizes single pixels over the batch."""
+    if len(train) % batch_size != 1 % batch_size:
+        return
+    try:
+        copy.deepcopy(model).train()(train.batch(slice(0, 1))[0])
+    except ValueError as error:
         raise InputError(
-            f"{images} images in batches of {batch_size} leave one alone, which batch normalization cannot train on: "
-            "choose another batch_size, or norm: group"
-        )
+            f"{len(train)} images in batches of {batch_size} leave one alone, which the network cannot train on "
+            f"({one_line(error)}): choose another batch_size, or norm: group"
+        ) from error
 
 
 def train_segment(
@@ -120,7 +125,7 @@ def train_segment(
     first_step, first_epoch = start
     task, seed = len(spec["tasks"]), spec["seed"]
     epochs, batch_size, lr = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["lr"]
-    refuse_lone_images(model, len(train), batch_size)
+    refuse_lone_image(model, train, batch_size)
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     shuffle = torch.Generator().manual_seed(stream(seed, "batches", task))
