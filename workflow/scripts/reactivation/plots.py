@@ -146,10 +146,10 @@ def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iter
         heading = panel["title"] or own
         yield i, next(letters), panel, heading, None
         if scales is not None:
-            other = scales[scales["panel"] == panel["beside"]]
-            limits = _limits(panel, pd.concat([other, drawn[drawn["panel"] == i]]))
-            wider = "" if limits == _limits(panel, other) else ", widened"
-            scale = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}{wider}"
+            other, of_panel = scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]
+            scale, limits = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}", _limits(panel, other)
+            if of_panel["low"].min() < limits[0] or of_panel["high"].max() > limits[1]:
+                scale, limits = f"{scale}, widened", _limits(panel, pd.concat([other, of_panel]))
             yield i, next(letters), panel, ", ".join(filter(None, [heading, scale])), limits
 
 
