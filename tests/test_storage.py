@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from reactivation import storage
-from reactivation.errors import InputError, logged
+from reactivation.errors import InputError
+from reactivation.job import logged
 from reactivation.models import cnn
 
 

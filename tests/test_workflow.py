@@ -227,7 +227,7 @@ def test_a_target_trains_only_what_it_needs(done):
             {"ntk": 8, "metrics": 4, "figure": 1},
         ),
         ("reactivation/plots.py", '"font.size": 8', '"font.size": 9', {"figure": 1}),
-        ("reactivation/tables.py", "len(members) > 1", "len(members) > 2", {"metrics": 4, "figure": 1}),
+        ("reactivation/tables.py", "chosen.sum() > 1", "chosen.sum() > 2", {"metrics": 4, "figure": 1}),
         ("train.py", "print(f", "print('', f", {"train": 8, "ntk": 8, "metrics": 4, "figure": 1}),
         ("reactivation/ntk.py", '"""The empirical', '"""An empirical', {}),
         ("train.py", "\nwith logged", "\n# A comment.\nwith logged", {}),
