@@ -38,13 +38,14 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def spans(spec: dict[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each panel: `switches`, when a task but the last ends in any of its runs, and `end`, when the longest does."""
+    """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest."""
     found = []
     for panel in spec["panels"]:
         time = time_column(panel)
         ends = runs[runs["run"].isin(panel["runs"])].groupby(["run", "task"])[time].max().reset_index()
         last = ends.groupby("run")["task"].transform("max")
-        found.append({"switches": sorted(ends.loc[ends["task"] < last, time].unique()), "end": float(ends[time].max())})
+        switches = sorted(ends.loc[ends["task"] < last, time].unique()) if panel["kind"] != "summary" else []
+        found.append({"switches": switches, "end": float(ends[time].max())})
     return found
 
 
