@@ -131,7 +131,7 @@ SEQUENCE = {"kind": "sequence", "tasks": [{"classes": [0, 1]}, {"classes": [2]}]
         (WINDOW | {"window": 0}, ".window", "Input should be greater than or equal to 1 (it is 0)"),
         (WINDOW | {"classes": 5}, "", "windows over 5 classes need as many; glyphs has 4"),
         (WINDOW | {"shift": 3}, "", "the last of 2 windows of 2, each shifted by 3, ends at class 5"),
-        (WINDOW | {"alpha": 0.5}, ".alpha", "does not belong here; it is a key of another kind or section"),
+        (WINDOW | {"alpha": 0.5}, ".alpha", "does not belong here; it is a key of another kind"),
         (MIXTURE | {"alpha": 1.5}, ".alpha", "Input should be less than or equal to 1 (it is 1.5)"),
         (MIXTURE | {"second": [1, 2]}, ".second", "class 1 is in `first` as well: the two groups must be disjoint"),
         (MIXTURE | {"second": [2, 9]}, ".second", "class 9 is out of range: glyphs has classes 0 to 3"),
@@ -214,6 +214,10 @@ SUMMARY = {"kind": "summary", "metric": "spectral_norm", "statistic": "drop"}
             "panels.0.color: a spectrum has the",
         ),
         ({"panels": [{"metric": "forgetting", "block": ["task2"]}]}, "panels.0.block: forgetting has no block 'task2'"),
+        (
+            {"panels": [SUMMARY | {"metric": "forgetting"}]},
+            "panels.0.statistic: forgetting has no drop: at a switch nothing",
+        ),
         ({"kind": "bars"}, "kind: Input should be 'curves', 'summary' or 'spectrum' (it is 'bars')"),
     ],
 )
@@ -256,6 +260,33 @@ def test_the_same_panel_may_be_written_in_two_ways():
     panels = [{"metric": "kernel_velocity", "dt": 1, "block": ["all"], "scale": "log"}]
     other = {"experiment": "widths", "color": "width", "beside": "fig4", "panels": panels}
     load_study(changed(("figures.other", other)))
+
+
+def test_a_panel_that_only_its_default_makes_impossible():
+    """With the same classes in both tasks there is no second part of the probe."""
+    mixture = (f"{EXPERIMENT}.scenario", MIXTURE)
+    (line,) = errors(changed(mixture, (f"{FIGURE}.panels", [{"metric": "cross_task_overlap"}])))
+    assert line == f"{FIGURE}.panels.0.block: cross_task_overlap has no block 'task1-task2'; it has none"
+
+
+def test_a_rate_may_be_chosen_as_it_is_written():
+    rates = ["0.1/width", "1/1000"]
+    for chosen in ("0.1 / width", "1/1000", 0.001):
+        edits = [
+            (f"{EXPERIMENT}.grid.lr", rates),
+            (f"{EXPERIMENT}.training.lr", ...),
+            (f"{FIGURE}.where", {"lr": chosen}),
+        ]
+        assert len(make_plan(load_study(changed(*edits))).figures["fig4"].runs) == 4
+
+
+def test_hints_are_keys_of_the_same_place():
+    lines = errors(
+        changed(("seed", 1), (f"{EXPERIMENT}.training.learning_rte", 1), (f"{EXPERIMENT}.training.epoch", 1))
+    )
+    assert "seed: unknown key; did you mean seeds?" in lines
+    assert f"{EXPERIMENT}.training.learning_rte: unknown key" in lines
+    assert f"{EXPERIMENT}.training.epoch: unknown key; did you mean epochs?" in lines
 
 
 def test_axes_are_numbers_or_words():

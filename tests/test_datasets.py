@@ -204,6 +204,9 @@ def test_the_state_of_a_source_changes_with_its_images_and_not_with_its_place(tm
     small, large = tarball(tmp_path / "a.tar"), tarball(tmp_path / "c.tar", FILES | {"train/dog/1.png": NOISE * 200})
     assert datasets.source_state(small) != datasets.source_state(large)
     assert datasets.source_state(tmp_path / "nowhere") is None
+    before = datasets.source_state(here)
+    (here / "train/cat/.DS_Store").touch()  # as a file browser leaves it, which is no image
+    assert datasets.source_state(here) == before
 
 
 def test_a_missing_root(tmp_path):

@@ -265,3 +265,12 @@ def test_tasks_of_a_sequence_have_their_own_epochs():
 def test_expressions_make_file_names(value, text):
     assert short(value).startswith(text) and "/" not in short(value)
     assert short("0.1/width") != short("0.1*width")
+
+
+def test_lists_are_told_apart_in_tables():
+    """As text that pandas does not read as a number: 0.1 and 0.10 would be one."""
+    grid = {"width": [2], "class_order": [[0, 1, 2, 3], [3, 2, 1, 0]]}
+    cells = {
+        run.spec["axes"]["class_order"] for run in plan((f"{EXPERIMENT}.grid", grid), ("figures", {})).runs.values()
+    }
+    assert cells == {"[0, 1, 2, 3]", "[3, 2, 1, 0]"}

@@ -85,7 +85,7 @@ def test_a_key_that_is_not_given_is_a_value_like_others(runs):
     mixed = runs.assign(width=runs["width"].map({2: "default", 4: 10}).astype(object))
     drawn = shown(SPEC, mixed)
     assert set(drawn["width"]) == {"default", 10}
-    legend = plots.draw(SPEC, drawn, spans(SPEC, mixed)).axes[5].get_legend()
+    legend = plots.draw(SPEC, drawn, spans(SPEC, mixed)).legends[0]
     assert [text.get_text() for text in legend.get_texts()][:2] == ["width 10", "width default"]
 
 
@@ -113,7 +113,7 @@ def test_every_curve_is_drawn_with_its_band(runs):
     switches = [line.get_xdata()[0] for ax in panels for line in ax.lines if len(line.get_xdata()) == 2]
     assert switches == [2.0] * 5  # the last epoch of the first task
     assert all(ax.get_xlabel() == "epoch" and ax.get_ylabel() for ax in panels)
-    texts = [text.get_text() for text in figure.axes[5].get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts[:2] == ["width 2", "width 4"] and "lowest to highest of 3 seeds" in texts
 
 
@@ -127,12 +127,12 @@ def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
     drawn = [panel | {"title": title[:60], "block": ["task1", "task2"]} for panel in SPEC["panels"] * 3]
     spec = SPEC | {"panels": drawn[:panels], "title": title, "columns": columns}
     figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    figure.dpi = plots.STYLE["savefig.dpi"]
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if ax.axison]
-    legend = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
-    boxes += [legend[0].get_window_extent(renderer)]
-    assert len(legend) == 1 and len(boxes) == panels + 1
+    boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+    assert len(boxes) == panels + 1
     page = figure.bbox
     for i, box in enumerate(boxes):
         assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
@@ -259,8 +259,35 @@ def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
     colors = [[line.get_color() for line in ax.lines if len(line.get_xdata()) > 2] for ax in figure.axes[:2]]
     assert colors[0] == colors[1] and len(set(colors[0])) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["task 1", "task 2"]
-    both = spec["panels"][0] | {"block": ["task1", "task1_held_out"]}
-    assert len(set(plots._groups(both).values())) == 2
+    assert [ax.get_ylabel() for ax in figure.axes[:2]] == [
+        "kernel alignment $A$",
+        "kernel alignment $A$\nheld-out images",
+    ]
+    for blocks in (["task1", "task1_held_out"], ["task1_train", "task2_held_out"]):
+        assert list(plots._groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
+
+
+def test_what_a_logarithmic_scale_cannot_show_is_said(all_seeds):
+    figure, _, _ = made(
+        all_seeds.assign(value=all_seeds["value"] - 3),
+        {"metric": "trace", "color": "width", "scale": "log"} | {"metric": "alignment"},
+    )
+    assert "values ≤ 0 left out" in figure.axes[0].get_ylabel()
+
+
+def test_rounding_does_not_stretch_a_spectrums_scale(all_seeds):
+    noise = all_seeds["value"].where(all_seeds["index"] != 2, 1e-40)
+    figure, _, _ = made(all_seeds.assign(value=noise), {"kind": "spectrum", "leading": 3, "where": {"width": 4}})
+    assert figure.axes[0].get_ylim()[0] > 0.1
+
+
+def test_forgetting_in_the_second_task_needs_no_value_before_it(all_seeds):
+    accuracy = all_seeds[
+        (all_seeds["metric"] == "test_accuracy") & (all_seeds["block"] == "all") & (all_seeds["task"] == 2)
+    ]
+    runs = pd.concat([all_seeds, accuracy.assign(metric="forgetting")])
+    _, _, drawn = made(runs, summary("last", "forgetting", x="width"))
+    assert len(drawn) == 4 and drawn["value"].min() > 0
 
 
 def test_time_can_be_tasks_done(all_seeds):

@@ -87,7 +87,9 @@ def beside_problems(
     elif figure.beside in figures:
         other = figures[figure.beside]
         shown = {view(of, panel)[0] for of in (figure, other) for panel in of.panels}
-        if other.beside is not None:
+        if other is figure:
+            yield "beside", "names the figure itself: name another"
+        elif other.beside is not None:
             yield "beside", f"{figure.beside} is drawn beside another figure itself: name one that is not"
         elif shown <= set(experiments):
             for i, panel in enumerate(figure.panels):
@@ -108,6 +110,8 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, comb
     shown = {color} if color else set()
     if color and color not in axes:
         yield "color", f"{color} {missing}"
+    if color and isinstance(panel, Curves) and len(panel.block or []) > 5:
+        yield "block", "names more than 5, which line styles cannot tell apart beside colors"
     if isinstance(panel, Spectrum) and panel.color:
         yield "color", "a spectrum has the colors of its eigenvalues: remove it"
     if isinstance(panel, Summary) and panel.x == "similarity":
@@ -151,10 +155,12 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
         yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
+    block = resolved(panel, experiment)["block"]
+    yield from _block_problems(panel.metric, block if isinstance(block, list) else [block], lists, experiment)
     if isinstance(panel, Curves):
-        yield from _block_problems(panel.metric, panel.block or [], lists, experiment)
         return
-    yield from _block_problems(panel.metric, [panel.block] if panel.block else [], lists, experiment)
+    if panel.metric == "forgetting" and panel.statistic in ("drop", "recovery"):
+        yield "statistic", f"forgetting has no {panel.statistic}: at a switch nothing is forgotten yet"
     fewest = min(map(len, lists))
     if panel.task > fewest:
         yield "task", f"{panel.task} is more than the {fewest} of a run"
@@ -168,7 +174,7 @@ def _block_problems(metric: str, wanted: list[str], lists: list[list[Task]], exp
     known = list(dict.fromkeys(name for of in lists for name in blocks(metric, of, experiment.probe.held_out > 0)))
     for block in wanted:
         if block not in known:
-            yield "block", f"{metric} has no block {block!r}; it has {', '.join(known)}"
+            yield "block", f"{metric} has no block {block!r}; it has {', '.join(known) or 'none'}"
 
 
 def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:

@@ -1,15 +1,17 @@
 """From the raw mapping of a config file to a checked `Study`, or to one line for everything that is wrong with it."""
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 import yaml
 
 from .checks import beside_problems, experiment_problems, figure_problems, unknown
 from .grid import axis_names, section_of, variants, with_values
-from .schema import SECTIONS, Dataset, Experiment, Figure, Strict, Study
+from .schema import SECTIONS, Dataset, Experiment, Figure, Study
+from .schema_figures import AnyPanel
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
@@ -112,21 +114,25 @@ def _path(loc: tuple) -> str:
     return ".".join(map(str, loc)) or "(top level)"
 
 
-def _known_keys() -> set[str]:
-    pending, keys = [Strict], set()
-    while pending:
-        model = pending.pop()
-        pending += model.__subclasses__()
-        keys |= set(model.model_fields)
-    return keys
+def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
+    """Keys that a mistyped one may have been meant to be, and those of other forms of the same section."""
+    section = SECTIONS.get(loc[2]) if loc[0] == "experiments" and len(loc) > 3 else None
+    forms = {
+        "experiments": section or (Experiment,),
+        "datasets": get_args(get_args(Dataset)[0]),
+        "figures": (Figure, *get_args(get_args(AnyPanel)[0])),
+    }.get(loc[0] if len(loc) > 1 else "", (Study,))
+    keys = {key for form in forms for key in form.model_fields}
+    return keys, keys if len(forms) > 1 else set()
 
 
 def _message(error: dict) -> str:
     if error["type"] == "extra_forbidden":
-        key, known = str(error["loc"][-1]), _known_keys()
-        if key in known:
-            return "does not belong here; it is a key of another kind or section"
-        close = difflib.get_close_matches(key, known, n=1)
+        key = str(error["loc"][-1])
+        near, elsewhere = _keys_at(error["loc"])
+        if key in elsewhere:
+            return "does not belong here; it is a key of another kind"
+        close = difflib.get_close_matches(key, near, n=1)
         return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
     if error["type"] == "missing":
         return MISSING
@@ -135,12 +141,18 @@ def _message(error: dict) -> str:
     if error["type"] == "union_tag_invalid":
         return f"should be one of {error['ctx']['expected_tags']} (it is {error['ctx']['tag']!r})"
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"should be a mapping of keys to values (it is {error['input']!r})"
+        return f"should be a mapping of keys to values (it is {_brief(error['input'])})"
     if error["type"] == "string_pattern_mismatch":
         dash = ", - " if "-]" in error["ctx"]["pattern"] else " "
-        return f"should be a name of letters, digits{dash}and _, beginning with a letter (it is {error['input']!r})"
+        start = "letter or digit" if "0-9" in error["ctx"]["pattern"].split("]")[0] else "letter"
+        return f"should be a name of letters, digits{dash}and _, beginning with a {start} (it is {error['input']!r})"
     text = error["msg"].removeprefix("Value error, ")
-    return text if isinstance(error["input"], dict) else f"{text} (it is {error['input']!r})"
+    return text if isinstance(error["input"], dict) else f"{text} (it is {_brief(error['input'])})"
+
+
+def _brief(value: Any) -> str:
+    """A wrong value as it was given, or how it begins."""
+    return textwrap.shorten(repr(value), 80, placeholder=" …")
 
 
 def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
@@ -186,6 +198,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
             combinations[name] = variants(experiments[name])
         except pydantic.ValidationError as error:  # each value fits alone, but not all together
             wrong = error.errors(include_url=False)[0]
+            wrong["loc"] = ("experiments", name, *wrong["loc"])
             key = ".".join(str(part) for part in wrong["loc"] if part in (*SECTIONS, *axis_names()))
             found.append((f"experiments.{name}.grid", f"has a combination that is not valid: {key}: {_message(wrong)}"))
             del experiments[name]

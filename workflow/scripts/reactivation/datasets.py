@@ -76,7 +76,7 @@ def source_state(root: Path) -> str | None:
         return f"{root.stat().st_size} bytes"
     if not root.is_dir():
         return None
-    names = sorted(str(path.relative_to(root)) for part in ("train", "test") for path in (root / part).glob("*/*"))
+    names = sorted(str(path.relative_to(root)) for *_, path in _folder_files(root))
     return f"{len(names)} files, {hashlib.sha256(chr(0).join(names).encode()).hexdigest()[:10]}"
 
 

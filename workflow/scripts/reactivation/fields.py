@@ -39,8 +39,8 @@ Share = Annotated[float, BeforeValidator(no_bool), Field(ge=0, le=1)]
 
 
 def _learning_rate(value: Any) -> float | str:
-    """A number, or an expression whose value depends on the width, kept as it is written."""
-    text = str(value)
+    """A number, or an expression whose value depends on the width, kept as it is written but for spaces."""
+    text = "".join(str(value).split())
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("Input should be a number or arithmetic with width")
     if "width" in text:

@@ -6,6 +6,7 @@ A grid axis is any key of `scenario`, `model` or `training`, by its name.
 import itertools
 from typing import Any
 
+from .expressions import evaluate
 from .schema import SECTIONS, Experiment, Figure
 from .schema_figures import AnyPanel
 
@@ -82,10 +83,12 @@ def chosen(axes: dict[str, Any], where: dict[str, Any]) -> bool:
 
 
 def same(value: Any, candidate: Any) -> bool:
-    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text."""
+    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text, or as arithmetic."""
     if isinstance(candidate, int | float) and isinstance(value, str):
         try:
-            return float(value) == candidate
+            return evaluate(value) == candidate
         except ValueError:
             return False
+    if isinstance(candidate, str) and isinstance(value, str):
+        return candidate == "".join(value.split())
     return candidate == value

@@ -178,10 +178,8 @@ def task_specs(sequence: list[Task], replay: int) -> list[Spec]:
 
 
 def _cell(value: Any) -> int | float | str:
-    """A value of an axis in a metric table."""
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        return value
-    return short(value)
+    """A value of an axis in a metric table; a list as text that is no number to its readers: [0, 1]."""
+    return value if isinstance(value, int | float | str) else "default" if value is None else str(value)
 
 
 def _add_segment(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -18,14 +19,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from .shown import of_kernel, ordered, time_column, together
+from .shown import of_kernel, ordered, panel_blocks, time_column, together
 
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 # Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
 PALETTES = ("viridis", "plasma", "cividis", "magma", "inferno", "copper")
 FLOOR = 1e-9  # of the largest eigenvalue: those below are rounding
-MEAN = {"color": "0.45", "linewidth": 1.0, "zorder": 1}
+MEAN = {"color": "black", "linewidth": 0.8, "zorder": 1}
 LABELS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss (nats)",
@@ -102,13 +103,15 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
         for ax, (i, letter, panel, heading, limits) in zip(axes, cells, strict=False):
             _draw_panel(ax, panel, drawn[drawn["panel"] == i], colors, spans[i], several_kernels=title is None)
             ax.set_title(f"({letter})", loc="left", fontweight="bold")
-            ax.set_title(textwrap.fill(heading, 26), loc="right")
+            ax.set_title(textwrap.fill(heading, 22), loc="right")
             if limits is not None:
                 ax.set_ylim(*limits)
         for ax in axes[len(cells) :]:
             ax.set_axis_off()
         if inside:
-            axes[len(cells)].legend(handles=handles, title=title, loc="center left", alignment="left")
+            # Anchored to the cell, not to its axes, which begin where the labels of others end.
+            place = (len(cells) % columns / columns, (rows - len(cells) // columns - 0.5) * CELL[1] / height)
+            figure.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=place, alignment="left")
         else:
             figure.legend(handles=handles, title=title, loc="outside lower center", ncols=across, alignment="left")
         if headline:
@@ -117,11 +120,11 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
 
 
 def _size(handles: list[Artist], title: str | None, columns: int) -> tuple[float, float]:
-    """Width and height of a legend in inches."""
-    figure = Figure()
+    """Width and height of a legend in inches, with some room around it: text is wider at some resolutions."""
+    figure = Figure(dpi=STYLE["savefig.dpi"])
     legend = figure.legend(handles=handles, title=title, ncols=columns, alignment="left")
     box = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-    return box.width / figure.dpi, box.height / figure.dpi
+    return box.width / figure.dpi + 0.1, box.height / figure.dpi
 
 
 def _fits(handles: list[Artist], title: str | None, columns: int, room: tuple[float, float]) -> bool:
@@ -148,7 +151,8 @@ def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iter
         if scales is not None:
             other, of_panel = scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]
             scale, limits = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}", _limits(panel, other)
-            if of_panel["low"].min() < limits[0] or of_panel["high"].max() > limits[1]:
+            own = _visible(panel, of_panel)
+            if len(own) and (own.min() < limits[0] or own.max() > limits[1]):
                 scale, limits = f"{scale}, widened", _limits(panel, pd.concat([other, of_panel]))
             yield i, next(letters), panel, ", ".join(filter(None, [heading, scale])), limits
 
@@ -157,9 +161,16 @@ def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
     """The vertical scale on which a panel shows `drawn`: matplotlib's own margins."""
     ax = Figure().subplots()
     _scale(ax, panel, drawn)
-    values = drawn[["low", "high"]].to_numpy().ravel()
-    ax.plot(values[values > 0] if panel["scale"] == "log" else values)
+    ax.plot(_visible(panel, drawn))
     return ax.get_ylim()
+
+
+def _visible(panel: Spec, drawn: pd.DataFrame) -> np.ndarray:
+    """All numbers that a panel's vertical scale can show."""
+    values = drawn[["low", "high"]].to_numpy().ravel()
+    if panel["kind"] == "spectrum":
+        values = values[values > FLOOR * values.max()]
+    return values[values > 0] if panel["scale"] == "log" else values
 
 
 def _sequential(n: int, palette: str) -> list:
@@ -175,10 +186,16 @@ def _axis(panel: Spec) -> str | None:
     return panel["color"] or ("block" if several else None)
 
 
+def _half(panel: Spec) -> str:
+    """`train` or `held_out` where all blocks of a panel are that half of a task; else nothing."""
+    halves = {re.sub(r"^task\d+_?", "", block) for block in panel_blocks(panel)}
+    return halves.pop() if len(halves) == 1 and halves <= {"train", "held_out"} else ""
+
+
 def _groups(panel: Spec) -> dict[str, str]:
-    """What colors tell apart of each of a panel's blocks: its task, where no two are of the same."""
-    tasks = {block: re.sub(r"^(task\d+)_.*", r"\1", block) for block in panel["block"]}
-    return tasks if len(set(tasks.values())) == len(tasks) else {block: block for block in tasks}
+    """What colors tell apart of each of a panel's blocks: its task, where the panel's label says which half of it."""
+    half = _half(panel)
+    return {block: block.removesuffix(f"_{half}") if half else block for block in panel["block"]}
 
 
 def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
@@ -205,15 +222,15 @@ def _draw_panel(
         ax.set_xlabel(AXES.get(panel["x"], panel["x"]))
     else:
         _draw_over_time(ax, panel, drawn, colors)
-        if panel["kind"] == "spectrum" and panel["scale"] == "log":
-            ax.set_ylim(bottom=max(ax.get_ylim()[0], FLOOR * drawn["high"].max()))
+        if panel["kind"] == "spectrum":
+            ax.set_ylim(*_limits(panel, drawn))
         for end in span["switches"]:
             ax.axvline(end, **SWITCH, zorder=0)
         # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
         ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
-    ax.set_ylabel("\n".join([_name(panel), *_details(panel, several_kernels)]))
+    ax.set_ylabel("\n".join([_name(panel), *_details(panel, drawn, several_kernels)]))
 
 
 def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
@@ -231,7 +248,7 @@ def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
 def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
     axis, time = _axis(panel), time_column(panel)
-    blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
+    blocks = panel_blocks(panel)
     curves = [(None, "0.2", block, style) for block, style in zip(blocks, itertools.cycle(STYLES), strict=False)]
     if axis == "block":
         curves = [(None, colors[axis][group], block, "-") for block, group in _groups(panel).items()]
@@ -243,6 +260,8 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
             alone = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
             ax.plot(piece[time], piece["mean"], linestyle=style, color=color, **alone)
             ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+            if alone:
+                ax.vlines(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=3)
 
 
 def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
@@ -253,16 +272,24 @@ def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, 
         ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
         if not one_line:
             means = of_value.drop_duplicates(x).sort_values(x)
-            ax.plot(means[x], means["mean"], color=color)
+            dash = {"marker": "_", "markersize": 9} if len(means) == 1 else {}
+            ax.plot(means[x], means["mean"], color=color, **dash)
     if one_line:
         means = drawn.drop_duplicates(x).sort_values(x)
         ax.plot(means[x], means["mean"], **MEAN)
-    values = sorted(drawn[x].unique())
-    if x != "similarity" and len(values) <= 8:
-        if values[0] > 0 and values[-1] >= 8 * values[0]:
-            ax.set_xscale("log")
-            ax.minorticks_off()
+    _mark(ax, x, np.sort(drawn[x].unique()))
+
+
+def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
+    """A horizontal axis for `values` in order: logarithmic for an axis of the grid over decades; a tick at each, if legible."""
+    places = values
+    if x != "similarity" and values[0] > 0 and values[-1] >= 8 * values[0]:
+        ax.set_xscale("log")
+        places = np.log(values)
+    gaps = np.diff(places)
+    if len(values) == 1 or (x != "similarity" and gaps.min() > 0.12 * gaps.sum()):
         ax.set_xticks(values, labels=list(map(_text, values)))
+        ax.minorticks_off()
 
 
 def _name(panel: Spec) -> str:
@@ -272,7 +299,7 @@ def _name(panel: Spec) -> str:
     return label
 
 
-def _details(panel: Spec, several_kernels: bool) -> list[str]:
+def _details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str]:
     """What the name of the metric leaves open."""
     details = []
     if panel["metric"] == "kernel_distance":
@@ -281,6 +308,12 @@ def _details(panel: Spec, several_kernels: bool) -> list[str]:
         details.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
     if several_kernels and of_kernel(panel):
         details.append(KERNELS[panel["kernel"]])
+    if panel["kind"] != "curves" and panel["block"] != "all":
+        details.append(_block_name(panel["block"]))
+    elif panel["kind"] == "curves" and _axis(panel) == "block" and _half(panel):
+        details.append(BLOCKS[_half(panel)])
+    if panel["scale"] == "log" and (drawn["low"] <= 0).any():
+        details.append("values ≤ 0 left out")
     return details
 
 

@@ -46,7 +46,7 @@ class Curves(Panel):
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
-    """Parts of the test set or probe, told apart by line style: `all`, `task1`, `task2`, …, `current`. A task's part of the
+    """Parts of the test set or probe, told apart by line style, or by color where no axis is: `all`, `task1`, `task2`, …, `current`. A task's part of the
     test set has all its classes, its part of the probe those that it is the first to bring. Of a probe with held-out images
     also `train`, `held_out`, `task1_train`, …; for `cross_task_overlap` pairs such as `task1-task2`, which is also its
     default. Otherwise `all`."""

@@ -24,9 +24,9 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
         rows = _rows(panel, runs)
         rows = KINDS[panel["kind"]](panel, rows) if len(rows) else rows
         if rows.empty:
-            blocks = panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
             raise InputError(
-                f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on {', '.join(blocks)} in these runs. "
+                f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
+                f"{', '.join(panel_blocks(panel))} in these runs. "
                 "Kernel metrics need two probe images there, alignment two classes, velocities a checkpoint dt later, "
                 "drop and recovery a value above 0 before the switch"
             )
@@ -69,6 +69,11 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     if panel["metric"] == "kernel_velocity":
         rows = rows[rows["dt"] == panel["dt"]]
     return rows
+
+
+def panel_blocks(panel: dict[str, Any]) -> list[str]:
+    """The parts of the probe or test set that a panel shows."""
+    return panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
 
 
 def of_kernel(panel: dict[str, Any]) -> bool:
@@ -116,9 +121,9 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
             inside |= at == 0
         values = run.loc[inside, "value"].to_numpy()
         before = run.loc[at == start, "value"].to_numpy() if task > 1 else values[:1]
-        if len(values) and len(before):
+        if len(values) and (len(before) or panel["statistic"] not in RELATIVE):
             row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"], "seed": seed, "task": task}
-            row["value"] = STATISTIC[panel["statistic"]](before[-1], values)
+            row["value"] = STATISTIC[panel["statistic"]](before[-1] if len(before) else None, values)
             if panel["x"] == "similarity":
                 row["similarity"] = run.loc[run["task"] == task, "similarity"].iloc[0]
             found.append(row)
@@ -142,6 +147,7 @@ def together(panel: dict[str, Any], drawn: pd.DataFrame) -> bool:
     return pairs is None or (pairs[color].is_unique and pairs[x].is_unique)
 
 
+RELATIVE = ("drop", "recovery")
 STATISTIC = {
     "last": lambda before, values: values[-1],
     "max": lambda before, values: values.max(),
