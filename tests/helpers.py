@@ -116,6 +116,13 @@ def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subp
     )
 
 
+def finished(folder: Path, config: dict, *arguments: str) -> Path:
+    """A copy of the repository in `folder` in which the study `config` has been run on two cores."""
+    run = snakemake(copy_repository(folder), "--cores", "2", *arguments, config=config)
+    assert run.returncode == 0, run.stdout
+    return folder
+
+
 def own_process(code: str, folder: str = "workflow/scripts") -> str:
     """What `code` prints in a Python of its own, started in a folder of the repository."""
     run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / folder, capture_output=True, text=True)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers import REPOSITORY, copy_repository, snakemake
+from helpers import REPOSITORY, finished
 
 FOLDER = Path(os.environ.get("REACTIVATION_DATA", REPOSITORY / "data"))
+WHERE = ("--config", f"data_root={FOLDER.resolve()}")
 CONFIG = yaml.safe_load((REPOSITORY / "config/cifar10-small.yaml").read_text())
 
 BOTH = yaml.safe_load((REPOSITORY / "config/cifar-small.yaml").read_text())
@@ -24,21 +25,12 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The study of config/cifar10-small.yaml with a quarter of its images and half of its epochs."""
-    folder = copy_repository(tmp_path_factory.mktemp("cifar") / "clone")
     experiment = CONFIG["experiments"]["width_lr"]
     experiment["scenario"]["limit_per_class"] //= 4
     experiment["training"]["epochs"] = 4
     experiment["grid"]["width"] = [16]
-    run = snakemake(
-        folder,
-        "--cores",
-        "2",
-        "--config",
-        f"data_root={FOLDER.resolve()}",
-        config=CONFIG | {"seeds": [0], "device": "cpu"},
-    )
-    assert run.returncode == 0, run.stdout
-    return folder / "results"
+    config = CONFIG | {"seeds": [0], "device": "cpu"}
+    return finished(tmp_path_factory.mktemp("cifar") / "clone", config, *WHERE) / "results"
 
 
 def test_cifar10_is_whole(done):
@@ -66,15 +58,12 @@ def test_it_learns_and_the_norm_drops_at_the_switch(done):
 
 def test_new_classes_of_cifar100_and_frequencies_of_cifar10(tmp_path):
     """Figures 2 and 3 of config/cifar-small.yaml, one seed of a few images."""
-    folder = copy_repository(tmp_path / "clone")
     for experiment, grid in zip(BOTH["experiments"].values(), ({"shift": [0, 10]}, {"alpha": [0.9]}), strict=True):
         experiment["grid"] = grid
         experiment["scenario"]["limit_per_class"] = 100
         experiment["model"] = {"name": "cnn", "width": 8}
         experiment["training"] = {"lr": 0.01, "epochs": 2, "batch_size": 32}
-    where = ("--config", f"data_root={FOLDER.resolve()}")
-    run = snakemake(folder, "--cores", "2", *where, config=BOTH | {"seeds": [0], "device": "cpu"})
-    assert run.returncode == 0, run.stdout
+    folder = finished(tmp_path / "clone", BOTH | {"seeds": [0], "device": "cpu"}, *WHERE)
     with h5py.File(next(folder.glob("results/data/cifar100-*.h5"))) as file:
         assert list(file.attrs["class_names"][:3]) == ["apple", "aquarium_fish", "baby"]
         assert (np.bincount(file["train/labels"][:]) == 500).all() and len(file.attrs["class_names"]) == 20

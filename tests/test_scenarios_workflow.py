@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import TINY, copy_repository, planned, snakemake
+from helpers import TINY, copy_repository, finished, planned
 from PIL import Image
 from reactivation import storage
 
@@ -68,10 +68,7 @@ STUDY = copy.deepcopy(TINY) | {"study": "zoo", "seeds": [0], "experiments": EXPE
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder = copy_repository(tmp_path_factory.mktemp("zoo") / "clone")
-    run = snakemake(folder, "--cores", "2", config=STUDY)
-    assert run.returncode == 0, run.stdout
-    return folder
+    return finished(tmp_path_factory.mktemp("zoo") / "clone", STUDY)
 
 
 def table(done, run):

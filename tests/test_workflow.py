@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import TINY, changed, copy_repository, planned, snakemake
+from helpers import TINY, changed, copy_repository, finished, planned, snakemake
 from PIL import Image
 from reactivation import storage
 from reactivation.config import TARGETS, load_study
@@ -24,10 +24,7 @@ EXPERIMENT = "experiments.widths"
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder in which the tiny study has been run."""
-    folder = copy_repository(tmp_path_factory.mktemp("study") / "clone")
-    run = snakemake(folder, "--cores", "2", config=TINY)
-    assert run.returncode == 0, run.stdout
-    return folder
+    return finished(tmp_path_factory.mktemp("study") / "clone", TINY)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from .expressions import evaluate
-from .grid import counterpart, resolved, same, section_of, variants, view
+from .grid import counterpart, resolved, same, section_of, view
 from .scenarios import Task, problems, tasks
 from .schema import Dataset, Experiment, Figure
 from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
@@ -19,9 +19,8 @@ Variants = list[tuple[dict[str, Any], Experiment]]
 
 
 # ----------------------------------------------------------------------------------------------- experiments
-def experiment_problems(experiment: Experiment, dataset: Dataset) -> Problems:
+def experiment_problems(experiment: Experiment, combinations: Variants, dataset: Dataset) -> Problems:
     """Of every combination of the grid."""
-    combinations = variants(experiment)
     if len(combinations) > len({str(axes) for axes, _ in combinations}):
         yield "grid", "gives the same values twice, written in two ways"
     for key in experiment.grid:
@@ -126,10 +125,7 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, comb
         if key not in axes:
             yield f"where.{key}", missing
         elif not any(same(value, candidate) for candidate in axes[key]):
-            yield (
-                f"where.{key}",
-                f"{value!r} is not in the grid, which has {experiment.grid[key]}",
-            )
+            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
     for key in axes if shown <= set(axes) else []:
         if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
@@ -155,18 +151,17 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
         yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
-    block = resolved(panel, experiment)["block"]
-    yield from _block_problems(panel.metric, block if isinstance(block, list) else [block], lists, experiment)
+    yield from _block_problems(panel.metric, resolved(panel, experiment)["block"], lists, experiment)
     if isinstance(panel, Curves):
         return
-    if panel.metric == "forgetting" and panel.statistic in ("drop", "recovery"):
+    relative = panel.statistic in ("drop", "recovery")
+    if panel.metric == "forgetting" and relative:
         yield "statistic", f"forgetting has no {panel.statistic}: at a switch nothing is forgotten yet"
     fewest = min(map(len, lists))
     if panel.task > fewest:
         yield "task", f"{panel.task} is more than the {fewest} of a run"
-    elif panel.task == 1 and (panel.statistic in ("drop", "recovery") or panel.x == "similarity"):
-        of = panel.statistic if panel.statistic in ("drop", "recovery") else "similarity"
-        yield "task", f"the first task has no {of}: there is none before it"
+    elif panel.task == 1 and (relative or panel.x == "similarity"):
+        yield "task", f"the first task has no {panel.statistic if relative else 'similarity'}: there is none before it"
 
 
 def _block_problems(metric: str, wanted: list[str], lists: list[list[Task]], experiment: Experiment) -> Problems:

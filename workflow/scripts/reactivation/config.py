@@ -210,7 +210,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
         if isinstance(dataset, str) and dataset not in known:
             found.append((f"experiments.{name}.dataset", unknown("data set", dataset, known)))
         elif name in experiments and dataset in datasets:
-            wrong = experiment_problems(experiments[name], datasets[dataset])
+            wrong = experiment_problems(experiments[name], combinations[name], datasets[dataset])
             found += [(f"experiments.{name}.{key}", message) for key, message in wrong]
     for name, figure in figures.items():
         if name in TARGETS:

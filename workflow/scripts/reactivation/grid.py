@@ -53,7 +53,7 @@ def view(figure: Figure, panel: AnyPanel) -> tuple[str | None, str | None, dict[
 
 
 def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
-    """The keys of a panel with their defaults in place, so that drawing has nothing to guess."""
+    """The keys of a panel with their defaults in place, blocks as a list, so that drawing has nothing to guess."""
     spec = panel.model_dump(exclude={"experiment", "where", "color"})
     if spec["kind"] == "spectrum":
         spec["metric"] = "eigenvalues"
@@ -61,7 +61,8 @@ def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
     if metric == "kernel_velocity":
         spec["dt"] = spec["dt"] or experiment.metrics.velocity_dt[0]
     default = "task1-task2" if metric == "cross_task_overlap" else "all"
-    spec["block"] = spec["block"] or ([default] if spec["kind"] == "curves" else default)
+    block = spec["block"] or default
+    spec["block"] = block if isinstance(block, list) else [block]
     spec["scale"] = spec["scale"] or ("log" if metric == "kernel_velocity" else "linear")
     return spec
 

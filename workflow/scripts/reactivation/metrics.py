@@ -85,7 +85,7 @@ def _at(epochs: np.ndarray, wanted: np.ndarray) -> list[int | None]:
 def drop(before: float, values: np.ndarray) -> float:
     """How far a metric falls after a switch: (before − lowest)/before.
 
-    `before` is its value at the switch, `values` are those after: negative where all are higher, NaN where before is 0.
+    `before` is its value at the switch, `values` are those after: negative where all are higher, NaN where `before` is 0 or NaN.
     """
     return float((before - values.min()) / before) if before > 0 else np.nan
 

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from .shown import of_kernel, ordered, panel_blocks, time_column, together
+from .shown import of_kernel, ordered, time_column, together
 
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
@@ -93,7 +93,8 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
         title, handles = _legend(spec, drawn, colors, spans)
         width, height = CELL[0] * columns, CELL[1] * rows + 0.1
         inside = rows * columns > len(cells) and _fits(handles, title, 1, CELL)
-        across = next(n for n in range(2 * columns, 0, -1) if n == 1 or _fits(handles, title, n, (width, math.inf)))
+        counts = [1] if inside else range(2 * columns, 0, -1)
+        across = next(n for n in counts if n == 1 or _fits(handles, title, n, (width, math.inf)))
         # Inches for the title, of which a line takes 0.17, and for the legend below, where no cell is free for it.
         headline = textwrap.fill(spec["title"], int(13 * width))
         height += 0.17 * (headline.count("\n") + 1) + 0.08 if headline else 0
@@ -143,18 +144,22 @@ def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iter
 
     Each panel, and beside it, if `scales` is given, the same on the other figure's scale: wider where it would hide something.
     """
-    letters = map(chr, itertools.count(ord("a")))
-    for i, panel in enumerate(spec["panels"]):
-        own = ", ".join(_entry(key, value) for key, value in panel["own"].items())
-        heading = panel["title"] or own
-        yield i, next(letters), panel, heading, None
+    for i, (panel, letters) in enumerate(zip(spec["panels"], _letters(spec), strict=True)):
+        heading = panel["title"] or ", ".join(_entry(key, value) for key, value in panel["own"].items())
+        yield i, letters[0], panel, heading, None
         if scales is not None:
             other, of_panel = scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]
             scale, limits = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}", _limits(panel, other)
             own = _visible(panel, of_panel)
             if len(own) and (own.min() < limits[0] or own.max() > limits[1]):
                 scale, limits = f"{scale}, widened", _limits(panel, pd.concat([other, of_panel]))
-            yield i, next(letters), panel, ", ".join(filter(None, [heading, scale])), limits
+            yield i, letters[1], panel, ", ".join(filter(None, [heading, scale])), limits
+
+
+def _letters(spec: Spec) -> list[str]:
+    """Those of each panel: two where it is drawn again on another figure's scale."""
+    each = 1 if spec["beside"] is None else 2
+    return ["".join(chr(ord("a") + each * i + k) for k in range(each)) for i in range(len(spec["panels"]))]
 
 
 def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
@@ -188,7 +193,7 @@ def _axis(panel: Spec) -> str | None:
 
 def _half(panel: Spec) -> str:
     """`train` or `held_out` where all blocks of a panel are that half of a task; else nothing."""
-    halves = {re.sub(r"^task\d+_?", "", block) for block in panel_blocks(panel)}
+    halves = {re.sub(r"^task\d+_?", "", block) for block in panel["block"]}
     return halves.pop() if len(halves) == 1 and halves <= {"train", "held_out"} else ""
 
 
@@ -248,8 +253,8 @@ def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
 def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
     axis, time = _axis(panel), time_column(panel)
-    blocks = panel_blocks(panel)
-    curves = [(None, "0.2", block, style) for block, style in zip(blocks, itertools.cycle(STYLES), strict=False)]
+    styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
+    curves = [(None, "0.2", block, style) for block, style in styles]
     if axis == "block":
         curves = [(None, colors[axis][group], block, "-") for block, group in _groups(panel).items()]
     elif axis:
@@ -308,8 +313,8 @@ def _details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[st
         details.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
     if several_kernels and of_kernel(panel):
         details.append(KERNELS[panel["kernel"]])
-    if panel["kind"] != "curves" and panel["block"] != "all":
-        details.append(_block_name(panel["block"]))
+    if panel["kind"] != "curves" and panel["block"] != ["all"]:
+        details.append(_block_name(panel["block"][0]))
     elif panel["kind"] == "curves" and _axis(panel) == "block" and _half(panel):
         details.append(BLOCKS[_half(panel)])
     if panel["scale"] == "log" and (drawn["low"] <= 0).any():
@@ -367,11 +372,7 @@ def _block_name(block: str) -> str:
 def _styles(spec: Spec) -> dict[Any, list[str]]:
     """What each line style stands for, where a panel shows more than the whole probe or test set."""
     meant: dict[Any, dict[str, list[str]]] = {}
-    letters = map(chr, itertools.count(ord("a")))
-    for panel in spec["panels"]:
-        at = next(letters)
-        if spec["beside"] is not None:
-            at += next(letters)
+    for panel, at in zip(spec["panels"], _letters(spec), strict=True):
         if panel["kind"] != "curves" or panel["block"] == ["all"] or _axis(panel) == "block":
             continue
         for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):

@@ -315,27 +315,22 @@ def schema_text() -> str:
         schema["$defs"][form.__name__].pop("required")  # the grid may give it
     for panel in (Curves, Summary, Spectrum):
         schema["$defs"][panel.__name__]["required"].remove("kind")  # the figure gives it
-    text = yaml.safe_dump(_any_form(_untitled(schema)), sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(_for_editors(schema), sort_keys=False, allow_unicode=True, width=110)
     return "# Written by `make schema` from workflow/scripts/reactivation/schema.py.\n" + text
 
 
-def _any_form(schema: Any) -> Any:
-    """With `anyOf` for `oneOf`: without the key that says which, as where the grid gives it, several forms fit."""
-    if isinstance(schema, list):
-        return [_any_form(part) for part in schema]
-    if isinstance(schema, dict):
-        return {"anyOf" if k == "oneOf" else k: _any_form(v) for k, v in schema.items() if k != "discriminator"}
-    return schema
+def _for_editors(schema: Any) -> Any:
+    """Without the titles that pydantic makes up from the keys' names, and with `anyOf` for `oneOf`.
 
-
-def _untitled(schema: Any) -> Any:
-    """Without the titles that pydantic makes up from the keys' names."""
+    Without the key that says which form is meant, as where the grid gives it, several forms fit.
+    """
     if isinstance(schema, list):
-        return [_untitled(part) for part in schema]
-    if isinstance(schema, dict):
-        # A key of ours may be called title as well: its value is then a mapping.
-        return {k: _untitled(v) for k, v in schema.items() if k != "title" or isinstance(v, dict)}
-    return schema
+        return [_for_editors(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # A key of ours may be called title as well: its value is then a mapping.
+    kept = {k: v for k, v in schema.items() if k != "discriminator" and (k != "title" or isinstance(v, dict))}
+    return {"anyOf" if k == "oneOf" else k: _for_editors(v) for k, v in kept.items()}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
-                f"{', '.join(panel_blocks(panel))} in these runs. "
+                f"{', '.join(panel['block'])} in these runs. "
                 "Kernel metrics need two probe images there, alignment two classes, velocities a checkpoint dt later, "
                 "drop and recovery a value above 0 before the switch"
             )
@@ -71,21 +71,19 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def panel_blocks(panel: dict[str, Any]) -> list[str]:
-    """The parts of the probe or test set that a panel shows."""
-    return panel["block"] if isinstance(panel["block"], list) else [panel["block"]]
-
-
 def of_kernel(panel: dict[str, Any]) -> bool:
     """Whether the panel's metric is one of kernels rather than of predictions."""
     return not panel["metric"].startswith(("test_", "forgetting"))
 
 
-def _block(rows: pd.DataFrame, block: str) -> pd.DataFrame:
-    """Rows of one part of the probe or test set; of `current`, the task at the time."""
-    if block == "current":
-        return rows[rows["block"] == "task" + rows["task"].astype(str)].assign(block="current")
-    return rows[rows["block"] == block]
+def _of_blocks(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the panel's parts of the probe or test set; of `current`, the task at the time."""
+    current = rows["block"] == "task" + rows["task"].astype(str)
+    parts = [
+        rows[current].assign(block="current") if block == "current" else rows[rows["block"] == block]
+        for block in panel["block"]
+    ]
+    return pd.concat(parts)
 
 
 def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.DataFrame:
@@ -99,18 +97,18 @@ def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.Da
 
 
 def _curves(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    return _over_seeds(pd.concat([_block(rows, block) for block in panel["block"]]), panel["color"], ["block"])
+    return _over_seeds(_of_blocks(panel, rows), panel["color"], ["block"])
 
 
 def _spectrum(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     leading = rows[rows["index"] < panel["leading"]].astype({"index": int})
-    return _over_seeds(_block(leading, panel["block"]), None, ["block", "index"])
+    return _over_seeds(_of_blocks(panel, leading), None, ["block", "index"])
 
 
 def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     axes = list(dict.fromkeys(axis for axis in (panel["color"], panel["x"]) if axis and axis != "similarity"))
     found = []
-    for (_, seed), run in _block(rows, panel["block"]).groupby(["run", "seed"], sort=False):
+    for (_, seed), run in _of_blocks(panel, rows).groupby(["run", "seed"], sort=False):
         run = run.sort_values("step", kind="stable")
         task, start = panel["task"], run.loc[run["task"] < panel["task"], "progress"].max()
         # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
@@ -121,9 +119,9 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
             inside |= at == 0
         values = run.loc[inside, "value"].to_numpy()
         before = run.loc[at == start, "value"].to_numpy() if task > 1 else values[:1]
-        if len(values) and (len(before) or panel["statistic"] not in RELATIVE):
-            row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"], "seed": seed, "task": task}
-            row["value"] = STATISTIC[panel["statistic"]](before[-1] if len(before) else None, values)
+        if len(values):
+            row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"][0], "seed": seed, "task": task}
+            row["value"] = STATISTIC[panel["statistic"]](before[-1] if len(before) else np.nan, values)
             if panel["x"] == "similarity":
                 row["similarity"] = run.loc[run["task"] == task, "similarity"].iloc[0]
             found.append(row)
@@ -147,7 +145,6 @@ def together(panel: dict[str, Any], drawn: pd.DataFrame) -> bool:
     return pairs is None or (pairs[color].is_unique and pairs[x].is_unique)
 
 
-RELATIVE = ("drop", "recovery")
 STATISTIC = {
     "last": lambda before, values: values[-1],
     "max": lambda before, values: values.max(),

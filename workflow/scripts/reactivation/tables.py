@@ -67,9 +67,8 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
             for dt in spec["velocity_dt"]:
                 for t, value in enumerate(metrics.kernel_velocity(part, epoch, dt)):
                     yield at[t] | of_part | {"metric": "kernel_velocity", "dt": dt, "value": value}
-        for first, second in combinations([f"task{k}" for k in range(1, 1 + len(spec["tasks"]))], 2):
-            if first not in blocks or second not in blocks:
-                continue
+        own = [name for name in (f"task{k}" for k in range(1, len(spec["tasks"]) + 1)) if name in blocks]
+        for first, second in combinations(own, 2):
             for t, K in enumerate(stack):
                 overlap = metrics.cross_task_overlap(K, blocks[first], blocks[second], spec["overlap_rank"])
                 pair = {"kernel": kernel, "block": f"{first}-{second}"}
