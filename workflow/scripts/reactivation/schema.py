@@ -289,6 +289,14 @@ class Experiment(Strict):
 FigureName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
 
+class Keeping(Strict):
+    """What stays on disk. Not part of a run's identity."""
+
+    keep: Literal["all", "final", "none"] = "all"
+    """Of a segment's weights, once its kernels exist: all checkpoints; the final weights, from which the next task starts;
+    nothing, once that has been trained. What is not kept is trained again when code or config ask for other kernels."""
+
+
 class Study(Strict):
     """One config file: its experiments and its figures, in `results/<study>/`."""
 
@@ -300,6 +308,12 @@ class Study(Strict):
     """Where to train and compute kernels; `auto` takes a GPU if there is one. Not part of a run's identity."""
     data_root: str = "data"
     """Folder of data sets that are read from disk. Not part of a run's identity."""
+    checkpoints: Keeping = Keeping()
+    """Which weights stay on disk."""
+    save_every: Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)] = 60
+    """Seconds after which a job saves its state: what it loses, at most, when it is killed. Not part of a run's identity."""
+    flops_per_second: Annotated[float, BeforeValidator(no_bool), Field(gt=0, allow_inf_nan=False)] | None = None
+    """Of the device, as `snakemake budget` counts hours; by default measured here, in a few seconds."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Data sets by name."""
     experiments: Annotated[dict[ExperimentName, Experiment], Field(min_length=1)]
