@@ -1,11 +1,16 @@
 """Files: whole or absent, and read as they were written."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from helpers import REPOSITORY
 from reactivation import storage
 from reactivation.errors import InputError
 from reactivation.job import logged
@@ -73,13 +78,131 @@ def test_damaged_results_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
-def test_a_link_survives_its_checkpoint(tmp_path, monkeypatch, hard_links):
+def test_what_is_published_survives_its_first_name(tmp_path, monkeypatch, hard_links):
     if not hard_links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("not supported")))
-    (tmp_path / "step1.pt").write_text("weights")
-    storage.link(tmp_path / "step1.pt", tmp_path / "final.pt")
-    (tmp_path / "step1.pt").unlink()
-    assert (tmp_path / "final.pt").read_text() == "weights"
+    (tmp_path / "work/checkpoints").mkdir(parents=True)
+    (tmp_path / "work/checkpoints/step1.pt").write_text("weights")
+    (tmp_path / "work/final.pt").write_text("final")
+    (tmp_path / "out/checkpoints").mkdir(parents=True)
+    (tmp_path / "out/checkpoints/of-before").touch()
+    for _ in range(2):  # a job that is killed in between does it again
+        for name in ("checkpoints", "final.pt"):
+            storage.publish(tmp_path / "work" / name, tmp_path / "out" / name)
+    shutil.rmtree(tmp_path / "work")
+    found = {path.relative_to(tmp_path / "out"): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {str(name): path.read_text() for name, path in found.items()} == {
+        "checkpoints/step1.pt": "weights",
+        "final.pt": "final",
+    }
+
+
+def test_what_a_killed_job_left_goes_when_the_file_is_written_again(tmp_path):
+    code = f"""
+import os, signal
+from reactivation import storage
+with storage.atomic({str(tmp_path / "a.txt")!r}) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / "workflow/scripts")
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".partial-")
+    storage.write_json(tmp_path / "b.json", {})  # another file's leftovers stay
+    assert left.exists()
+    storage.write_json(tmp_path / "a.txt", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
+
+
+def flips(path, count, seed=0):
+    """`path` with one bit turned over, at `count` random places, and cut off at some."""
+    whole, rng = path.read_bytes(), np.random.default_rng(seed)
+    for place in rng.integers(0, len(whole) * 8, count):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << (place % 8)
+        yield bytes(damaged)
+    yield from (whole[:length] for length in rng.integers(0, len(whole) - 1, 20))
+
+
+def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
+    """Each reader raises InputError with the file's name, or reads what was written."""
+    rng = np.random.default_rng(0)
+    probe = {"index": np.arange(4), "label": np.array([0, 0, 1, 1]), "task": np.array([1, 1, 2, 2])}
+    kernels = {"sum": rng.normal(size=(3, 4, 4)), "trace": rng.normal(size=(3, 4, 4))}
+    storage.write_kernels(tmp_path / "ntk.h5", kernels, np.arange(3), np.arange(3) / 2, probe, {"config": "x" * 200})
+    samples = [
+        (part, f"c{i % 2}", rng.integers(0, 256, (8, 8, 3), np.uint8)) for i in range(8) for part in ("train", "test")
+    ]
+    storage.write_dataset(tmp_path / "data.h5", samples, {"source_state": ""})
+    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3), 7, 1.5)
+    storage.write_arrays(tmp_path / "split.npz", test=np.arange(100), task1_train=np.arange(50))
+    readers = {
+        "ntk.h5": lambda path: storage.read_kernels(path),
+        "data.h5": lambda path: [
+            *storage.read_images(path, "train", np.arange(8)),
+            *storage.read_labels(path),
+            *storage.read_normalisation(path),
+        ],
+        "a.pt": lambda path: storage.read_checkpoint(path),
+        "split.npz": lambda path: storage.read_arrays(path),
+    }
+    for name, read in readers.items():
+        path = tmp_path / name
+        whole, noticed = read(path), 0
+        for damaged in flips(path, 400):
+            path.write_bytes(damaged)
+            try:
+                again = read(path)
+            except InputError as error:
+                noticed += 1
+                assert str(path) in str(error) and "delete" in str(error) and "\n" not in str(error)
+            else:
+                torch.testing.assert_close(again, whole, rtol=0, atol=0)
+        assert noticed > 100, name
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"kernels": {"sum": np.full((2, 3, 3), np.nan)}}, "kernels/sum is not finite everywhere"),
+        ({"kernels": {"sum": np.zeros((1, 3, 3))}}, r"kernels/sum has the shape \(1, 3, 3\), not \(2, 3, 3\)"),
+        ({"epoch": np.zeros(3)}, "its steps do not ascend"),
+        ({"step": np.array([2, 1])}, "its steps do not ascend"),
+        ({"probe": {"label": np.zeros(3), "index": np.zeros(2)}}, "parts of its probe differ in length"),
+    ],
+)
+def test_kernels_that_make_no_sense_are_named(tmp_path, change, said):
+    sound = {"kernels": {"sum": np.zeros((2, 3, 3))}, "step": np.arange(2), "epoch": np.arange(2.0)}
+    sound |= {"probe": {"label": np.zeros(3)}, "attributes": {}}
+    storage.write_kernels(tmp_path / "ntk.h5", **sound)
+    storage.read_kernels(tmp_path / "ntk.h5")
+    storage.write_kernels(tmp_path / "ntk.h5", **(sound | change))
+    with pytest.raises(InputError, match=rf"ntk.h5 is damaged \({said}\): delete it and run again"):
+        storage.read_kernels(tmp_path / "ntk.h5")
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = cnn(2, 8, 3)
+    next(model.parameters()).data[0] = np.nan
+    storage.write_checkpoint(tmp_path / "a.pt", model, 7, 1.5)
+    with pytest.raises(InputError, match=r"a.pt is no readable checkpoint \(weights that are finite"):
+        storage.read_checkpoint(tmp_path / "a.pt")
+
+
+def test_kernels_of_no_checkpoint(tmp_path):
+    probe = {"label": np.array([0, 1])}
+    storage.write_kernels(tmp_path / "a.h5", {"sum": np.empty((0, 2, 2))}, np.empty(0, int), np.empty(0), probe, {})
+    read = storage.read_kernels(tmp_path / "a.h5")
+    assert read["kernels"]["sum"].shape == (0, 2, 2) and len(read["step"]) == 0 and read["diverged"] is None
+
+
+def test_archives_are_told_apart_by_their_content(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(seed)
+        storage.write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3), 7, 1.5)
+    a, b, c = (storage.archive_digest(tmp_path / f"{name}.pt") for name in "abc")
+    assert a == b != c
 
 
 def test_kernels_are_all_that_a_reader_needs_to_know(tmp_path):

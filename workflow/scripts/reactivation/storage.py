@@ -1,14 +1,18 @@
 """The files under results/: their layouts, and the only code that reads or writes them.
 
-Every file is written under a temporary name and renamed when it is whole.
+Every file is written under a temporary name and renamed when it is whole. Readers name a damaged file: HDF5 files have
+checksums of data and of metadata, archives of NumPy and torch those of zip.
 """
 
 import contextlib
 import csv
+import glob
+import hashlib
 import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,32 +20,73 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .errors import InputError, one_line
+from .errors import InputError, no_room, one_line
 
 BLOCK = 256  # images written or read at once
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed to it at the end, removed on an error."""
+    """A temporary path beside `path`; on disk and renamed to it at the end, removed on an error.
+
+    Raises InputError where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Left by a killed job. If that still lives, without its Snakemake, it fails, and nobody waits for it.
+    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        left.unlink(missing_ok=True)
     # The suffix stays: writers choose a format by it.
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())  # else a machine that dies may leave the new name without the content
         temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        if no_room(error):
+            raise InputError(f"no room for {path} on its disk: make room and run again, to go on from here") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
-    """Name the file that an error comes from."""
+def _reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it and run again") -> Iterator[None]:
+    """Name the file that an error comes from, and what to do."""
     try:
         yield
-    except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged ({one_line(error)}): delete it and run again") from error
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        EOFError,
+        TypeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(f"{path} is {kind} ({one_line(error)}): {remedy}") from error
+
+
+def _check(sound: bool, what: str) -> None:
+    """For use while reading: ValueError, to be told with the file's name."""
+    if not sound:
+        raise ValueError(what)
+
+
+@contextlib.contextmanager
+def _new_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """A new HDF5 file whose metadata have checksums: the format of HDF5 1.10 (2016) and later."""
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        yield file
+
+
+def _add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] | None = None) -> None:
+    """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
+    chunk = chunk or tuple(max(1, size) for size in values.shape)
+    shape = (None, *values.shape[1:])
+    file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)
 
 
 # -------------------------------------------------------------------------------------------------- data sets
@@ -49,9 +94,11 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
     """Write `(part, class, image)` samples, part "train" or "test", image (H, W, 3) uint8, block by block.
 
     `/<part>/images` (N, H, W, 3) uint8, `/<part>/labels` (N,) int64: positions in the alphabetical `class_names`;
-    `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel.
+    `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel;
+    `digest` of all images and labels.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with _new_hdf5(path) as file:
+        content = hashlib.sha256()
         names: dict[str, list[str]] = {"train": [], "test": []}
         pending: dict[str, list[np.ndarray]] = {"train": [], "test": []}
         counts = np.zeros((3, 256))  # of each channel's values, in the training images
@@ -60,8 +107,8 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
             block = np.stack(pending[part])
             pending[part].clear()
             if part not in file:
-                shape = block.shape[1:]
-                file.create_dataset(f"{part}/images", (0, *shape), "u1", maxshape=(None, *shape), chunks=(64, *shape))
+                _add(file, f"{part}/images", block[:0], (64, *block.shape[1:]))
+            content.update(block)
             images = file[f"{part}/images"]
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
@@ -79,12 +126,14 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
                 flush(part)
         classes = sorted(set(names["train"]))
         for part in names:
-            file[f"{part}/labels"] = np.searchsorted(classes, names[part]).astype(np.int64)
+            labels = np.searchsorted(classes, names[part]).astype(np.int64)
+            content.update(labels)
+            _add(file, f"{part}/labels", labels)
         values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
         mean = shares @ values
         deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
         std = np.where(deviation < 1e-6, 1.0, deviation)  # what rounding leaves of a constant channel
-        file.attrs.update(class_names=classes, mean=mean, std=std, **attributes)
+        file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes)
 
 
 def read_source_state(path: str | Path) -> str | None:
@@ -95,16 +144,28 @@ def read_source_state(path: str | Path) -> str | None:
         return file.attrs["source_state"]
 
 
+def read_digest(path: str | Path) -> str:
+    """What stands for all images and labels of a data set's file, and for nothing else."""
+    with _reading(path), h5py.File(path) as file:
+        return file.attrs["digest"]
+
+
 def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels of the training and of the test images."""
     with _reading(path), h5py.File(path) as file:
-        return file["train/labels"][:], file["test/labels"][:]
+        labels = [file[f"{part}/labels"][:] for part in ("train", "test")]
+        for part, of_part in zip(("train", "test"), labels, strict=True):
+            _check(len(of_part) == len(file[f"{part}/images"]), f"as many labels as images are expected in {part}")
+        return tuple(labels)
 
 
 def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
     with _reading(path), h5py.File(path) as file:
-        images, labels = file[f"{part}/images"], file[f"{part}/labels"][:][indices]
+        images, labels = file[f"{part}/images"], file[f"{part}/labels"][:]
+        _check(images.ndim == 4 and images.dtype == np.uint8, f"images (N, H, W, 3) of bytes are expected in {part}")
+        _check(len(labels) == len(images), f"as many labels as images are expected in {part}")
+        labels = labels[indices]
         order = np.argsort(indices, kind="stable")
         ascending = indices[order]
         pixels = np.empty((len(indices), *images.shape[1:]), np.uint8)
@@ -131,7 +192,11 @@ def read_probe_images(path: str | Path, probe: dict[str, np.ndarray]) -> tuple[n
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean and standard deviation (3,) of the training images' channels, in [0, 1]; the number of classes."""
     with _reading(path), h5py.File(path) as file:
-        return file.attrs["mean"], file.attrs["std"], len(file.attrs["class_names"])
+        mean, std = file.attrs["mean"], file.attrs["std"]
+        _check(
+            bool(np.isfinite([mean, std]).all() and np.shape(mean) == (3,) and (std > 0).all()), "mean or std is none"
+        )
+        return mean, std, len(file.attrs["class_names"])
 
 
 # ------------------------------------------------------------------------------------------- indices, tables
@@ -145,10 +210,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
-def write_rows(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    """A CSV with one line per row; columns are the first row's keys; floats keep all their digits."""
+def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Iterable[str] | None = None) -> None:
+    """A CSV with one line per row; columns are by default the first row's keys; floats keep all their digits."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer = csv.DictWriter(file, rows[0].keys() if columns is None else columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -158,37 +223,87 @@ def write_json(path: str | Path, content: dict) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """What `write_json` wrote."""
+    with _reading(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 # ------------------------------------------------------------------------------------------------ checkpoints
 def write_checkpoint(path: str | Path, model, step: int, epoch: float) -> None:
     """Weights of `model` after `step` optimizer steps and `epoch` epochs, both since the run's initialisation."""
-    import torch
-
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        # A file object, not a path: torch writes a path's name into the archive, and the temporary one is random.
-        torch.save({"step": step, "epoch": epoch, "model": state}, file)
+    write_tensors(path, {"step": step, "epoch": epoch, "model": state})
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """`step`, `epoch` and `model` (a state dict) of a checkpoint."""
+    import torch
+
+    with _reading(path, "no readable checkpoint", "delete its segment's folder and run again"):
+        checkpoint = read_tensors(path)
+        finite = all(torch.isfinite(tensor).all() for tensor in checkpoint["model"].values())
+        _check(
+            finite and {"step", "epoch"} <= checkpoint.keys(), "weights that are finite, step and epoch are expected"
+        )
+        return checkpoint
+
+
+def write_tensors(path: str | Path, content: dict[str, Any]) -> None:
+    """Tensors, numbers and text, in lists and dicts."""
+    import torch
+
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        # A file object, not a path: torch writes a path's name into the archive, and the temporary one is random.
+        torch.save(content, file)
+
+
+def read_tensors(path: str | Path) -> dict[str, Any]:
+    """What `write_tensors` wrote, on the CPU. Nothing but tensors, numbers and text is read: no code is run."""
     import pickle
 
     import torch
 
+    with zipfile.ZipFile(path) as archive:
+        _check(archive.testzip() is None, "its checksums are wrong")  # which torch does not compare
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = one_line(error).split(". ")[0]  # torch goes on with advice on untrusted files
-        raise InputError(f"{path} is no readable checkpoint ({reason}): delete its segment's folder") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(one_line(error).split(". ")[0]) from error  # torch goes on with advice on untrusted files
 
 
-def link(checkpoint: str | Path, path: str | Path) -> None:
-    """Give `checkpoint` a second, lasting name, at no cost where the file system has hard links."""
-    with atomic(path) as temporary:
-        try:
-            os.link(checkpoint, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(checkpoint, temporary)
+def read_state(path: str | Path) -> dict[str, Any]:
+    """What a job saved of itself, with `write_tensors`."""
+    with _reading(path, remedy="delete it and run again, from this job's start"):
+        return read_tensors(path)
+
+
+def archive_digest(path: str | Path) -> str:
+    """What stands for the content of an archive of NumPy or torch: its checksums, read from its table of contents."""
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        parts = [f"{part.filename} {part.file_size} {part.CRC:08x}" for part in archive.infolist()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def publish(path: str | Path, output: str | Path) -> None:
+    """Give the file or folder `path` a second name: it then outlives either. At no cost where hard links are known."""
+    path, output = Path(path), Path(output)
+    if path.is_file():
+        with atomic(output) as temporary:
+            _link(path, temporary)
+        return
+    temporary = output.with_name(f".partial-{output.name}")
+    for left in (temporary, output):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(path, temporary, copy_function=_link)
+    temporary.replace(output)
+
+
+def _link(path: str | Path, name: str | Path) -> None:
+    try:
+        os.link(path, name)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, name)
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
@@ -201,24 +316,35 @@ def write_kernels(
     attributes: dict[str, Any],
 ) -> None:
     """`/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,held_out,task}` (n,)."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with _new_hdf5(path) as file:
         for kind, stack in kernels.items():
-            file.create_dataset(f"kernels/{kind}", data=stack, chunks=(1, *stack.shape[1:]))
-        file["step"], file["epoch"] = step, epoch
-        for key, values in probe.items():
-            file[f"probe/{key}"] = values
+            _add(file, f"kernels/{kind}", stack, (1, *stack.shape[1:]))
+        for name, values in {"step": step, "epoch": epoch, **{f"probe/{key}": v for key, v in probe.items()}}.items():
+            _add(file, name, values)
         file.attrs.update(attributes)
 
 
 def read_kernels(path: str | Path) -> dict[str, Any]:
-    """`kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, held_out, task: (n,)} of one segment."""
+    """Of one segment: `kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, held_out, task: (n,)}.
+
+    And `diverged`: None, or the step, epoch and task of the first checkpoint whose kernels were not finite.
+    """
     with _reading(path), h5py.File(path) as file:
-        return {
+        read = {
             "kernels": {kind: stack[:] for kind, stack in file["kernels"].items()},
             "step": file["step"][:],
             "epoch": file["epoch"][:],
             "probe": {key: values[:] for key, values in file["probe"].items()},
+            "diverged": json.loads(file.attrs.get("diverged", "null")),
         }
+        times, images = len(read["step"]), len(read["probe"]["label"])
+        _check(all(len(values) == images for values in read["probe"].values()), "parts of its probe differ in length")
+        _check(len(read["epoch"]) == times and bool((np.diff(read["step"]) > 0).all()), "its steps do not ascend")
+        for kind, stack in read["kernels"].items():
+            wanted = (times, images, images)
+            _check(stack.shape == wanted, f"kernels/{kind} has the shape {stack.shape}, not {wanted}")
+            _check(bool(np.isfinite(stack).all()), f"kernels/{kind} is not finite everywhere")
+    return read
 
 
 # ------------------------------------------------------------------------------------------------------ tables
@@ -233,7 +359,9 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         "test_loss": float,
     }
     with _reading(path), Path(path).open(newline="", encoding="utf-8") as file:
-        return [{key: kinds[key](value) for key, value in row.items()} for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        _check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")
+        return [{key: kinds[key](value) for key, value in row.items()} for row in reader]
 
 
 def read_tables(paths: Iterable[str | Path]):
