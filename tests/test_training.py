@@ -1,17 +1,32 @@
 """Training against a plain loop; its checkpoints, its log, its determinism."""
 
+import contextlib
 import copy
+import itertools
+import math
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 from helpers import own_process
 from networks import reference
-from reactivation.errors import InputError
+from reactivation import state, storage
+from reactivation.errors import InputError, Interrupted
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.seeds import stream
-from reactivation.training import Images, accuracy, checkpoint_steps, evaluate, refuse_lone_image, train_segment
+from reactivation.state import Saved
+from reactivation.training import (
+    Images,
+    accuracy,
+    checkpoint_steps,
+    evaluate,
+    log_columns,
+    refuse_lone_image,
+    train_segment,
+)
 from torch.nn import functional as F
 
 SPEC = {
@@ -36,11 +51,11 @@ def network():
     return cnn(4, 8, 4)
 
 
-def train(spec=SPEC, start=(40, 5.0)):
-    model, kept = network(), []
+def train(spec=SPEC, start=(40, 5.0), model=None, saved=None):
+    model, kept = model or network(), []
     save = lambda m, step, epoch: kept.append((step, epoch, [p.detach().clone() for p in m.parameters()]))  # noqa: E731
-    log, evaluation = train_segment(model, images(), images(8, seed=1), spec, start, save)
-    return model, kept, log, evaluation
+    trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved)
+    return model, kept, trained
 
 
 def test_steps_every_epochs_last_and_powers_of_two():
@@ -69,8 +84,8 @@ def plain_loop(model, step):
             t += 1
             x, y = data.batch(batch)
             gradients = torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
-            for p, g, state in zip(parameters, gradients, states, strict=True):
-                p.data = step(p.data, g, state, t)
+            for p, g, of_p in zip(parameters, gradients, states, strict=True):
+                p.data = step(p.data, g, of_p, t)
     return model
 
 
@@ -129,7 +144,7 @@ def test_batch_norm_trains_and_has_a_kernel():
     model = build({"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}, 8, 4)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     spec = {**SPEC, "training": SPEC["training"] | {"batch_size": 20}, "epochs": [5, 10]}
-    log, _ = train_segment(model, images(), images(8, seed=1), spec, (0, 0.0), lambda *_: None)
+    log = train_segment(model, images(), images(8, seed=1), spec, (0, 0.0), lambda *_: None).log
     assert log[-1]["train_loss"] < 0.8 * log[0]["train_loss"]
     assert all(not torch.equal(value, start[name]) for name, value in model.state_dict().items())
     model, (x, _) = model.eval().double(), images(3).batch(slice(None))
@@ -160,7 +175,7 @@ print(*{{"torch._dynamo", "sympy"}} & sys.modules.keys())
 
 
 def test_checkpoints_count_from_the_runs_initialisation():
-    _, kept, *_ = train()
+    _, kept, _ = train()
     assert [step for step, *_ in kept] == [
         41,
         42,
@@ -171,16 +186,16 @@ def test_checkpoints_count_from_the_runs_initialisation():
         49,
     ]  # 3 steps an epoch; 1, 2, 3, 4, 6, 8, 9
     assert [epoch for _, epoch, _ in kept] == pytest.approx([5 + s / 3 for s in (1, 2, 3, 4, 6, 8, 9)])
-    _, kept, _, evaluation = train({**SPEC, "tasks": SPEC["tasks"][:1], "epochs": [1]}, start=(0, 0.0))
+    _, kept, trained = train({**SPEC, "tasks": SPEC["tasks"][:1], "epochs": [1]}, start=(0, 0.0))
     assert [step for step, *_ in kept] == [0, 1, 2, 3]
-    assert {row["epoch"] for row in evaluation} == {0.0, 1.0}
+    assert {row["epoch"] for row in trained.evaluation} == {0.0, 1.0}
 
 
 def test_the_same_twice_is_the_same_to_the_bit():
     first, second = train(), train()
     for a, b in zip(first[1], second[1], strict=True):
         assert all(torch.equal(p, q) for p, q in zip(a[2], b[2], strict=True))
-    assert first[3] == second[3]
+    assert first[2].evaluation == second[2].evaluation
 
 
 def test_evaluation_by_class_adds_up_to_that_of_tasks():
@@ -201,24 +216,153 @@ def test_evaluation_by_class_adds_up_to_that_of_tasks():
 
 
 def test_the_log_has_what_a_person_wants(capsys):
-    _, _, log, _ = train()
-    assert list(log[0]) == [
-        "step",
-        "epoch",
-        "learning_rate",
-        "train_loss",
-        "test_accuracy_task1",
-        "test_accuracy_task2",
-        "seconds",
-        "images_per_second",
-    ]
+    log = train()[2].log
+    assert (
+        list(log[0])
+        == log_columns(2)
+        == [
+            "step",
+            "epoch",
+            "learning_rate",
+            "train_loss",
+            "test_accuracy_task1",
+            "test_accuracy_task2",
+            "seconds",
+            "images_per_second",
+        ]
+    )
     assert [row["epoch"] for row in log] == [6, 7, 8]
     assert "task 2  epoch 1/3  loss" in capsys.readouterr().out
 
 
-def test_divergence_says_what_to_do():
-    with pytest.raises(InputError, match=r"the loss is nan in epoch \d of task 2: lower lr \(it is 1e\+20\)"):
-        train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}})
+# ---------------------------------------------------------------------------------------------------- resume
+class Killed(Exception):
+    """As by kill -9: whatever is not on disk is lost."""
+
+
+class KilledAfter(Saved):
+    """Saves at every step and test batch, and is killed after the n-th time."""
+
+    def __init__(self, path, count):
+        super().__init__(path, 0)
+        self.left = count
+
+    def write(self, content):
+        super().write(content)
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+def dropout():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Dropout(0.3), network())
+
+
+def batch_norm():
+    torch.manual_seed(0)
+    return build({"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}, 8, 4)
+
+
+FIRST = {"tasks": SPEC["tasks"][:1], "epochs": [2]}  # with a test before the first step
+RESUMED = {
+    "plain": ({}, network),
+    "first": (FIRST, network),
+    "momentum": ({"training": SPEC["training"] | {"momentum": 0.9, "weight_decay": 0.05}}, network),
+    "adam": ({"training": SPEC["training"] | {"optimizer": "adam", "lr": 0.01}}, network),
+    "dropout": ({}, dropout),
+    "batch norm": ({"training": SPEC["training"] | {"batch_size": 10}}, batch_norm),
+}
+
+
+@pytest.mark.parametrize("change, build_network", RESUMED.values(), ids=RESUMED)
+def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_network):
+    """Each sitting is killed after as many saves as there have been sittings: at every step and test."""
+    spec, start = SPEC | change, (0, 0.0) if "epochs" in change else (40, 5.0)
+    model, kept, trained = train(spec, start, build_network())
+    wanted = {step: weights for step, _, weights in kept}
+    checkpoints, sittings, saved, again = {}, 0, None, None
+    while again is None:
+        sittings += 1
+        torch.manual_seed(sittings)  # a new process draws what it likes before the network is built
+        resumed, found = build_network(), []
+        saved = KilledAfter(tmp_path / "state.pt", 1 + sittings % 3)
+        save = lambda m, step, epoch: found.append((step, [p.detach().clone() for p in m.parameters()]))  # noqa: E731, B023
+        with contextlib.suppress(Killed):
+            again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved)
+        checkpoints |= dict(found)
+    assert sittings > 4 and saved.sittings == sittings
+    assert checkpoints.keys() == wanted.keys()
+    for step, weights in wanted.items():
+        assert all(torch.equal(p, q) for p, q in zip(weights, checkpoints[step], strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+    assert again.evaluation == trained.evaluation
+    timeless = lambda log: [{k: v for k, v in row.items() if not k.startswith(("sec", "images"))} for row in log]  # noqa: E731
+    assert timeless(again.log) == timeless(trained.log)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_at_once(tmp_path, number):
+    with Saved(tmp_path / "state.pt", every=1e9) as saved:
+
+        def save(model, step, epoch):
+            if step == 44:
+                os.kill(os.getpid(), number)
+
+        with pytest.raises(Interrupted, match=f"stopped by {number.name}; what was done is saved") as stopped:
+            train_segment(network(), images(), images(8, seed=1), SPEC, (40, 5.0), save, saved)
+    assert stopped.value.status == 128 + number
+    assert Saved(tmp_path / "state.pt", 60).found["step"] == 4
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_it_is_saved_no_more_often_than_asked_for(tmp_path, monkeypatch):
+    times, saved = [], Saved(tmp_path / "state.pt", every=1e9)
+    train(saved=saved)
+    assert not (tmp_path / "state.pt").exists()
+    clock = itertools.count()
+    monkeypatch.setattr(state.time, "monotonic", lambda: float(next(clock)))
+    saved = Saved(tmp_path / "state.pt", every=5)
+    monkeypatch.setattr(storage, "write_tensors", lambda path, content: times.append(content["work"]["seconds"]))
+    train(saved=saved)
+    assert len(times) > 1 and (np.diff(times) >= 5).all()
+
+
+# ------------------------------------------------------------------------------------------------ divergence
+def test_divergence_ends_training_and_says_where():
+    """Checkpoints are of finite weights only, also where the loss was still finite before the last step."""
+    for lr in (1e3, 1e20, 3e38):
+        _, kept, trained = train({**SPEC, "training": SPEC["training"] | {"lr": lr}})
+        last = kept[-1][0] - 40 if kept else 0
+        assert last < trained.diverged <= 9 and len(trained.log) == (trained.diverged - 1) // 3
+        assert all(p.isfinite().all() for *_, weights in kept for p in weights)
+        # With the weights before it, the loss of the step named is not finite, or its update is not.
+        model, steps = network(), []
+        for p in plain_steps(model, lr, trained.diverged):
+            steps.append(p)
+        assert all(map(math.isfinite, steps[:-1])) and not math.isfinite(steps[-1])
+
+
+def plain_steps(model, lr, count):
+    """After each of `count` steps of plain SGD the largest weight; NaN if the loss before it was not finite."""
+    data, shuffle = images(), torch.Generator().manual_seed(stream(4, "batches", 2))
+    batches = [batch for _ in range(3) for batch in torch.randperm(20, generator=shuffle).split(8)]
+    for batch in batches[:count]:
+        x, y = data.batch(batch)
+        loss = F.cross_entropy(model(x), y)
+        for p, g in zip(model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True):
+            p.data -= lr * g
+        yield max(p.detach().abs().max().item() for p in model.parameters()) if loss.isfinite() else math.nan
+
+
+def test_a_diverging_state_is_not_saved(tmp_path):
+    saved = Saved(tmp_path / "state.pt", every=0)
+    _, _, trained = train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}}, saved=saved)
+    assert trained.diverged is not None
+    found = storage.read_state(tmp_path / "state.pt")
+    assert found["step"] < trained.diverged and all(torch.isfinite(p).all() for p in found["model"].values())
 
 
 @pytest.mark.parametrize("batch_size, size, alone", [(19, 8, True), (1, 8, True), (20, 8, False), (19, 16, False)])

@@ -1,7 +1,7 @@
 """Metrics: one job per run, all its segments in one tidy table.
 
 Builds: results/<study>/runs/<run>.csv
-From:   the kernels and the test evaluations of the run's segments
+From:   the kernels, test evaluations and records of the run's segments
 """
 
 
@@ -10,6 +10,7 @@ def run_inputs(wildcards):
     return {
         "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
         "evaluations": [f"results/segments/{segment}/evaluation.csv" for segment in run.segments],
+        "records": [f"results/segments/{segment}/segment.json" for segment in run.segments],
     }
 
 

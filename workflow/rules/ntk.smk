@@ -24,6 +24,8 @@ rule ntk:
     conda:
         "../../envs/torch.yaml"
     threads: 1
+    # Before further trainings: checkpoints that are not kept can then go.
+    priority: 1
     params:
         spec=lambda wildcards: {
             "segment": PLAN.segments[wildcards.segment].spec,

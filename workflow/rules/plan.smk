@@ -21,7 +21,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = make_plan(STUDY)
-config["where"] = {"device": STUDY.device, "sources": sources(STUDY)}
+config["where"] = {"device": STUDY.device, "save_every": STUDY.save_every, "sources": sources(STUDY)}
 
 
 wildcard_constraints:

@@ -1,8 +1,12 @@
 """Training: one job per segment.
 
 Builds: results/segments/<segment>/{checkpoints/step*.pt, final.pt, training.csv, evaluation.csv, segment.json}
-From:   the data set, the split and, but for a first task, the parent segment's final weights
+From:   the data set, the split and, but for a first task, the parent segment's final weights and record
 """
+
+KEEP = STUDY.checkpoints.keep  # once they have been used
+CHECKPOINTS = directory("results/segments/{segment}/checkpoints")
+FINAL = "results/segments/{segment}/final.pt"
 
 
 def segment_inputs(wildcards):
@@ -13,6 +17,7 @@ def segment_inputs(wildcards):
     }
     if segment.parent is not None:
         files["parent"] = f"results/segments/{segment.parent}/final.pt"
+        files["record"] = f"results/segments/{segment.parent}/segment.json"
     return files
 
 
@@ -20,8 +25,8 @@ rule train:
     input:
         unpack(segment_inputs),
     output:
-        checkpoints=directory("results/segments/{segment}/checkpoints"),
-        final="results/segments/{segment}/final.pt",
+        checkpoints=CHECKPOINTS if KEEP == "all" else temp(CHECKPOINTS),
+        final=temp(FINAL) if KEEP == "none" else FINAL,
         log="results/segments/{segment}/training.csv",
         evaluation="results/segments/{segment}/evaluation.csv",
         record="results/segments/{segment}/segment.json",

@@ -4,6 +4,7 @@ from reactivation.job import logged
 
 # isort: split
 import contextlib
+import json
 import time
 from pathlib import Path
 
@@ -11,9 +12,14 @@ import numpy as np
 import torch
 from reactivation import models, storage
 from reactivation.ntk import empirical_ntk
-from reactivation.provenance import provenance
+from reactivation.provenance import provenance, versions
+from reactivation.state import forget, workplace
 from reactivation.tasks import first_task
 from reactivation.training import Images, device_name, set_up_device
+
+PACKAGES = ("torch", "numpy", "h5py", "numba")
+INPUT, SPEC, SEGMENT = snakemake.input, snakemake.params.spec["segment"], snakemake.wildcards.segment
+SAVE_EVERY = 1  # second: what is saved is small, and a kernel that is computed when the job is killed is lost anyway
 
 
 def reset_peak(device):
@@ -34,42 +40,90 @@ def peak_bytes(device):
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
-with logged(snakemake.log[0]):
-    started = time.time()
-    spec, kinds = snakemake.params.spec["segment"], snakemake.params.spec["kernels"]
-    device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
-    probe = storage.read_arrays(snakemake.input.probe)
-    mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
-    pixels, labels = storage.read_probe_images(snakemake.input.dataset, probe)
-    x, _ = Images.on(device, pixels, labels, mean, std).batch(slice(None))
-    model = models.build(spec["model"], pixels.shape[1], classes).to(device).eval()
+def kernels_of(paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved: Path) -> list[dict[str, np.ndarray]]:
+    """Of each checkpoint, up to the first whose kernels are not finite: step, epoch, kernels, `seconds` and `peak_bytes`.
 
-    paths = sorted(Path(snakemake.input.checkpoints).glob("step*.pt"))
-    stacks = {kind: np.empty((len(paths), len(x), len(x))) for kind in kinds}
-    step, epoch = np.empty(len(paths), dtype=np.int64), np.empty(len(paths))
-    seconds, peak = np.empty(len(paths)), np.empty(len(paths), dtype=np.int64)
+    Kernels of the same weights that a killed job left in `saved` are taken from there.
+    """
+    found = storage.read_arrays(saved) if saved.exists() else {"checkpoint": []}
+    rows = {digest: {key: found[key][i] for key in found} for i, digest in enumerate(found["checkpoint"])}
+    if rows:
+        print(f"{len(rows)} kernels were saved")
+    last, of_paths = time.monotonic(), []
     for i, path in enumerate(paths):
-        checkpoint = storage.read_checkpoint(path)
-        model.load_state_dict(checkpoint["model"])
-        step[i], epoch[i] = checkpoint["step"], checkpoint["epoch"]
-        reset_peak(device)
-        began = time.perf_counter()
-        for kind, kernel in empirical_ntk(model, x, kernels=kinds).items():
-            stacks[kind][i] = kernel
-        seconds[i], peak[i] = time.perf_counter() - began, peak_bytes(device)
-        print(f"checkpoint {i + 1}/{len(paths)}  epoch {epoch[i]:.3f}  {seconds[i]:.2f} s", flush=True)
+        digest = storage.archive_digest(path)
+        if digest not in rows:
+            checkpoint = storage.read_checkpoint(path)
+            model.load_state_dict(checkpoint["model"])
+            reset_peak(x.device)
+            began = time.perf_counter()
+            computed = empirical_ntk(model, x, kernels=snakemake.params.spec["kernels"])
+            seconds = time.perf_counter() - began
+            rows[digest] = {
+                **computed,
+                "checkpoint": digest,
+                "step": np.int64(checkpoint["step"]),
+                "epoch": np.float64(checkpoint["epoch"]),
+                "seconds": np.float64(seconds),
+                "peak_bytes": np.int64(peak_bytes(x.device)),
+            }
+            print(f"checkpoint {i + 1}/{len(paths)}  epoch {checkpoint['epoch']:.3f}  {seconds:.2f} s", flush=True)
+        of_paths.append(rows[digest])
+        if not all(np.isfinite(values).all() for key, values in rows[digest].items() if key != "checkpoint"):
+            break
+        if time.monotonic() - last > SAVE_EVERY:
+            storage.write_arrays(saved, **stacked(list(rows.values())))
+            last = time.monotonic()
+    return of_paths
 
+
+def stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+def compute(saved: Path) -> None:
+    """Write the output; what is computed so far goes to `saved`."""
+    started, kinds = time.time(), snakemake.params.spec["kernels"]
+    device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
+    probe = storage.read_arrays(INPUT.probe)
+    mean, std, classes = storage.read_normalisation(INPUT.dataset)
+    pixels, labels = storage.read_probe_images(INPUT.dataset, probe)
+    x, _ = Images.on(device, pixels, labels, mean, std).batch(slice(None))
+    model = models.build(SPEC["model"], pixels.shape[1], classes).to(device).eval()
+    paths = sorted(Path(INPUT.checkpoints).glob("step*.pt"))
+    rows, diverged = kernels_of(paths, model, x, saved), None
+    if rows and not all(np.isfinite(rows[-1][kind]).all() for kind in kinds):
+        row = rows.pop()
+        diverged = {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}
+        print(f"diverged: the kernels of step {diverged['step']} of the run are not finite")
+    empty = dict.fromkeys(kinds, np.empty((0, len(x), len(x)))) | {"step": np.empty(0, dtype=np.int64)}
+    empty |= {key: np.empty(0) for key in ("epoch", "seconds", "peak_bytes")}
+    table = stacked(rows) if rows else empty
     storage.write_kernels(
         snakemake.output[0],
-        stacks,
-        step,
-        epoch,
-        probe | {"task": first_task(labels, spec["tasks"])},
+        {kind: table[kind] for kind in kinds},
+        table["step"],
+        table["epoch"],
+        probe | {"task": first_task(labels, SPEC["tasks"])},
         {
-            **provenance(snakemake.params.spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
+            **provenance(snakemake.params.spec, snakemake.params.code, started, PACKAGES),
             "device": device_name(device),
             "dtype": str(x.dtype).removeprefix("torch."),
-            "seconds_per_checkpoint": seconds,
-            "peak_bytes_per_checkpoint": peak,
+            "diverged": json.dumps(diverged),
+            "seconds_per_checkpoint": table["seconds"],
+            "peak_bytes_per_checkpoint": table["peak_bytes"],
         },
     )
+
+
+with logged(snakemake.log[0]):
+    # Trained: Snakemake has taken note of it, or would not have started this job.
+    forget(SEGMENT, "train")
+    identity = {
+        "spec": snakemake.params.spec,
+        "code": snakemake.params.code,
+        "versions": versions(PACKAGES),
+        "inputs": {"dataset": storage.read_digest(INPUT.dataset), "probe": storage.archive_digest(INPUT.probe)},
+    }
+    with workplace(SEGMENT, snakemake.wildcards.kernels, **identity) as place:
+        compute(place / "kernels.npz")

@@ -3,57 +3,112 @@
 from reactivation.job import logged
 
 # isort: split
-import time
 from pathlib import Path
 
 import torch
 from reactivation import models, storage
-from reactivation.provenance import provenance
+from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
-from reactivation.training import Images, device_name, set_up_device, train_segment
+from reactivation.state import Saved, workplace
+from reactivation.training import (
+    EVALUATION_COLUMNS,
+    Images,
+    device_name,
+    log_columns,
+    set_up_device,
+    train_segment,
+)
 
-with logged(snakemake.log[0]):
-    started = time.time()
-    spec, output = snakemake.params.spec, snakemake.output
-    device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
-    split = storage.read_arrays(snakemake.input.split)
-    mean, std, classes = storage.read_normalisation(snakemake.input.dataset)
+PACKAGES = ("torch", "numpy", "h5py")
+WHERE, SPEC, INPUT = snakemake.config["where"], snakemake.params.spec, snakemake.input
+OUTPUTS = {
+    "checkpoints": "checkpoints",
+    "final": "final.pt",
+    "log": "training.csv",
+    "evaluation": "evaluation.csv",
+    "record": "segment.json",
+}
+
+
+def train(folder: Path) -> None:
+    """Leave all outputs in `folder`, going on from what a killed job left there."""
+    device = set_up_device(WHERE["device"], snakemake.threads)
+    task, checkpoints = len(SPEC["tasks"]), folder / OUTPUTS["checkpoints"]
+    split = storage.read_arrays(INPUT.split)
+    mean, std, classes = storage.read_normalisation(INPUT.dataset)
     data = {
-        part: Images.on(device, *storage.read_images(snakemake.input.dataset, part, split[key]), mean, std)
-        for part, key in (("train", f"task{len(spec['tasks'])}_train"), ("test", "test"))
+        part: Images.on(device, *storage.read_images(INPUT.dataset, part, split[key]), mean, std)
+        for part, key in (("train", f"task{task}_train"), ("test", "test"))
     }
-    torch.manual_seed(stream(spec["seed"], "init"))
-    model = models.build(spec["model"], data["train"].pixels.shape[1], classes)
+    torch.manual_seed(stream(SPEC["seed"], "init"))
+    model = models.build(SPEC["model"], data["train"].pixels.shape[1], classes)
     start = (0, 0.0)
-    if parent := snakemake.input.get("parent"):
-        checkpoint = storage.read_checkpoint(parent)
+    if INPUT.get("parent"):
+        checkpoint = storage.read_checkpoint(INPUT.parent)
         model.load_state_dict(checkpoint["model"])
         start = (checkpoint["step"], checkpoint["epoch"])
     model.to(device, memory_format=torch.channels_last)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(data['train'])} images, {parameters:,} parameters, on {device} with {snakemake.threads} thread(s)")
 
-    folder = Path(output.checkpoints)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept: list[Path] = []
-
     def save(model, step, epoch):
-        kept.append(folder / f"step{step:08d}.pt")
-        storage.write_checkpoint(kept[-1], model, step, epoch)
+        storage.write_checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch)
 
-    log, evaluation = train_segment(model, data["train"], data["test"], spec, start, save)
-    storage.link(kept[-1], output.final)
-    storage.write_rows(output.log, log)
-    storage.write_rows(output.evaluation, evaluation)
+    with Saved(folder / "state.pt", WHERE["save_every"]) as saved:
+        reached = start[0] + saved.found["step"] if saved.found else -1
+        for path in checkpoints.glob("*"):  # a GPU need not come to the same weights again
+            if not path.match("step*.pt") or int(path.stem.removeprefix("step")) > reached:
+                path.unlink()
+        trained = train_segment(model, data["train"], data["test"], SPEC, start, save, saved)
+    per_epoch = -(-len(data["train"]) // SPEC["training"]["batch_size"])
+    diverged = None
+    if trained.diverged is not None:
+        diverged = {"step": start[0] + trained.diverged, "epoch": start[1] + trained.diverged / per_epoch, "task": task}
+        print(f"diverged in step {diverged['step']} of the run: lower lr (it is {SPEC['training']['lr']})")
+    finish(folder, trained.log, trained.evaluation, saved, {
+        "device": device_name(device), "parameters": parameters, "diverged": diverged,
+    })  # fmt: skip
+
+
+def finish(folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, about: dict) -> None:
+    """The outputs but for checkpoints; the record, which says that all are there, last."""
+    kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
+    last = kept[-1] if kept else INPUT.parent
+    at = storage.read_checkpoint(last)
+    storage.publish(last, folder / OUTPUTS["final"])
+    storage.write_rows(folder / OUTPUTS["log"], log, log_columns(len(SPEC["tasks"])))
+    storage.write_rows(folder / OUTPUTS["evaluation"], evaluation, EVALUATION_COLUMNS)
+    record = provenance(SPEC, snakemake.params.code, saved.started, PACKAGES, saved.seconds())
     storage.write_json(
-        output.record,
+        folder / OUTPUTS["record"],
         {
-            **provenance(spec, snakemake.params.code, started, ("torch", "numpy", "h5py")),
-            "config": spec,  # as an object here, not as the text that an HDF5 attribute needs
-            "device": device_name(device),
-            "parameters": parameters,
+            **record,
+            "config": SPEC,  # as an object here, not as the text that an HDF5 attribute needs
+            "sittings": saved.sittings,
+            **about,
             "checkpoints": len(kept),
-            "final_step": log[-1]["step"],
-            "final_epoch": log[-1]["epoch"],
+            "final_step": at["step"],
+            "final_epoch": at["epoch"],
         },
     )
+
+
+with logged(snakemake.log[0]):
+    inputs = {"dataset": storage.read_digest(INPUT.dataset), "split": storage.archive_digest(INPUT.split)}
+    if INPUT.get("parent"):
+        inputs["parent"] = storage.archive_digest(INPUT.parent)
+    identity = {"spec": SPEC, "code": snakemake.params.code, "versions": versions(PACKAGES), "inputs": inputs}
+    with workplace(snakemake.wildcards.segment, "train", **identity) as place:
+        (place / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
+        before = storage.read_json(INPUT.record) if INPUT.get("parent") else None
+        if (place / OUTPUTS["record"]).exists():
+            print("trained before; Snakemake was killed before it had taken note")
+        elif before and before["diverged"]:
+            print(f"nothing to train: the run diverged in step {before['diverged']['step']}")
+            about = {key: before[key] for key in ("device", "parameters", "diverged")}
+            finish(place, [], [], Saved(place / "state.pt", 0), about)
+        else:
+            train(place)
+        (place / "state.pt").unlink(missing_ok=True)
+        for output, name in OUTPUTS.items():
+            storage.publish(place / name, snakemake.output[output])

@@ -11,17 +11,27 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def provenance(config: dict[str, Any], code: list[str], started: float, packages: tuple[str, ...]) -> dict[str, str]:
-    """Attributes of a result: all strings, so that any HDF5 reader shows them. `started`: Unix time, in seconds."""
+def provenance(
+    config: dict[str, Any], code: list[str], started: float, packages: tuple[str, ...], seconds: float | None = None
+) -> dict[str, str]:
+    """Attributes of a result: all strings, so that any HDF5 reader shows them.
+
+    `started`: Unix time, in seconds; `seconds` of work, by default those since then.
+    """
     return {
         "config": json.dumps(config, sort_keys=True),
         "code": " ".join(code),
         "git_commit": git_commit(),
-        "versions": json.dumps({"python": platform.python_version()} | {p: metadata.version(p) for p in packages}),
+        "versions": json.dumps(versions(packages)),
         "host": platform.node(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": f"{time.time() - started:.3f}",
+        "seconds": f"{time.time() - started if seconds is None else seconds:.3f}",
     }
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Of Python and of `packages`."""
+    return {"python": platform.python_version()} | {package: metadata.version(package) for package in packages}
 
 
 def git_commit() -> str:

@@ -12,7 +12,9 @@ from .tasks import first_task
 Row = dict[str, Any]
 
 
-def run_table(spec: dict[str, Any], kernels: list[dict[str, Any]], evaluations: list[list[Row]]) -> list[Row]:
+def run_table(
+    spec: dict[str, Any], kernels: list[dict[str, Any]], evaluations: list[list[Row]], diverged: Row | None = None
+) -> list[Row]:
     """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since

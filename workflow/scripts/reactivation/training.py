@@ -4,7 +4,7 @@ import copy
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from torch.nn import functional as F
 from .errors import InputError, one_line
 from .models import parameter_groups
 from .seeds import stream
+from .state import Saved
 
 EVALUATION_BATCH = 1000
+EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test_loss")
 
 
 @dataclass
@@ -108,6 +110,19 @@ def refuse_lone_image(model: nn.Module, train: Images, batch_size: int) -> None:
         ) from error
 
 
+@dataclass
+class Trained:
+    """How far training has come: all of its state but the network's and the optimizer's."""
+
+    shuffle: torch.Tensor  # where the generator of batches stood before the epoch in progress
+    log: list[dict] = field(default_factory=list)  # one row per epoch, for people
+    evaluation: list[dict] = field(default_factory=list)  # one row per epoch and class, as `evaluate` returns them
+    step: int = 0  # of this segment
+    losses: list[torch.Tensor] = field(default_factory=list)  # of the epoch's steps so far
+    seconds: float = 0.0  # that the epoch has taken so far
+    diverged: int | None = None  # the first step whose loss, or after which a weight, is not finite
+
+
 def train_segment(
     model: nn.Module,
     train: Images,
@@ -115,60 +130,134 @@ def train_segment(
     spec: dict[str, Any],
     start: tuple[int, float],
     save: Callable[[nn.Module, int, float], None],
-) -> tuple[list[dict], list[dict]]:
-    """Train `model` in place on the last task of `spec`, a segment's spec, on the cross-entropy.
+    saved: Saved | None = None,
+) -> Trained:
+    """Train `model` in place on the last task of `spec`, a segment's spec, on the cross-entropy, until it diverges.
 
     `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
-    and epochs count from the run's initialisation. Returns one row per epoch for people, and one row per epoch and
-    class of the scenario with its test accuracy and loss, from which those of any task follow.
+    and epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
+    what is found there, on a CPU to the same bits.
     """
     first_step, first_epoch = start
-    task, seed = len(spec["tasks"]), spec["seed"]
+    task, classes = len(spec["tasks"]), spec["images"]["classes"]
     epochs, batch_size, lr = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["lr"]
     refuse_lone_image(model, train, batch_size)
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
-    shuffle = torch.Generator().manual_seed(stream(seed, "batches", task))
+    shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
     optimizer = new_optimizer(model, spec)  # for each task
-    log, evaluation = [], []
-    step = 0
-    if task == 1:
-        save(model, 0, 0.0)
-        evaluation += evaluate(model, test, spec["images"]["classes"], step=0, epoch=0.0)
+    found = saved and saved.found
+    now = restored(found, model, optimizer) if found else Trained(shuffle.get_state())
+    shuffle.set_state(now.shuffle)
     began = time.perf_counter()
-    for epoch in range(1, epochs + 1):
-        epoch_began = time.perf_counter()
-        total_loss = torch.zeros((), device=train.labels.device)
+    epoch_began = began - now.seconds
+
+    def tick() -> None:
+        if saved and saved.due() and sound(now, model):
+            now.seconds = time.perf_counter() - epoch_began
+            saved.write(state(now, model, optimizer))
+
+    if task == 1 and not now.evaluation:
+        save(model, 0, 0.0)
+        now.evaluation += evaluate(model, test, classes, step=0, epoch=0.0, between=tick)
+    # The epoch in progress may lack no step but its evaluation.
+    first = max(1, -(-now.step // steps_per_epoch))
+    for epoch in range(first, epochs + 1):
+        now.shuffle = shuffle.get_state()
+        order = torch.randperm(len(train), generator=shuffle).to(train.labels.device)
         model.train()
-        for indices in torch.randperm(len(train), generator=shuffle).to(train.labels.device).split(batch_size):
+        for indices in order.split(batch_size)[len(now.losses) :]:
             images, labels = train.batch(indices)
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            total_loss += loss.detach() * len(labels)
-            step += 1
-            if step in due:
-                save(model, first_step + step, first_epoch + step / steps_per_epoch)
-        train_loss = total_loss.item() / len(train)
+            now.losses.append(loss.detach())
+            now.step += 1
+            if now.step in due and sound(now, model):
+                save(model, first_step + now.step, first_epoch + now.step / steps_per_epoch)
+            tick()
+            if now.diverged is not None:
+                return now
+        if not sound(now, model):
+            return now
+        at = {"step": first_step + now.step, "epoch": first_epoch + epoch}
         seconds = time.perf_counter() - epoch_began
-        if not np.isfinite(train_loss):
-            raise InputError(f"the loss is {train_loss} in epoch {epoch} of task {task}: lower lr (it is {lr})")
-        at = {"step": first_step + step, "epoch": first_epoch + epoch}
-        rows = evaluate(model, test, spec["images"]["classes"], **at)
-        evaluation += rows
-        log.append(
-            {**at, "learning_rate": lr, "train_loss": train_loss}
+        rows = evaluate(model, test, classes, **at, between=tick)
+        now.evaluation += rows
+        now.log.append(
+            {**at, "learning_rate": lr, "train_loss": mean_loss(now.losses, len(train), batch_size)}
             | {f"test_accuracy_task{k}": accuracy(rows, of) for k, of in enumerate(spec["tasks"], start=1)}
             | {"seconds": round(seconds, 3), "images_per_second": round(len(train) / seconds, 1)}
         )
-        print(progress(log[-1], epoch, epochs, task, time.perf_counter() - began), flush=True)
-    return log, evaluation
+        left = (time.perf_counter() - began) / (epoch - first + 1) * (epochs - epoch)
+        print(progress(now.log[-1], epoch, epochs, task, left), flush=True)
+        now.losses, epoch_began = [], time.perf_counter()
+    return now
+
+
+def log_columns(task: int) -> list[str]:
+    """Of the log of a run's `task`-th segment."""
+    accuracies = [f"test_accuracy_task{k}" for k in range(1, task + 1)]
+    return ["step", "epoch", "learning_rate", "train_loss", *accuracies, "seconds", "images_per_second"]
+
+
+def sound(now: Trained, model: nn.Module) -> bool:
+    """Whether losses and weights are finite so far; otherwise notes the step at which they ceased to be.
+
+    Asked now and then only: a GPU would wait for the answer after each step.
+    """
+    if now.losses and not (finite := torch.stack(now.losses).isfinite()).all():
+        now.diverged = now.step - len(now.losses) + int(finite.int().argmin()) + 1
+    elif not all(p.isfinite().all() for p in model.state_dict().values()):
+        now.diverged = now.step
+    return now.diverged is None
+
+
+def mean_loss(losses: list[torch.Tensor], images: int, batch_size: int) -> float:
+    """Over the images of an epoch, from the means over its batches, of which the last may be smaller."""
+    sizes = torch.full((len(losses),), float(batch_size), dtype=torch.float64)
+    sizes[-1] = images - batch_size * (len(losses) - 1)
+    return float(torch.stack(losses).double().cpu() @ sizes / images)
+
+
+def state(now: Trained, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """All that training goes on from."""
+    return vars(now) | {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "random": _random_states()}
+
+
+def restored(found: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Trained:
+    """Puts network, optimizer and random generators into the state `found`."""
+    model.load_state_dict(found.pop("model"))
+    optimizer.load_state_dict(found.pop("optimizer"))
+    device = next(model.parameters()).device
+    cpu, *gpus = found.pop("random")
+    torch.set_rng_state(cpu)
+    if gpus and device.type == "cuda":
+        torch.cuda.set_rng_state(gpus[0], device)
+    found["losses"] = [loss.to(device) for loss in found["losses"]]
+    print(f"going on after step {found['step']}, which was saved", flush=True)
+    return Trained(**found)
+
+
+def _random_states() -> list[torch.Tensor]:
+    """Of torch's generators, which networks with dropout draw from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, test: Images, classes: list[int], step: int, epoch: float) -> list[dict]:
-    """One row per class: number of test images, share classified right, mean cross-entropy."""
+def evaluate(
+    model: nn.Module,
+    test: Images,
+    classes: list[int],
+    step: int,
+    epoch: float,
+    between: Callable[[], None] = lambda: None,
+) -> list[dict]:
+    """One row per class: number of test images, share classified right, mean cross-entropy.
+
+    `between()` is called after each batch.
+    """
     model.eval()
     size = max(classes) + 1
     sums = torch.zeros(3, size, dtype=torch.float64)
@@ -179,6 +268,7 @@ def evaluate(model: nn.Module, test: Images, classes: list[int], step: int, epoc
         right = (logits.argmax(1) == labels).double()
         values = torch.stack([torch.ones_like(right), right, loss.double()]).cpu()
         sums.index_add_(1, labels.cpu(), values)
+        between()
     count, right, loss = sums.numpy()
     return [
         {
@@ -200,10 +290,10 @@ def accuracy(rows: list[dict], task: dict[str, Any]) -> float:
     return sum(images[row["class"]] * row["test_accuracy"] for row in rows) / sum(images.values())
 
 
-def progress(row: dict, epoch: int, epochs: int, task: int, elapsed: float) -> str:
+def progress(row: dict, epoch: int, epochs: int, task: int, left: float) -> str:
     """One line for a person following the log."""
     scores = " ".join(f"{row[f'test_accuracy_task{k}']:.3f}" for k in range(1, task + 1))
-    left = int(elapsed / epoch * (epochs - epoch))
+    left = int(left)
     return (
         f"task {task}  epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {row['train_loss']:.4f}  "
         f"test accuracy by task {scores}  {row['images_per_second']:,.0f} images/s  "
