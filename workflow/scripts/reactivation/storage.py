@@ -79,14 +79,26 @@ def _check(sound: bool, what: str) -> None:
 def _new_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """A new HDF5 file whose metadata have checksums: the format of HDF5 1.10 (2016) and later."""
     with atomic(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-        yield file
+        try:
+            yield file
+        except (OSError, RuntimeError) as error:
+            if no_room(error) and hasattr(os, "memfd_create"):
+                # HDF5 would try again as it closes each object, and print a traceback for each: let it write to memory.
+                os.dup2(os.memfd_create(Path(path).name), file.id.get_vfd_handle())
+            raise
 
 
 def _add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] | None = None) -> None:
     """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
     chunk = chunk or tuple(max(1, size) for size in values.shape)
     shape = (None, *values.shape[1:])
-    file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)
+    added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)
+    _flush(added)
+
+
+def _flush(values: h5py.Dataset) -> None:
+    """Now, as what goes wrong when the last reference to `values` goes is printed and not raised."""
+    values.file.flush()
 
 
 # -------------------------------------------------------------------------------------------------- data sets
@@ -112,6 +124,7 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
             images = file[f"{part}/images"]
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
+            _flush(images)
             if part == "train":
                 for channel, count in enumerate(counts):
                     count += np.bincount(block[..., channel].ravel(), minlength=256)

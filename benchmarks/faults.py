@@ -1,0 +1,251 @@
+"""What faults cost: `python benchmarks/faults.py [--jobs 100] [--snakemakes 20] [--flips 500]`.
+
+A small study is run undisturbed, then again and again while its jobs or its Snakemake are killed at random moments, and
+the same command is called until it is done. Prints one table: the fault, how often it was injected, the seconds of work that
+one of them lost at most (a job's start of about two seconds among them), and how many results differ from the undisturbed ones in any bit (of damaged files: were used).
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import psutil
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
+
+import numpy as np  # noqa: E402
+from helpers import changed, copy_repository, snakemake  # noqa: E402
+from reactivation import storage  # noqa: E402
+from reactivation.errors import InputError  # noqa: E402
+
+# Jobs that live for some seconds beside the two that starting takes.
+STUDY = changed(
+    ("study", "faults"),
+    ("seeds", [0]),
+    ("save_every", 0.5),
+    ("datasets.glyphs.image_size", 16),
+    ("datasets.glyphs.train_per_class", 400),
+    ("experiments.widths.grid.width", [16, 24]),
+    ("experiments.widths.training", {"lr": 0.05, "epochs": 12, "batch_size": 16, "momentum": 0.9}),
+    ("experiments.widths.probe.size", 32),
+)
+START = 10  # seconds that Snakemake lives for, at most, before it is killed
+
+
+@dataclass
+class Fault:
+    """What came of one kind of fault."""
+
+    name: str
+    injected: int = 0
+    lost: float = 0.0  # seconds, by one of them at most
+    wrong: int = 0
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """All that must not differ: weights, kernels, evaluations, metrics, the numbers of figures."""
+    root = folder / "results"
+    found = {}
+    for pattern in ("segments/*/checkpoints/*.pt", "segments/*/final.pt", "segments/*/evaluation.csv", "*/runs/*.csv"):
+        found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob(pattern)}
+    found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/figures/*.csv")}
+    for path in root.glob("segments/*/ntk-*.h5"):
+        with h5py.File(path) as file:
+            for name in ("kernels/sum", "kernels/trace", "step", "epoch"):
+                found[f"{path.relative_to(root)}/{name}"] = file[name][:].tobytes()
+    return found
+
+
+def differing(folder: Path, wanted: dict[str, bytes]) -> int:
+    """How many results are not those wanted, are missing, or are more than those."""
+    found = results(folder)
+    leftover = list((folder / "results").rglob(".partial-*"))
+    return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys()) + len(leftover)
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Snakemake as a user calls it, in a process group of its own."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLBACKEND": "agg"}
+    return subprocess.Popen(
+        ["snakemake", *arguments, "--configfile", "study.yaml"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def jobs(folder: Path, scripts: tuple[str, ...]) -> list[psutil.Process]:
+    """The processes that run these rules' scripts in `folder`, orphans among them."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or [""]
+        if "python" in command[0] and str(folder) in command[-1] and command[-1].endswith(scripts):
+            found.append(process)
+    return found
+
+
+def unsaved(process: psutil.Process) -> float:
+    """Seconds that a job which is at work would lose now: since its last save, or since it was started."""
+    with contextlib.suppress(psutil.Error, FileNotFoundError):
+        for file in process.open_files():
+            if file.path.endswith("/lock"):
+                saves = [path.stat().st_mtime for path in Path(file.path).parent.glob("[sk]*.[pn]*")]
+                return time.time() - max([*saves, process.create_time()])
+    return 0.0
+
+
+def kill_jobs(
+    folder: Path, fault: Fault, count: int, scripts: tuple[str, ...], number: int, rng: random.Random
+) -> None:
+    """Run the study to its end, killing a random one of its jobs every now and then, `count` times at most."""
+    left = count
+    while True:
+        run = started(folder, "--cores", "2", "--keep-going")
+        due = time.monotonic() + rng.uniform(0.5, 3)
+        while run.poll() is None:
+            time.sleep(0.02)
+            running = jobs(folder, scripts) if left and time.monotonic() > due else []
+            # Not those that are still starting: they have nothing to lose.
+            running = [process for process in running if rng.random() < 0.1 or unsaved(process) > 0]
+            if running:
+                process = rng.choice(running)
+                lost = unsaved(process)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+                    fault.lost = max(fault.lost, lost if number == signal.SIGKILL else 0.0)
+                    fault.injected, left = fault.injected + 1, left - 1
+                due = time.monotonic() + rng.uniform(0.2, 2)
+        if run.returncode == 0:
+            return
+
+
+def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng: random.Random) -> None:
+    """Run the study to its end, killing Snakemake itself, `count` times at most; its jobs live on unless `with_jobs`."""
+    for _ in range(count):
+        run = started(folder, "--cores", "2")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if run.wait(rng.uniform(1, START)) == 0:
+                return
+        lost = max(map(unsaved, jobs(folder, ("train.py", "ntk.py"))), default=0.0)
+        if with_jobs:
+            os.killpg(run.pid, signal.SIGKILL)
+            fault.lost = max(fault.lost, lost)
+        else:
+            run.kill()
+        run.wait()
+        fault.injected += 1
+        assert snakemake(folder, "--unlock", config=STUDY).returncode == 0
+    done = snakemake(folder, "--cores", "2", config=STUDY)
+    assert done.returncode == 0, done.stdout
+
+
+def damage(folder: Path, fault: Fault, pattern: str, read, count: int, rng: random.Random) -> None:
+    """Turn over one bit of a file, or cut it off, `count` times, and read it."""
+    path = sorted((folder / "results").glob(pattern))[-1]
+    whole, wanted = path.read_bytes(), read(path)
+    for i in range(count):
+        damaged = bytearray(whole)
+        if i % 10:
+            damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        else:
+            del damaged[rng.randrange(len(whole)) :]
+        path.write_bytes(damaged)
+        fault.injected += 1
+        with contextlib.suppress(InputError):
+            fault.wrong += not same(read(path), wanted)
+    path.write_bytes(whole)
+
+
+def same(value, wanted) -> bool:
+    """Whether two things that readers return are the same."""
+    if isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(same(value[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, tuple | list):
+        return len(value) == len(wanted) and all(map(same, value, wanted))
+    return bool(np.array_equal(np.asarray(value), np.asarray(wanted)))
+
+
+@contextlib.contextmanager
+def clone() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp()).resolve() / "clone"
+    copy_repository(folder)
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+def injected(fault: Fault, wanted: dict[str, bytes], count: int, inject) -> Fault:
+    """Inject a fault `count` times, in as many new folders as that takes; compare what comes out."""
+    while fault.injected < count:
+        with clone() as folder:
+            inject(folder, fault, count - fault.injected)
+            fault.wrong += differing(folder, wanted)
+    return fault
+
+
+def table(faults: list[Fault]) -> str:
+    lines = ["| fault | injected | lost, at most | wrong |", "| --- | ---: | ---: | ---: |"]
+    return "\n".join([*lines, *(f"| {f.name} | {f.injected} | {f.lost:.1f} s | {f.wrong} |" for f in faults)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=100, help="kills of training and kernel jobs")
+    parser.add_argument("--snakemakes", type=int, default=20, help="kills of Snakemake itself")
+    parser.add_argument("--flips", type=int, default=500, help="of each kind of file")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng, faults = random.Random(arguments.seed), []
+    with clone() as undisturbed:
+        began = time.monotonic()
+        assert snakemake(undisturbed, "--cores", "2", config=STUDY).returncode == 0
+        wanted = results(undisturbed)
+        print(
+            f"undisturbed: {time.monotonic() - began:.0f} s, {len(wanted)} results; saved every {STUDY['save_every']} s"
+        )
+        half, kernel = arguments.jobs // 2, arguments.jobs - arguments.jobs // 2
+        plans = [
+            ("kill -9 of a training", half, ("train.py",), signal.SIGKILL),
+            ("kill -9 of a kernel job", kernel, ("ntk.py",), signal.SIGKILL),
+            ("SIGTERM to either", arguments.jobs // 10, ("train.py", "ntk.py"), signal.SIGTERM),
+        ]
+        for name, count, scripts, number in plans:
+            inject = lambda folder, fault, left: kill_jobs(folder, fault, left, scripts, number, rng)  # noqa: B023, E731
+            faults.append(injected(Fault(name), wanted, count, inject))
+            print(faults[-1], flush=True)
+        for name, with_jobs in (("kill -9 of Snakemake alone", False), ("kill -9 of Snakemake and its jobs", True)):
+            inject = lambda folder, fault, left: kill_snakemake(folder, fault, left, with_jobs, rng)  # noqa: B023, E731
+            faults.append(injected(Fault(name), wanted, arguments.snakemakes // 2, inject))
+            print(faults[-1], flush=True)
+        images = lambda path: storage.read_images(path, "train", np.arange(1600))  # noqa: E731
+        for name, pattern, read in (
+            ("damaged checkpoint", "segments/*/checkpoints/*.pt", storage.read_checkpoint),
+            ("damaged kernels", "segments/*/ntk-*.h5", storage.read_kernels),
+            ("damaged data set", "data/*.h5", images),
+            ("damaged split", "splits/*.npz", storage.read_arrays),
+        ):
+            faults.append(Fault(name))
+            damage(undisturbed, faults[-1], pattern, read, arguments.flips, rng)
+    print("\n" + table(faults))
+
+
+if __name__ == "__main__":
+    main()
