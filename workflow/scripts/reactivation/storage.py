@@ -8,6 +8,7 @@ import contextlib
 import csv
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -361,6 +362,13 @@ def read_kernels(path: str | Path) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------ tables
+def _whole(path: str | Path) -> str:
+    """The text of a table, whose last line is whole."""
+    text = Path(path).read_text(encoding="utf-8")
+    _check(text.endswith("\n"), "it is cut off")
+    return text
+
+
 def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
     """Rows of a segment's evaluation.csv: step, epoch, class, images, test_accuracy, test_loss."""
     kinds = {
@@ -371,8 +379,8 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         "test_accuracy": float,
         "test_loss": float,
     }
-    with _reading(path), Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+    with _reading(path):
+        reader = csv.DictReader(io.StringIO(_whole(path)))
         _check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")
         return [{key: kinds[key](value) for key, value in row.items()} for row in reader]
 
@@ -384,5 +392,7 @@ def read_tables(paths: Iterable[str | Path]):
     tables = []
     for path in paths:
         with _reading(path):
-            tables.append(pd.read_csv(path).assign(run=Path(path).stem))
+            table = pd.read_csv(io.StringIO(_whole(path)))
+            _check(bool(np.isfinite(table["value"]).all()), "its values are not finite everywhere")
+            tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)
