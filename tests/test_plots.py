@@ -12,9 +12,17 @@ from reactivation import plots
 from reactivation.config import load_study
 from reactivation.errors import InputError
 from reactivation.plan import make_plan
-from reactivation.shown import shown, spans
+from reactivation.shown import note, shown, spans
 
 SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
+
+SUMMARY = changed(
+    ("seeds", [0, 1, 2]),
+    (
+        "figures.fig4.panels",
+        [{"kind": "summary", "metric": "spectral_norm", "statistic": "last", "task": 2, "x": "width"}],
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -321,3 +329,65 @@ def test_another_figures_scale_hides_nothing(runs):
     figure = plots.draw(spec, shown(spec, runs), spans(spec, runs), smaller)
     low, high = figure.axes[1].get_ylim()
     assert low < 0.03 and high > 8
+
+
+# ------------------------------------------------------------------------------------------------ divergence
+def diverging(runs, **tasks):
+    """`runs` where those named, `w2s1` for width 2 and seed 1, diverge one step into the task given, at enormous values."""
+    parts = [runs]
+    for short, task in tasks.items():
+        name = f"widths-width{short[1]}-s{short[3]}"
+        step = 6 * (task - 1) + 1
+        mine = runs["run"] == name
+        parts[0] = parts[0][~((parts[0]["run"] == name) & (parts[0]["step"] >= step))]
+        mark = runs[mine & (runs["metric"] == "test_accuracy")].iloc[:1]
+        late = {"task": task, "step": step, "epoch": step / 3, "progress": step / 6}
+        parts.append(mark.assign(metric="diverged", block="all", value=step, **late))
+        last = parts[0][(parts[0]["run"] == name)]["step"].max()
+        parts[0].loc[(parts[0]["run"] == name) & (parts[0]["step"] == last), "value"] = 1e20
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_mean_does_not_change_its_members_half_way(runs):
+    some = diverging(runs.copy(), w2s1=2)
+    drawn = shown(SPEC, some)
+    others = shown(SPEC, runs[runs["run"] != "widths-width2-s1"])
+    pd.testing.assert_frame_equal(drawn, others, check_dtype=False)
+    assert note(some) == "1 of 6 runs diverged: 1 left out"
+    figure = plots.draw(SPEC, drawn, spans(SPEC, some), note=note(some))
+    assert any("1 of 6 runs" in text.get_text() for text in figure.legends[0].get_texts())
+
+
+def test_what_is_finite_is_drawn_where_all_seeds_diverged(runs):
+    some = diverging(runs.copy(), w4s0=2, w4s1=2, w4s2=2, w2s0=1)
+    assert note(some) == "4 of 6 runs diverged: 1 left out, 3 drawn up to there"
+    drawn = shown(SPEC, some)
+    norm = drawn[drawn["metric"] == "spectral_norm"]
+    assert norm[norm["width"] == 4]["epoch"].tolist() == [0, 1, 2] and norm[norm["width"] == 4]["diverged"].all()
+    assert (
+        norm[norm["width"] == 2]["epoch"].tolist() == [0, 1, 2, 3, 4] and not norm[norm["width"] == 2]["diverged"].any()
+    )
+    found = spans(SPEC, some)
+    assert all(span["switches"] == [2] for span in found)
+    figure = plots.draw(SPEC, drawn, found, note=note(some))
+    assert figure.axes[3].get_ylim()[1] < 20  # not 1e20
+
+
+def test_a_task_that_was_never_finished_has_no_summary(runs):
+    some = diverging(runs.copy(), w4s0=2, w4s1=2, w4s2=2)
+    panel = make_plan(load_study(SUMMARY)).figures["fig4"].spec
+    drawn = shown(panel, some)
+    assert set(drawn["width"]) == {2} and len(drawn) == 3
+
+
+def test_every_run_diverged(runs):
+    names = {f"w{width}s{seed}": 1 for width in (2, 4) for seed in (0, 1, 2)}
+    some = diverging(runs.copy(), **names)
+    some = some[some["metric"].isin(["diverged", "alignment"])]
+    drawn = shown(SPEC, some)
+    figure = plots.draw(SPEC, drawn, spans(SPEC, some), note=note(some))
+    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes[:5]]
+    assert texts == [["every run diverged"], [], *[["every run diverged"]] * 3]
+    assert note(some) == "6 of 6 runs diverged: 6 drawn up to there"
+    nothing = some[some["metric"] == "diverged"]
+    plots.draw(SPEC, shown(SPEC, nothing), spans(SPEC, nothing), note=note(nothing))

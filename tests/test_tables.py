@@ -12,6 +12,7 @@ SPEC = {
     "axes": {"width": 4},
     "seed": 1,
     "tasks": [{"classes": c, "weights": [1.0, 1.0]} for c in ([0, 1], [2, 3])],
+    "epochs": [2, 2],
     "similarity": [None, 0.25],
     "kernels": ["sum"],
     "velocity_dt": [1],
@@ -156,7 +157,7 @@ def evaluation(*accuracy):
 
 def test_a_tasks_test_set_has_its_classes_as_often_as_it_does():
     task = {"classes": [0, 1, 2, 3], "weights": [0.9, 0.9, 0.1, 0.1]}
-    spec = SPEC | {"tasks": [task], "similarity": [None]}
+    spec = SPEC | {"tasks": [task], "epochs": [2], "similarity": [None]}
     table = pd.DataFrame(run_table(spec, [segment()], [evaluation(1, 1, 0, 0)]))
     (of_task,) = rows(table, metric="test_accuracy", block="task1")["value"]
     (of_all,) = rows(table, metric="test_accuracy", block="all")["value"]
@@ -180,3 +181,46 @@ def test_held_out_images_are_parts_of_the_probe_of_their_own():
         value = rows(table, metric="spectral_norm", block=block)["value"].iloc[0]
         assert value == pytest.approx(metrics.spectral_norm(K[np.ix_(members, members)])), block
     assert set(rows(table, metric="cross_task_overlap")["block"]) == {"task1-task2"}
+
+
+@pytest.mark.parametrize("step, task", [(30, 2), (25, 2), (20, 1), (5, 1)])
+def test_a_run_that_diverged_has_all_from_before_and_says_when(run, step, task):
+    """The rows of a whole run but for those from that step on, and for velocities that need a later kernel."""
+    stack, whole = run
+    cut = {"step": step, "epoch": step / 10, "task": task}
+    rng_free = [{"kernels": {"sum": part}, "step": (10 * e).astype(int), "epoch": e, "probe": {"label": LABELS}}
+                for part, e in zip((stack[:4], stack[4:]), EPOCHS, strict=True)]  # fmt: skip
+    kinds = ["class", "images", "test_accuracy", "test_loss"]
+    of_class = lambda at: [dict(zip(kinds, (c, 10, 0.5, 1.0), strict=True)) | at for c in range(4)]  # noqa: E731
+    evaluations = [[row for e in epochs for row in of_class({"step": int(10 * e), "epoch": e})] for epochs in ((0.0, 1.0, 2.0), (3.0, 4.0))]  # fmt: skip
+    table = pd.DataFrame(run_table(SPEC, rng_free, evaluations, cut))
+    (mark,) = rows(table, metric="diverged").to_dict("records")
+    assert (mark["value"], mark["task"], mark["step"], mark["block"]) == (step, task, step, "all")
+    assert mark["progress"] == pytest.approx(step / 20)
+    table = table[table["metric"] != "diverged"]
+    assert (table["step"] < step).all() and set(table["step"]) == {s for s in set(whole["step"]) if s < step}
+    keys = [
+        "metric",
+        "kernel",
+        "block",
+        "reference",
+        "dt",
+        "index",
+        "task",
+        "step",
+        "epoch",
+        "progress",
+        "similarity",
+        "value",
+    ]
+    of_kernels = table[table["kernel"] != ""][keys]
+    later = (whole["metric"] == "kernel_velocity") & (whole["epoch"] + whole["dt"].replace("", 0) >= step / 10)
+    expected = whole[(whole["kernel"] != "") & (whole["step"] < step) & ~later][keys]
+    pd.testing.assert_frame_equal(of_kernels.reset_index(drop=True), expected.reset_index(drop=True), check_dtype=False)
+
+
+def test_a_run_without_any_finite_kernel(run):
+    none = segment(epoch=np.empty(0), step=np.empty(0, dtype=int))
+    none["kernels"]["sum"] = none["kernels"]["sum"][:0]
+    table = run_table(SPEC, [none, none], [evaluation(1, 1, 0, 0), []], {"step": 2, "epoch": 1.0, "task": 1})
+    assert {row["metric"] for row in table} == {"test_accuracy", "test_loss", "diverged"}

@@ -161,6 +161,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
         "axes": {key: _cell(value) for key, value in axes.items()},
         "seed": seed,
         "tasks": task_specs(sequence, scenario.replay),
+        "epochs": epochs,
         "similarity": [None, *map(similarity, sequence, sequence[1:])],
         "kernels": variant.kernels,
         **variant.metrics.model_dump(),

@@ -80,10 +80,12 @@ STYLE = {
 }
 
 
-def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFrame | None = None) -> Figure:
+def draw(
+    spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFrame | None = None, note: str = ""
+) -> Figure:
     """The figure of what `shown` and `spans` returned; bands go from the lowest to the highest seed.
 
-    `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
+    `note`: said below the legend. `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
     """
     cells = list(_cells(spec, drawn, scales))
     columns = min(spec["columns"], len(cells))
@@ -91,6 +93,7 @@ def draw(spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFram
     colors = _colors(spec, drawn)
     with matplotlib.rc_context(STYLE):
         title, handles = _legend(spec, drawn, colors, spans)
+        handles += [Line2D([], [], linestyle="", label=textwrap.fill(note, 32))] if note else []
         width, height = CELL[0] * columns, CELL[1] * rows + 0.1
         inside = rows * columns > len(cells) and _fits(handles, title, 1, CELL)
         counts = [1] if inside else range(2 * columns, 0, -1)
@@ -221,6 +224,11 @@ def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
 def _draw_panel(
     ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict], span: Spec, several_kernels: bool
 ) -> None:
+    ax.set_ylabel("\n".join([_name(panel), *_details(panel, drawn, several_kernels)]))
+    if drawn.empty:
+        ax.text(0.5, 0.5, "every run diverged", ha="center", va="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return
     _scale(ax, panel, drawn)
     if panel["kind"] == "summary":
         _draw_summary(ax, panel, drawn, colors)
@@ -235,7 +243,9 @@ def _draw_panel(
         ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
-    ax.set_ylabel("\n".join([_name(panel), *_details(panel, drawn, several_kernels)]))
+        whole = drawn[~drawn["diverged"].eq(True)] if "diverged" in drawn else drawn
+        if 0 < len(whole) < len(drawn):  # a run that diverges takes leave of any scale
+            ax.set_ylim(*_limits(panel, whole))
 
 
 def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
@@ -345,7 +355,7 @@ def _legend(
     for style, texts in _styles(spec).items():
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
     kinds = {panel["kind"] for panel in spec["panels"]}
-    seeds = int(drawn["seeds"].max())
+    seeds = int(drawn["seeds"].max()) if len(drawn) else 0
     if seeds > 1 and kinds & {"curves", "spectrum"}:
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
     if "summary" in kinds:

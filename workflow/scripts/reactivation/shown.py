@@ -18,12 +18,20 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
     seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
     `summary` one row per run with its value, beside the mean of the runs that differ in the seed only.
+
+    A run that diverged is left out where the same with another seed did not, as a mean should not change its members half
+    way; else it is shown up to there, and `diverged` is True. A panel all of whose runs diverged may have no rows.
     """
+    ends, left_out = divergence(runs)
+    runs = runs[~runs["run"].isin(left_out)]
+    runs = runs.assign(diverged=runs["run"].isin(list(ends)))
     parts = []
     for i, panel in enumerate(spec["panels"]):
         rows = _rows(panel, runs)
+        if panel["kind"] == "summary":
+            rows = rows[~(rows["run"].map(ends) <= panel["task"])]  # that task was never finished
         rows = KINDS[panel["kind"]](panel, rows) if len(rows) else rows
-        if rows.empty:
+        if rows.empty and not ends.keys() & set(panel["runs"]):
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
                 f"{', '.join(panel['block'])} in these runs. "
@@ -32,14 +40,36 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
     drawn = pd.concat(parts, ignore_index=True)
+    if not drawn.get("diverged", pd.Series(dtype=bool)).any():
+        drawn = drawn.drop(columns="diverged", errors="ignore")
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
     order = ["panel", "kind", "metric", *axes, "block", "index", "seed", *AT, "value", *STATISTICS]
-    return drawn[[column for column in order if column in drawn]]
+    return drawn.reindex(columns=[c for c in [*order, "diverged"] if c in drawn or c in STATISTICS])
+
+
+def divergence(runs: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
+    """The runs that diverged, with the task in which; those among them that figures leave out."""
+    marks = runs[runs["metric"] == "diverged"]
+    ends = dict(zip(marks["run"], marks["task"], strict=True))
+    but_seed = {run: run.rpartition("-s")[0] for run in runs["run"].unique()}
+    whole = {name for run, name in but_seed.items() if run not in ends}
+    return ends, [run for run in ends if but_seed[run] in whole]
+
+
+def note(runs: pd.DataFrame) -> str:
+    """What a figure says of runs that diverged; nothing if none did."""
+    ends, left_out = divergence(runs)
+    count, cut = runs["run"].nunique(), len(ends) - len(left_out)
+    if not ends:
+        return ""
+    fates = [f"{len(left_out)} left out"] * bool(left_out) + [f"{cut} drawn up to there"] * bool(cut)
+    return f"{len(ends)} of {count} run{'s' * (count > 1)} diverged: {', '.join(fates)}"
 
 
 def spans(spec: dict[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
     """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest."""
     found = []
+    runs = runs[~runs["run"].isin(divergence(runs)[1])]
     for panel in spec["panels"]:
         time = time_column(panel)
         ends = runs[runs["run"].isin(panel["runs"])].groupby(["run", "task"])[time].max().reset_index()
@@ -93,7 +123,9 @@ def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.Da
     rows = rows.assign(rank=rows[color].map(rank) if color else 0)
     rows = rows.sort_values(["rank", *more, "step"], kind="stable")
     grouped = rows.groupby([*axis, *more, *AT], sort=False)["value"]
-    return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
+    of_times = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
+    of_times["diverged"] = rows.groupby([*axis, *more, *AT], sort=False)["diverged"].any().to_numpy()
+    return of_times
 
 
 def _curves(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,19 +13,28 @@ Row = dict[str, Any]
 
 
 def run_table(
-    spec: dict[str, Any], kernels: list[dict[str, Any]], evaluations: list[list[Row]], diverged: Row | None = None
+    spec: dict[str, Any],
+    kernels: list[dict[str, Any]],
+    evaluations: list[list[Row]],
+    diverged: Row | None = None,
 ) -> list[Row]:
     """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
     initialisation), progress (tasks done); metric, kernel, block (part of the probe, or of the test set), reference, dt,
     index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
-    with one class) has no row.
+    with one class) has no row. Of a run that diverged, at `diverged` (step, epoch, task), there is all from before that
+    step, and one row of the metric `diverged`, whose value is the step.
     """
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
-    ends = [segment["epoch"][-1] for segment in kernels]
+    ends = np.cumsum(spec["epochs"])
     empty = {"kernel": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
+    if diverged is not None:
+        kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
+        evaluations = [[row for row in rows if row["step"] < diverged["step"]] for rows in evaluations]
     found = [*_kernel_rows(spec, kernels), *_test_rows(spec, evaluations)]
+    if diverged is not None:
+        found.append(diverged | {"metric": "diverged", "block": "all", "value": diverged["step"]})
     return [
         run | _time(row, ends, spec["similarity"]) | {"metric": ""} | empty | row
         for row in found
@@ -33,7 +42,13 @@ def run_table(
     ]
 
 
-def _time(row: Row, ends: list[float], similarity: list[float | None]) -> Row:
+def _kernels_before(step: int, segment: dict[str, Any]) -> dict[str, Any]:
+    kept = segment["step"] < step
+    kernels = {kind: stack[kept] for kind, stack in segment["kernels"].items()}
+    return segment | {"kernels": kernels, "step": segment["step"][kept], "epoch": segment["epoch"][kept]}
+
+
+def _time(row: Row, ends: np.ndarray, similarity: list[float | None]) -> Row:
     """When a row is, with the epochs at which tasks end."""
     k = row["task"]
     start = ends[k - 2] if k > 1 else 0.0
@@ -56,7 +71,7 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
     labels = segments[0]["probe"]["label"]
     blocks = _blocks(segments[0]["probe"], spec["tasks"])
     one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
-    starts = [int(np.flatnonzero(task == k)[0]) for k in range(1, len(segments) + 1)]
+    starts = np.searchsorted(task, range(1, len(segments) + 1)).tolist()
     for kernel in spec["kernels"]:
         stack = np.concatenate([segment["kernels"][kernel] for segment in segments])
         for block, members in blocks.items():
