@@ -266,7 +266,7 @@ def test_streaming_keeps_memory_flat(tmp_path):
     peaks = []
     for n in (8_000, 16_000):
         tracemalloc.start()
-        storage.write_dataset(tmp_path / "images.h5", samples(n), {})
+        storage.write_dataset(tmp_path / "images.h5", samples(n))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (16 << 20)  # 98 MB of images more
@@ -307,7 +307,7 @@ def test_jpegs_of_all_kinds_are_stored_in_their_order_whatever_the_number_of_thr
     sources = (folder(tmp_path / "images", JPEGS), tarball(tmp_path / "images.tar", JPEGS))
     for source, threads in ((source, threads) for source in sources for threads in (1, 2, 5)):
         path = tmp_path / f"{source.name}-{threads}.h5"
-        storage.write_dataset(path, datasets.folder_samples(source, 64, 2, threads), {})
+        storage.write_dataset(path, datasets.folder_samples(source, 64, 2, threads))
         with h5py.File(path) as file:
             assert list(file.attrs["class_names"]) == ["bee", "elk"]
             stored = np.concatenate([file["test/images"][:], file["train/images"][:]])
@@ -394,7 +394,7 @@ def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------------------- what is stored
 def test_what_is_stored(tmp_path):
     path = tmp_path / "d.h5"
-    storage.write_dataset(path, datasets.folder_samples(folder(tmp_path / "i"), 8, 2), {"note": "x"})
+    storage.write_dataset(path, datasets.folder_samples(folder(tmp_path / "i"), 8, 2), lambda: {"note": "x"})
     with h5py.File(path) as file:
         assert file["train/images"].shape == (3, 8, 8, 3) and file["train/images"].dtype == np.uint8
         assert list(file.attrs["class_names"]) == ["ant", "cat"]
@@ -413,7 +413,7 @@ def test_what_is_stored(tmp_path):
 def test_images_are_read_in_any_order_repeated_or_far_apart(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3 * storage.BLOCK + 7, 4, 4, 3), dtype=np.uint8)
     samples = [(part, f"{i % 3}", image) for part in ("train", "test") for i, image in enumerate(images)]
-    storage.write_dataset(tmp_path / "d.h5", samples, {})
+    storage.write_dataset(tmp_path / "d.h5", samples)
     last = len(images) - 1
     shuffled = np.random.default_rng(1).permutation(len(images))
     for indices in (np.array([last, 0, 7, last, 7, 7]), np.arange(last, 0, -2), np.arange(len(images)), shuffled):
@@ -427,7 +427,7 @@ def test_reading_a_few_images_takes_no_memory_for_the_others(tmp_path):
     images = np.zeros((8192, 32, 32, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(8192) % 251
     samples = [(part, "a", image) for part, images in (("train", images), ("test", images[:1])) for image in images]
-    storage.write_dataset(tmp_path / "d.h5", samples, {})
+    storage.write_dataset(tmp_path / "d.h5", samples)
     indices = np.r_[8000:8192, 100:200]
     tracemalloc.start()
     read, _ = storage.read_images(tmp_path / "d.h5", "train", indices)

@@ -134,7 +134,7 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
     samples = [
         (part, f"c{i % 2}", rng.integers(0, 256, (8, 8, 3), np.uint8)) for i in range(8) for part in ("train", "test")
     ]
-    storage.write_dataset(tmp_path / "data.h5", samples, {"source_state": ""})
+    storage.write_dataset(tmp_path / "data.h5", samples)
     storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3), 7, 1.5)
     storage.write_arrays(tmp_path / "split.npz", test=np.arange(100), task1_train=np.arange(50))
     readers = {

@@ -1,7 +1,9 @@
 """The real workflow, on a tiny study, as a user calls it."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -40,7 +42,7 @@ def files(folder, pattern):
 # --------------------------------------------------------------------------------------------- what is written
 def test_a_figure_is_a_pdf_a_png_and_the_numbers_it_shows(done):
     figures = done / "results/tiny/figures"
-    assert sorted(path.name for path in figures.iterdir()) == ["fig4.csv", "fig4.pdf", "fig4.png"]
+    assert sorted(path.name for path in figures.iterdir()) == ["fig4.csv", "fig4.json", "fig4.pdf", "fig4.png"]
     with Image.open(figures / "fig4.png") as image:
         assert image.size[0] > 1500  # 200 dots an inch
     assert (figures / "fig4.pdf").read_bytes().startswith(b"%PDF")
@@ -130,6 +132,41 @@ def test_kernel_files_say_where_they_come_from(done):
             assert json.loads(attributes["config"])["segment"]["model"]["name"] == "cnn"
             assert len(attributes["seconds_per_checkpoint"]) == len(file["epoch"])
             assert (attributes["peak_bytes_per_checkpoint"] > 0).all()
+
+
+ORIGIN = {"config", "code", "git_commit", "versions", "host", "device", "started", "seconds"}
+
+
+def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_from(tmp_path):
+    panels = [{"metric": "alignment", "title": "Größe α → β"}]
+    folder = finished(tmp_path / "clone", changed(("seeds", [0]), ("figures.fig4.panels", panels)))
+    for path in folder.glob("results/**/*.h5"):
+        with h5py.File(path) as file:
+            assert file.attrs.keys() >= ORIGIN and all(file.attrs[key] for key in ORIGIN)
+            assert isinstance(json.loads(file.attrs["config"]), dict)
+    figure = folder / "results/tiny/figures/fig4"
+    beside = json.loads(figure.with_suffix(".json").read_text())
+    assert beside.keys() >= ORIGIN and "figure.py:" in beside["code"]
+    assert beside["config"] == {
+        "study": "tiny",
+        "seeds": [0],
+        "datasets": TINY["datasets"],
+        "experiments": TINY["experiments"],
+        "figures": {"fig4": TINY["figures"]["fig4"] | {"panels": panels}},
+    }
+    for name, digest in beside["files"].items():
+        assert hashlib.sha256((figure.parent / name).read_bytes()).hexdigest() == digest
+    assert beside["files"].keys() == {"fig4.csv", "fig4.pdf", "fig4.png"}
+    tables = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files(folder, "tiny/runs/*.csv")}
+    assert beside["runs"] == tables and beside["diverged"] == beside["left_out"] == []
+    with Image.open(figure.with_suffix(".png")) as image:
+        assert image.text["Title"] == "tiny: fig4" and json.loads(image.text["config"]) == beside["config"]
+        assert {key: image.text[key] for key in ORIGIN - {"config"}} == {
+            key: beside[key] for key in ORIGIN - {"config"}
+        }
+    keywords = re.search(rb"/Keywords \((.*?[^\\])\)\s", figure.with_suffix(".pdf").read_bytes(), re.DOTALL)[1]
+    inside = json.loads(re.sub(rb"\\([()\\])", rb"\1", keywords))
+    assert inside == {key: image.text[key] for key in ORIGIN}
 
 
 def test_the_same_config_gives_the_same_bits(done, tmp_path):

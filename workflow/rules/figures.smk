@@ -1,6 +1,6 @@
 """Figures: one job each.
 
-Builds: results/<study>/figures/<figure>.{pdf,png,csv}; the csv holds exactly what is drawn
+Builds: results/<study>/figures/<figure>.{pdf,png,csv,json}; the csv holds exactly what is drawn, the json whence it comes
 From:   the metric tables of the runs that the figure shows, and the numbers of the figure whose scales it takes
 """
 
@@ -10,7 +10,7 @@ def figure_files(name):
         "results/{study}/figures/{name}.{kind}",
         study=STUDY.study,
         name=name,
-        kind=["pdf", "png", "csv"],
+        kind=["pdf", "png", "csv", "json"],
     )
 
 
@@ -29,6 +29,7 @@ rule figure:
         pdf=f"results/{STUDY.study}/figures/{{figure}}.pdf",
         png=f"results/{STUDY.study}/figures/{{figure}}.png",
         csv=f"results/{STUDY.study}/figures/{{figure}}.csv",
+        origin=f"results/{STUDY.study}/figures/{{figure}}.json",
     log:
         f"results/logs/figure/{STUDY.study}/{{figure}}.log",
     conda:

@@ -21,11 +21,11 @@ rule ntk:
         "results/segments/{segment}/{kernels}.h5",
     log:
         "results/logs/ntk/{segment}-{kernels}.log",
+    # Before further trainings: checkpoints that are not kept can then go.
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
-    # Before further trainings: checkpoints that are not kept can then go.
-    priority: 1
     params:
         spec=lambda wildcards: {
             "segment": PLAN.segments[wildcards.segment].spec,

@@ -3,18 +3,23 @@
 from reactivation.job import logged
 
 # isort: split
-import json
+import time
 from pathlib import Path
 
 from reactivation import storage
 from reactivation.datasets import count, samples
 from reactivation.progress import progress
+from reactivation.provenance import provenance
 
 with logged(snakemake.log[0]):
-    spec = snakemake.params.spec
+    started, spec = time.time(), snakemake.params.spec
     source = snakemake.config["where"]["sources"][snakemake.wildcards.dataset]
     root = Path(source["root"]) if source["root"] is not None else None
-    attributes = {"config": json.dumps(spec, sort_keys=True), "source_state": snakemake.params.source_state}
+
+    def attributes():  # when all images are written
+        origin = provenance(spec, snakemake.params.code, started, ("numpy", "h5py", "pillow"))
+        return {**origin, "device": "cpu", "source_state": snakemake.params.source_state}
+
     images = samples(spec, root, source["download"], snakemake.threads)
     storage.write_dataset(snakemake.output[0], progress(images, count(spec, root), "images"), attributes)
     train, test = storage.read_labels(snakemake.output[0])

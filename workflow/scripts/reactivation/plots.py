@@ -1,6 +1,7 @@
 """Drawing, and nothing else: what `shown` selected in, figures out."""
 
 import itertools
+import json
 import math
 import re
 import textwrap
@@ -136,10 +137,13 @@ def _fits(handles: list[Artist], title: str | None, columns: int, room: tuple[fl
     return width <= room[0] and height <= room[1]
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure in the format of the path's ending."""
+def save(figure: Figure, path: str | Path, title: str, origin: dict[str, str]) -> None:
+    """Write the figure in the format of the path's ending, with where it comes from: as text in a PNG, keywords in a PDF."""
+    metadata = {"Title": title, **origin}
+    if Path(path).suffix == ".pdf":
+        metadata = {"Title": title, "Keywords": json.dumps(origin)}
     with matplotlib.rc_context(STYLE):  # read again when saving: resolution, and fonts as text in a PDF
-        figure.savefig(path)
+        figure.savefig(path, metadata=metadata)
 
 
 def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iterator[tuple]:

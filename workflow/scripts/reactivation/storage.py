@@ -14,7 +14,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +103,14 @@ def _flush(values: h5py.Dataset) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- data sets
-def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray]], attributes: dict) -> None:
+def write_dataset(
+    path: str | Path, samples: Iterable[tuple[str, str, np.ndarray]], attributes: Callable[[], dict] = dict
+) -> None:
     """Write `(part, class, image)` samples, part "train" or "test", image (H, W, 3) uint8, block by block.
 
     `/<part>/images` (N, H, W, 3) uint8, `/<part>/labels` (N,) int64: positions in the alphabetical `class_names`;
     `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel;
-    `digest` of all images and labels.
+    `digest` of all images and labels; `attributes()`, called at the end, which may take minutes to come.
     """
     with _new_hdf5(path) as file:
         content = hashlib.sha256()
@@ -147,7 +149,7 @@ def write_dataset(path: str | Path, samples: Iterable[tuple[str, str, np.ndarray
         mean = shares @ values
         deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
         std = np.where(deviation < 1e-6, 1.0, deviation)  # what rounding leaves of a constant channel
-        file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes)
+        file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes())
 
 
 def read_source_state(path: str | Path) -> str | None:
@@ -297,6 +299,12 @@ def archive_digest(path: str | Path) -> str:
     with _reading(path), zipfile.ZipFile(path) as archive:
         parts = [f"{part.filename} {part.file_size} {part.CRC:08x}" for part in archive.infolist()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def publish(path: str | Path, output: str | Path) -> None:
