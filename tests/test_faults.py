@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import faults
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from helpers import changed, copy_repository, finished, planned, snakemake
@@ -264,4 +266,44 @@ def test_an_edit_runs_what_it_can_change_and_then_nothing(tiny, tmp_path, module
     after = faults.results(folder)
     differ = {name for name in before if before[name] != after[name]}
     assert {Path(name).suffix for name in differ} == ({".csv", ""} if module == "ntk.py" else set())
+    assert planned(folder, config=config) == {}
+
+
+# -------------------------------------------------------------------------------------------------- divergence
+def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
+    experiment = {
+        "model": {"name": "cnn", "width": 4},
+        "training": {"epochs": 2, "batch_size": 8},
+        "grid": {"lr": [0.01, 0.05, 30.0, 1e20]},
+    }
+    figure = {"kind": "curves", "experiment": "lrs", "color": "lr"}
+    panels = [{"metric": m} for m in ("spectral_norm", "test_accuracy", "kernel_velocity", "alignment")]
+    summary = {"kind": "summary", "metric": "spectral_norm", "statistic": "last", "task": 2, "x": "lr"}
+    config = changed(
+        ("experiments", {"lrs": changed()["experiments"]["widths"] | experiment}),
+        ("figures.fig4", figure | {"panels": [*panels, summary]}),
+        ("figures.fig5", figure | {"panels": panels, "where": {"lr": 1e20}}),
+    )
+    folder = finished(tmp_path / "clone", config)
+    records = {
+        path.parent.name: json.loads(path.read_text()) for path in folder.glob("results/segments/*/segment.json")
+    }
+    assert len(records) == 16
+    for name, record in records.items():
+        mine = {path.stem for path in folder.glob(f"results/segments/{name}/checkpoints/*.pt")}
+        assert len(mine) == record["checkpoints"]
+        if "lr1e20" in name:
+            assert record["diverged"]["task"] == 1 and record["diverged"]["step"] <= 2
+            assert mine <= {"step00000000", "step00000001"} and ("task1" in name) == bool(mine)
+        if "lr0.0" in name:
+            assert record["diverged"] is None and len(mine) >= 5
+    table = pd.read_csv(folder / "results/tiny/runs/lrs-lr1e20-s0.csv")
+    (mark,) = table[table["metric"] == "diverged"].to_dict("records")
+    assert mark["value"] == mark["step"] <= 2 and set(table["step"]) <= {0, 1, mark["step"]}
+    assert "spectral_norm" in set(table["metric"])
+    beside = json.loads((folder / "results/tiny/figures/fig4.json").read_text())
+    assert {run for run in beside["diverged"] if "lr1e20" in run} == {"lrs-lr1e20-s0", "lrs-lr1e20-s1"}
+    drawn = pd.read_csv(folder / "results/tiny/figures/fig4.csv")
+    assert np.isfinite(drawn[["mean", "low", "high"]].to_numpy()).all()
+    assert set(drawn[drawn["kind"] == "summary"]["lr"]) <= {0.01, 0.05, 30.0}
     assert planned(folder, config=config) == {}
