@@ -1,6 +1,7 @@
 """Reactivation: what happens to the empirical Neural Tangent Kernel when the task changes.
 
-Targets: all (the default: every figure and every run's metrics), figures, and each figure by name, such as fig4.
+Targets: all (the default: every figure and every run's metrics), figures, and each figure by name, such as fig4; budget
+(what all that takes) and prune (what no study needs any more).
 """
 
 import sys
@@ -25,6 +26,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/ntk.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/tools.smk"
 
 
 rule all:

@@ -15,6 +15,9 @@ from reactivation.plan import make_plan, sources
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
+# Of prune, and from the command line only: no study deletes anything by itself.
+DELETE = bool(workflow.config_settings.config.get("delete")) and bool(config.pop("delete", False))
+
 try:
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "config", config_texts)
 except ConfigError as error:

@@ -15,7 +15,7 @@ from .schema_figures import AnyPanel
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
-TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure")
+TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure", "budget", "prune")
 
 
 class ConfigError(Exception):

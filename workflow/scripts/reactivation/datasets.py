@@ -12,7 +12,7 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath, PurePosixPath
@@ -65,6 +65,18 @@ def count(spec: dict[str, Any], root: Path | None) -> int | None:
     if spec["source"] == "image_folder" and root.is_dir():
         return sum(1 for _ in _folder_files(root))
     return None
+
+
+def count_by_class(spec: dict[str, Any], root: Path | None) -> tuple[list[int], list[int]] | None:
+    """Training and test images of each class, where that is known without reading any."""
+    if spec["source"] == "glyphs":
+        return [spec["train_per_class"]] * spec["classes"], [spec["test_per_class"]] * spec["classes"]
+    if spec["source"] == "torchvision":
+        return {"CIFAR10": ([5000] * 10, [1000] * 10), "CIFAR100": ([500] * 100, [100] * 100)}[spec["name"]]
+    if not root.is_dir():
+        return None
+    found = [Counter(name for part, name, *_ in _folder_files(root) if part == wanted) for wanted in ("train", "test")]
+    return tuple([count for _, count in sorted(of_part.items())] for of_part in found)
 
 
 def source_state(root: Path) -> str | None:

@@ -167,12 +167,7 @@ def train_segment(
         order = torch.randperm(len(train), generator=shuffle).to(train.labels.device)
         model.train()
         for indices in order.split(batch_size)[len(now.losses) :]:
-            images, labels = train.batch(indices)
-            loss = F.cross_entropy(model(images), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            now.losses.append(loss.detach())
+            now.losses.append(step_on(model, optimizer, *train.batch(indices)))
             now.step += 1
             if now.step in due and sound(now, model):
                 save(model, first_step + now.step, first_epoch + now.step / steps_per_epoch)
@@ -194,6 +189,17 @@ def train_segment(
         print(progress(now.log[-1], epoch, epochs, task, left), flush=True)
         now.losses, epoch_began = [], time.perf_counter()
     return now
+
+
+def step_on(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """One optimizer step on a batch; returns the loss before it."""
+    loss = F.cross_entropy(model(images), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
 
 
 def log_columns(task: int) -> list[str]:
