@@ -288,6 +288,26 @@ def test_chunks_go_on_where_a_real_allocation_failed():
         contract.in_chunks(0, 4, 4, lambda part: 1 // 0)
 
 
+def test_memory_that_runs_out_between_chunks_halves_the_blocks(monkeypatch, caplog):
+    """As where cotangents of a block are joined: smaller blocks need less; where nothing is small enough, it is told."""
+    model, x = in_double(*build(NETWORKS["cnn"]))
+    add_block, sizes = ntk._add_block, []
+
+    def scarce(model, samples, *rest):
+        sizes.append(len(samples))
+        if len(samples) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return add_block(model, samples, *rest)
+
+    monkeypatch.setattr(ntk, "_add_block", scarce)
+    most = 2
+    assert_close(empirical_ntk(model, x, kernels=KINDS), expected("cnn"), 1e-12)
+    assert max(sizes) > 2 and "memory ran out: again, for" in caplog.text
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        empirical_ntk(model, x)
+
+
 def test_a_network_that_diverged_has_no_finite_kernel():
     model, x = build(NETWORKS["cnn"])
     with torch.no_grad():

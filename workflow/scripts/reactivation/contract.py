@@ -108,15 +108,18 @@ def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -
         try:
             work(slice(start, min(stop, start + size)))
         except (MemoryError, RuntimeError) as error:
-            # A CPU's allocator raises a plain RuntimeError.
-            ran_out = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-                said in str(error) for said in ("can't allocate memory", "could not create a primitive", "ALLOC_FAILED")
-            )
-            if size == 1 or not ran_out:
+            if size == 1 or not ran_out(error):
                 raise
             size //= 2
         else:
             start += size
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether there was no memory left; a CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        said in str(error) for said in ("can't allocate memory", "could not create a primitive", "ALLOC_FAILED")
+    )
 
 
 @dataclass

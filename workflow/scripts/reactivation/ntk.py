@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reactivation.contract import Sums, contract, factors, in_chunks, jacobian
+from reactivation.contract import Sums, contract, factors, in_chunks, jacobian, ran_out
 from reactivation.linearize import cotangents, doubled, in_float64, linearize
 from reactivation.operations import Cotangent, Use
 
+LOG = logging.getLogger(__name__)
 KINDS = ("sum", "trace", "full")
 ONE_AT_A_TIME = threading.RLock()  # torch has one default precision for all threads, and kernels change it
 CHUNK = {"cpu": 32 << 20, "cuda": 1 << 30}  # bytes at a time, at most: more is not faster
@@ -99,17 +100,40 @@ def empirical_ntk(
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
     limit = min(_free_bytes(samples.device) // 4, 4 << 30) if memory_limit is None else int(memory_limit)
     with ONE_AT_A_TIME, _exact(samples.device):
-        plan = _plan(model, samples, kernels, per_layer, limit)
-        shares = {
-            layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
-            for layer in dict.fromkeys(plan.layers.values())
-        }
-        for i, j in _blocks(rows, columns, limit // 3 // plan.kept):  # joined, a layer's are there twice
-            batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
-            _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
-    layers = {layer: share.finished(plan.classes) for layer, share in shares.items()}
+        layers = None
+        while layers is None:
+            try:
+                layers = _by_layer(model, samples, rows, columns, kernels, per_layer, limit)
+            except (MemoryError, RuntimeError) as error:
+                # Between its chunks, which are halved where they stand. Two samples at a time are the least.
+                if not ran_out(error) or limit < 1 << 12:
+                    raise
+            if layers is None:  # not above: what the error holds on to is free only here
+                limit //= 2
+                LOG.warning("memory ran out: again, for %.0f MB", limit / 1e6)
     total = {kind: sum(share[kind] for share in layers.values()) for kind in kernels}
     return Kernels(total, layers if per_layer else {})
+
+
+def _by_layer(
+    model: nn.Module,
+    samples: Tensor,
+    rows: slice,
+    columns: slice,
+    kernels: Collection[str],
+    per_layer: bool,
+    limit: int,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Each layer's share of the kernels, or of all layers together under one name, in `limit` bytes."""
+    plan = _plan(model, samples, kernels, per_layer, limit)
+    shares = {
+        layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
+        for layer in dict.fromkeys(plan.layers.values())
+    }
+    for i, j in _blocks(rows, columns, limit // 3 // plan.kept):  # joined, a layer's are there twice
+        batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
+        _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
+    return {layer: share.finished(plan.classes) for layer, share in shares.items()}
 
 
 def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer: bool, limit: int) -> Plan:
@@ -312,7 +336,7 @@ def _tell_unknown(model: nn.Module, names: list[str]) -> None:
 
 @cache
 def _warn_once(message: str) -> None:
-    logging.getLogger(__name__).warning(message)
+    LOG.warning(message)
 
 
 def refuse_by_name(model: nn.Module) -> None:
