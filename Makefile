@@ -50,5 +50,5 @@ pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.t
 schema: .venv/runtime      ## rewrite config/schema.yaml from the models in schema.py
 	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema > "$(CURDIR)/config/schema.yaml"
 
-clean:                     ## remove the environment and Snakemake's records; results stay
-	rm -rf .venv .snakemake
+clean:                     ## remove the environment; results stay, and Snakemake's records of what made them
+	rm -rf .venv

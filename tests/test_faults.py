@@ -307,3 +307,17 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
     assert np.isfinite(drawn[["mean", "low", "high"]].to_numpy()).all()
     assert set(drawn[drawn["kind"] == "summary"]["lr"]) <= {0.01, 0.05, 30.0}
     assert planned(folder, config=config) == {}
+
+
+def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
+    """Snakemake itself would; they are told of, and can be deleted, or be vouched for."""
+    done, config = tiny
+    folder = shutil.copytree(done, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake"))
+    run = snakemake(folder, "-n", config=config)
+    assert run.returncode != 0 and "Traceback" not in run.stdout
+    assert "results/data/glyphs-" in run.stdout and "and 9 more: .snakemake has no record of the code" in run.stdout
+    assert snakemake(folder, "--touch", "--forceall", "--cores", "1", config=config).returncode == 0
+    assert planned(folder, config=config) == {}
+    plots = folder / "workflow/scripts/reactivation/plots.py"
+    plots.write_text(plots.read_text() + "\nOTHER = 1\n")
+    assert planned(folder, config=config) == {"figure": 1, "all": 1}

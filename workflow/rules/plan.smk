@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 from reactivation.config import ConfigError, load_study
 from reactivation.fingerprint import fingerprint
 from reactivation.plan import make_plan, sources
+from reactivation.records import unrecorded
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
@@ -24,6 +25,15 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = make_plan(STUDY)
+
+# `--touch` is how a user makes records of results that are known to be right.
+if workflow.is_main_process and not {"--touch", "-t"} & set(sys.argv):
+    if strays := unrecorded(PLAN, STUDY.study):
+        raise WorkflowError(
+            f"{strays[0]}{f' and {len(strays) - 1} more' if strays[1:] else ''}: .snakemake has no record of the code and config "
+            "that made this, so a change of them would go unnoticed. Copy .snakemake/metadata along with results; or delete the "
+            "results; or, if you know that they are of this very code and config, record that: snakemake --touch --forceall --cores 1"
+        )
 config["where"] = {"device": STUDY.device, "save_every": STUDY.save_every, "sources": sources(STUDY)}
 
 

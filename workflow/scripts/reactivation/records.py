@@ -1,0 +1,43 @@
+"""Results that Snakemake would take for fresh because it has no record of what made them.
+
+It keeps these records in .snakemake/, beside the results, not in them. A result without one, such as from a folder that was
+copied without .snakemake/, never runs again whatever changes.
+"""
+
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+from .plan import Plan
+
+
+def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> list[str]:
+    """Names of the plan's results that are there, that are not being made, and of which there is no record."""
+    # In this order: Snakemake writes the record of a job that ends before it takes away the mark that it runs.
+    there = [name for name in _results(plan, study) if (folder / name).exists()]
+    if not there:
+        return []
+    marked = {*_named(folder / ".snakemake/incomplete")}
+    known = marked | {*_named(folder / ".snakemake/metadata")}
+    return [name for name in there if name not in known]
+
+
+def _results(plan: Plan, study: str) -> Iterator[str]:
+    """One file of each job."""
+    yield from (f"results/data/{name}.h5" for name in plan.datasets)
+    yield from (f"results/{kind}/{name}.npz" for kind in ("splits", "probes") for name in getattr(plan, kind))
+    yield from (f"results/segments/{name}/segment.json" for name in plan.segments)
+    yield from (f"results/segments/{name}.h5" for name in plan.kernels)
+    yield from (f"results/{study}/runs/{name}.csv" for name in plan.runs)
+    yield from (f"results/{study}/figures/{name}.pdf" for name in plan.figures)
+
+
+def _named(folder: Path) -> Iterator[str]:
+    """Snakemake names a record by the result's path in base 64, cut into folders that begin with @ where it is long."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            code = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
+            try:
+                yield urlsafe_b64decode(code).decode()
+            except ValueError:  # a file of Snakemake's own
+                continue
