@@ -284,7 +284,8 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
         ("figures.fig4", figure | {"panels": [*panels, summary]}),
         ("figures.fig5", figure | {"panels": panels, "where": {"lr": 1e20}}),
     )
-    folder = finished(tmp_path / "clone", config)
+    beside = {**figure, "panels": panels[:1], "beside": "fig4", "where": {"lr": 0.05}}
+    folder = finished(tmp_path / "clone", config | {"figures": config["figures"] | {"fig6": beside}})
     records = {
         path.parent.name: json.loads(path.read_text()) for path in folder.glob("results/segments/*/segment.json")
     }

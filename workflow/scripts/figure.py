@@ -29,7 +29,7 @@ with logged(snakemake.log[0]):
     spec, output = snakemake.params.spec, snakemake.output
     runs = storage.read_tables(snakemake.input.runs)
     drawn = shown(spec, runs)
-    scales = storage.read_tables([snakemake.input.beside]) if spec["beside"] else None
+    scales = storage.read_tables([snakemake.input.beside], "mean") if spec["beside"] else None
     figure = plots.draw(spec, drawn, spans(spec, runs), scales, note(runs))
     origin = provenance(written(), snakemake.params.code, started, PACKAGES) | {"device": "cpu"}
     title = f"{snakemake.config['study']}: {snakemake.wildcards.figure}"

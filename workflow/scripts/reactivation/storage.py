@@ -393,14 +393,17 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         return [{key: kinds[key](value) for key, value in row.items()} for row in reader]
 
 
-def read_tables(paths: Iterable[str | Path]):
-    """The metric tables of several runs as one pandas data frame, with the name of each in the column `run`."""
+def read_tables(paths: Iterable[str | Path], column: str = "value"):
+    """Tables as one pandas data frame, with the name of each in the column `run`; `column` must be finite.
+
+    The metric tables of runs, or with the column `mean` the numbers of a figure.
+    """
     import pandas as pd
 
     tables = []
     for path in paths:
         with _reading(path):
             table = pd.read_csv(io.StringIO(_whole(path)))
-            _check(bool(np.isfinite(table["value"]).all()), "its values are not finite everywhere")
+            _check(bool(np.isfinite(table[column]).all()), f"{column} is not finite everywhere")
             tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)
