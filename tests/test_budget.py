@@ -83,7 +83,7 @@ def test_what_is_not_here_is_said():
     entry = {"source": "image_folder", "root": "nowhere", "image_size": 8, "classes": 4}
     study = load_study(changed(("datasets.glyphs", entry)))
     text = budget.budget(make_plan(study), sources(study), "all", 1e12, torch.device("cpu"))
-    assert "nowhere is not unpacked here: 1,000 training and 100 test images a class are assumed" in text
+    assert "nowhere is not unpacked here: 1,300 training and 50 test images a class are assumed" in text
 
 
 def test_the_rate_of_what_is_not_measured_is_that_of_the_largest_smaller():

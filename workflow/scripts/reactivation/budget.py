@@ -22,10 +22,11 @@ from .datasets import count_by_class
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
+from .schema import TORCHVISION_CLASSES
 from .training import Images, checkpoint_steps, new_optimizer, step_on
 
 START = 1.5  # seconds that a job takes to start and to import torch
-ASSUMED = (1000, 100)  # training and test images a class, of a data set that is not here
+ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
 PATIENCE = 2.0  # seconds that one measurement may take
 OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
 
@@ -148,7 +149,7 @@ def costs(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Cost], dict[s
         if found is None:
             found = tuple([n] * spec["classes"] for n in ASSUMED)
             assumed.append(
-                f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed"
+                f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
             )
         counts[name], sizes[name] = found, sum(map(sum, found)) * 3.0 * image_size(spec) ** 2
     probes: dict[str, list] = {name: [] for name in plan.segments}
@@ -216,9 +217,7 @@ def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:
 
 
 def _classes(dataset: Spec) -> int:
-    return (
-        {"CIFAR10": 10, "CIFAR100": 100}[dataset["name"]] if dataset["source"] == "torchvision" else dataset["classes"]
-    )
+    return TORCHVISION_CLASSES[dataset["name"]] if dataset["source"] == "torchvision" else dataset["classes"]
 
 
 def _fastest(work: Any, device: torch.device) -> float:
