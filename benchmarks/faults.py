@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
 
 import numpy as np  # noqa: E402
-from helpers import changed, copy_repository, snakemake  # noqa: E402
+from helpers import changed, copy_repository, environment, snakemake  # noqa: E402
 from reactivation import storage  # noqa: E402
 from reactivation.errors import InputError  # noqa: E402
 
@@ -78,11 +78,10 @@ def differing(folder: Path, wanted: dict[str, bytes]) -> int:
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen:
     """Snakemake as a user calls it, in a process group of its own."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLBACKEND": "agg"}
     return subprocess.Popen(
         ["snakemake", *arguments, "--configfile", "study.yaml"],
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

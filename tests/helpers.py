@@ -94,20 +94,20 @@ def copy_repository(folder: Path) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    """In which a user would call Snakemake."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLBACKEND": "agg"}
+
+
 def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
     """`snakemake <arguments>` in `folder`, with `config` as its config file; stdout has both streams."""
     if config is not None:
         (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         arguments = (*arguments, "--configfile", "study.yaml")
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "MPLBACKEND": "agg",
-    }
     return subprocess.run(
         ["snakemake", *arguments],
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
