@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import REPOSITORY
-from reactivation import storage
+from reactivation import files, storage
 from reactivation.errors import InputError
 from reactivation.job import logged
 from reactivation.models import cnn
@@ -19,9 +19,9 @@ from reactivation.models import cnn
 
 def test_an_error_while_writing_leaves_what_was_there(tmp_path):
     path = tmp_path / "deep" / "file.txt"
-    with storage.atomic(path) as temporary:
+    with files.atomic(path) as temporary:
         temporary.write_text("whole")
-    with pytest.raises(RuntimeError), storage.atomic(path) as temporary:
+    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "whole"
@@ -88,7 +88,7 @@ def test_what_is_published_survives_its_first_name(tmp_path, monkeypatch, hard_l
     (tmp_path / "out/checkpoints/of-before").touch()
     for _ in range(2):  # a job that is killed in between does it again
         for name in ("checkpoints", "final.pt"):
-            storage.publish(tmp_path / "work" / name, tmp_path / "out" / name)
+            files.publish(tmp_path / "work" / name, tmp_path / "out" / name)
     shutil.rmtree(tmp_path / "work")
     found = {path.relative_to(tmp_path / "out"): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {str(name): path.read_text() for name, path in found.items()} == {
@@ -100,8 +100,8 @@ def test_what_is_published_survives_its_first_name(tmp_path, monkeypatch, hard_l
 def test_what_a_killed_job_left_goes_when_the_file_is_written_again(tmp_path):
     code = f"""
 import os, signal
-from reactivation import storage
-with storage.atomic({str(tmp_path / "a.txt")!r}) as temporary:
+from reactivation import files, storage
+with files.atomic({str(tmp_path / "a.txt")!r}) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -201,7 +201,7 @@ def test_archives_are_told_apart_by_their_content(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(seed)
         storage.write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3), 7, 1.5)
-    a, b, c = (storage.archive_digest(tmp_path / f"{name}.pt") for name in "abc")
+    a, b, c = (files.archive_digest(tmp_path / f"{name}.pt") for name in "abc")
     assert a == b != c
 
 

@@ -6,7 +6,7 @@ from reactivation.job import logged
 import time
 from pathlib import Path
 
-from reactivation import plots, storage
+from reactivation import files, plots, storage
 from reactivation.provenance import provenance
 from reactivation.shown import divergence, note, shown, spans
 
@@ -34,9 +34,9 @@ with logged(snakemake.log[0]):
     origin = provenance(written(), snakemake.params.code, started, PACKAGES) | {"device": "cpu"}
     title = f"{snakemake.config['study']}: {snakemake.wildcards.figure}"
     for path in (output.pdf, output.png):
-        with storage.atomic(path) as temporary:
+        with files.atomic(path) as temporary:
             plots.save(figure, temporary, title, origin)
-    with storage.atomic(output.csv) as temporary:
+    with files.atomic(output.csv) as temporary:
         drawn.to_csv(temporary, index=False)
     diverged, left_out = divergence(runs)
     storage.write_json(
@@ -44,9 +44,9 @@ with logged(snakemake.log[0]):
         {
             **origin,
             "config": written(),
-            "runs": {Path(path).stem: storage.file_digest(path) for path in snakemake.input.runs},
+            "runs": {Path(path).stem: files.file_digest(path) for path in snakemake.input.runs},
             "diverged": list(diverged),
             "left_out": left_out,
-            "files": {Path(path).name: storage.file_digest(path) for path in (output.pdf, output.png, output.csv)},
+            "files": {Path(path).name: files.file_digest(path) for path in (output.pdf, output.png, output.csv)},
         },
     )

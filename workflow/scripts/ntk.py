@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reactivation import models, storage
+from reactivation import files, models, storage
 from reactivation.ntk import empirical_ntk
 from reactivation.provenance import provenance, versions
 from reactivation.state import forget, workplace
@@ -51,7 +51,7 @@ def kernels_of(paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved
         print(f"{len(rows)} kernels were saved")
     last, of_paths = time.monotonic(), []
     for i, path in enumerate(paths):
-        digest = storage.archive_digest(path)
+        digest = files.archive_digest(path)
         if digest not in rows:
             checkpoint = storage.read_checkpoint(path)
             model.load_state_dict(checkpoint["model"])
@@ -123,7 +123,7 @@ with logged(snakemake.log[0]):
         "spec": snakemake.params.spec,
         "code": snakemake.params.code,
         "versions": versions(PACKAGES),
-        "inputs": {"dataset": storage.read_digest(INPUT.dataset), "probe": storage.archive_digest(INPUT.probe)},
+        "inputs": {"dataset": storage.read_digest(INPUT.dataset), "probe": files.archive_digest(INPUT.probe)},
     }
     with workplace(SEGMENT, snakemake.wildcards.kernels, **identity) as place:
         compute(place / "kernels.npz")

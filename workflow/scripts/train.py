@@ -6,7 +6,7 @@ from reactivation.job import logged
 from pathlib import Path
 
 import torch
-from reactivation import models, storage
+from reactivation import files, models, storage
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
 from reactivation.state import Saved, workplace
@@ -75,7 +75,7 @@ def finish(folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, 
     kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
     last = kept[-1] if kept else INPUT.parent
     at = storage.read_checkpoint(last)
-    storage.publish(last, folder / OUTPUTS["final"])
+    files.publish(last, folder / OUTPUTS["final"])
     storage.write_rows(folder / OUTPUTS["log"], log, log_columns(len(SPEC["tasks"])))
     storage.write_rows(folder / OUTPUTS["evaluation"], evaluation, EVALUATION_COLUMNS)
     record = provenance(SPEC, snakemake.params.code, saved.started, PACKAGES, saved.seconds())
@@ -94,9 +94,9 @@ def finish(folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, 
 
 
 with logged(snakemake.log[0]):
-    inputs = {"dataset": storage.read_digest(INPUT.dataset), "split": storage.archive_digest(INPUT.split)}
+    inputs = {"dataset": storage.read_digest(INPUT.dataset), "split": files.archive_digest(INPUT.split)}
     if INPUT.get("parent"):
-        inputs["parent"] = storage.archive_digest(INPUT.parent)
+        inputs["parent"] = files.archive_digest(INPUT.parent)
     identity = {"spec": SPEC, "code": snakemake.params.code, "versions": versions(PACKAGES), "inputs": inputs}
     with workplace(snakemake.wildcards.segment, "train", **identity) as place:
         (place / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
@@ -111,4 +111,4 @@ with logged(snakemake.log[0]):
             train(place)
         (place / "state.pt").unlink(missing_ok=True)
         for output, name in OUTPUTS.items():
-            storage.publish(place / name, snakemake.output[output])
+            files.publish(place / name, snakemake.output[output])

@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -100,19 +100,23 @@ def empirical_ntk(
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
     limit = min(_free_bytes(samples.device) // 4, 4 << 30) if memory_limit is None else int(memory_limit)
     with ONE_AT_A_TIME, _exact(samples.device):
-        layers = None
-        while layers is None:
-            try:
-                layers = _by_layer(model, samples, rows, columns, kernels, per_layer, limit)
-            except (MemoryError, RuntimeError) as error:
-                # Between its chunks, which are halved where they stand. Two samples at a time are the least.
-                if not ran_out(error) or limit < 1 << 12:
-                    raise
-            if layers is None:  # not above: what the error holds on to is free only here
-                limit //= 2
-                LOG.warning("memory ran out: again, for %.0f MB", limit / 1e6)
+        layers = _in_less_memory(
+            limit, lambda limit: _by_layer(model, samples, rows, columns, kernels, per_layer, limit)
+        )
     total = {kind: sum(share[kind] for share in layers.values()) for kind in kernels}
     return Kernels(total, layers if per_layer else {})
+
+
+def _in_less_memory(limit: int, work: Callable[[int], dict]) -> dict:
+    """work(limit), in half the memory where it runs out between chunks, which are halved where they stand."""
+    while True:
+        try:
+            return work(limit)
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error) or limit < 1 << 12:
+                raise
+        limit //= 2  # not above: what the error holds on to is free only here
+        LOG.warning("memory ran out: again, for %.0f MB", limit / 1e6)
 
 
 def _by_layer(

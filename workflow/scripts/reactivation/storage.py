@@ -1,105 +1,24 @@
 """The files under results/: their layouts, and the only code that reads or writes them.
 
-Every file is written under a temporary name and renamed when it is whole. Readers name a damaged file: HDF5 files have
-checksums of data and of metadata, archives of NumPy and torch those of zip.
+They are whole or absent, and damaged ones are named: see files.py.
 """
 
-import contextlib
 import csv
-import glob
 import hashlib
 import io
 import json
-import os
-import shutil
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from .errors import InputError, no_room, one_line
+from .errors import one_line
+from .files import add, atomic, check, flush, new_hdf5, reading
 
 BLOCK = 256  # images written or read at once
-
-
-@contextlib.contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`; on disk and renamed to it at the end, removed on an error.
-
-    Raises InputError where the disk is full.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Left by a killed job. If that still lives, without its Snakemake, it fails, and nobody waits for it.
-    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        left.unlink(missing_ok=True)
-    # The suffix stays: writers choose a format by it.
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())  # else a machine that dies may leave the new name without the content
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        if no_room(error):
-            raise InputError(f"no room for {path} on its disk: make room and run again, to go on from here") from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it and run again") -> Iterator[None]:
-    """Name the file that an error comes from, and what to do."""
-    try:
-        yield
-    except (
-        OSError,
-        LookupError,
-        ValueError,
-        EOFError,
-        TypeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path} is {kind} ({one_line(error)}): {remedy}") from error
-
-
-def _check(sound: bool, what: str) -> None:
-    """For use while reading: ValueError, to be told with the file's name."""
-    if not sound:
-        raise ValueError(what)
-
-
-@contextlib.contextmanager
-def _new_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """A new HDF5 file whose metadata have checksums: the format of HDF5 1.10 (2016) and later."""
-    with atomic(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-        try:
-            yield file
-        except (OSError, RuntimeError) as error:
-            if no_room(error) and hasattr(os, "memfd_create"):
-                # HDF5 would try again as it closes each object, and print a traceback for each: let it write to memory.
-                os.dup2(os.memfd_create(Path(path).name), file.id.get_vfd_handle())
-            raise
-
-
-def _add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] | None = None) -> None:
-    """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
-    chunk = chunk or tuple(max(1, size) for size in values.shape)
-    shape = (None, *values.shape[1:])
-    added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)
-    _flush(added)
-
-
-def _flush(values: h5py.Dataset) -> None:
-    """Now, as what goes wrong when the last reference to `values` goes is printed and not raised."""
-    values.file.flush()
 
 
 # -------------------------------------------------------------------------------------------------- data sets
@@ -112,22 +31,22 @@ def write_dataset(
     `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel;
     `digest` of all images and labels; `attributes()`, called at the end, which may take minutes to come.
     """
-    with _new_hdf5(path) as file:
+    with new_hdf5(path) as file:
         content = hashlib.sha256()
         names: dict[str, list[str]] = {"train": [], "test": []}
         pending: dict[str, list[np.ndarray]] = {"train": [], "test": []}
         counts = np.zeros((3, 256))  # of each channel's values, in the training images
 
-        def flush(part: str) -> None:
+        def put(part: str) -> None:
             block = np.stack(pending[part])
             pending[part].clear()
             if part not in file:
-                _add(file, f"{part}/images", block[:0], (64, *block.shape[1:]))
+                add(file, f"{part}/images", block[:0], (64, *block.shape[1:]))
             content.update(block)
             images = file[f"{part}/images"]
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
-            _flush(images)
+            flush(images)
             if part == "train":
                 for channel, count in enumerate(counts):
                     count += np.bincount(block[..., channel].ravel(), minlength=256)
@@ -136,15 +55,15 @@ def write_dataset(
             names[part].append(name)
             pending[part].append(image)
             if len(pending[part]) == BLOCK:
-                flush(part)
+                put(part)
         for part in pending:
             if pending[part]:
-                flush(part)
+                put(part)
         classes = sorted(set(names["train"]))
         for part in names:
             labels = np.searchsorted(classes, names[part]).astype(np.int64)
             content.update(labels)
-            _add(file, f"{part}/labels", labels)
+            add(file, f"{part}/labels", labels)
         values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
         mean = shares @ values
         deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
@@ -156,31 +75,31 @@ def read_source_state(path: str | Path) -> str | None:
     """The attribute `source_state` of a data set's file, or None if there is no file."""
     if not Path(path).exists():
         return None
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         return file.attrs["source_state"]
 
 
 def read_digest(path: str | Path) -> str:
     """What stands for all images and labels of a data set's file, and for nothing else."""
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         return file.attrs["digest"]
 
 
 def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels of the training and of the test images."""
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         labels = [file[f"{part}/labels"][:] for part in ("train", "test")]
         for part, of_part in zip(("train", "test"), labels, strict=True):
-            _check(len(of_part) == len(file[f"{part}/images"]), f"as many labels as images are expected in {part}")
+            check(len(of_part) == len(file[f"{part}/images"]), f"as many labels as images are expected in {part}")
         return tuple(labels)
 
 
 def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         images, labels = file[f"{part}/images"], file[f"{part}/labels"][:]
-        _check(images.ndim == 4 and images.dtype == np.uint8, f"images (N, H, W, 3) of bytes are expected in {part}")
-        _check(len(labels) == len(images), f"as many labels as images are expected in {part}")
+        check(images.ndim == 4 and images.dtype == np.uint8, f"images (N, H, W, 3) of bytes are expected in {part}")
+        check(len(labels) == len(images), f"as many labels as images are expected in {part}")
         labels = labels[indices]
         order = np.argsort(indices, kind="stable")
         ascending = indices[order]
@@ -207,9 +126,9 @@ def read_probe_images(path: str | Path, probe: dict[str, np.ndarray]) -> tuple[n
 
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean and standard deviation (3,) of the training images' channels, in [0, 1]; the number of classes."""
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         mean, std = file.attrs["mean"], file.attrs["std"]
-        _check(
+        check(
             bool(np.isfinite([mean, std]).all() and np.shape(mean) == (3,) and (std > 0).all()), "mean or std is none"
         )
         return mean, std, len(file.attrs["class_names"])
@@ -222,7 +141,7 @@ def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    with _reading(path), Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+    with reading(path), Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
 
@@ -241,7 +160,7 @@ def write_json(path: str | Path, content: dict) -> None:
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote."""
-    with _reading(path):
+    with reading(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -256,12 +175,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """`step`, `epoch` and `model` (a state dict) of a checkpoint."""
     import torch
 
-    with _reading(path, "no readable checkpoint", "delete its segment's folder and run again"):
+    with reading(path, "no readable checkpoint", "delete its segment's folder and run again"):
         checkpoint = read_tensors(path)
         finite = all(torch.isfinite(tensor).all() for tensor in checkpoint["model"].values())
-        _check(
-            finite and {"step", "epoch"} <= checkpoint.keys(), "weights that are finite, step and epoch are expected"
-        )
+        check(finite and {"step", "epoch"} <= checkpoint.keys(), "weights that are finite, step and epoch are expected")
         return checkpoint
 
 
@@ -281,7 +198,7 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     import torch
 
     with zipfile.ZipFile(path) as archive:
-        _check(archive.testzip() is None, "its checksums are wrong")  # which torch does not compare
+        check(archive.testzip() is None, "its checksums are wrong")  # which torch does not compare
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -290,42 +207,8 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
 
 def read_state(path: str | Path) -> dict[str, Any]:
     """What a job saved of itself, with `write_tensors`."""
-    with _reading(path, remedy="delete it and run again, from this job's start"):
+    with reading(path, remedy="delete it and run again, from this job's start"):
         return read_tensors(path)
-
-
-def archive_digest(path: str | Path) -> str:
-    """What stands for the content of an archive of NumPy or torch: its checksums, read from its table of contents."""
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        parts = [f"{part.filename} {part.file_size} {part.CRC:08x}" for part in archive.infolist()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def publish(path: str | Path, output: str | Path) -> None:
-    """Give the file or folder `path` a second name: it then outlives either. At no cost where hard links are known."""
-    path, output = Path(path), Path(output)
-    if path.is_file():
-        with atomic(output) as temporary:
-            _link(path, temporary)
-        return
-    temporary = output.with_name(f".partial-{output.name}")
-    for left in (temporary, output):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.copytree(path, temporary, copy_function=_link)
-    temporary.replace(output)
-
-
-def _link(path: str | Path, name: str | Path) -> None:
-    try:
-        os.link(path, name)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, name)
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
@@ -338,11 +221,11 @@ def write_kernels(
     attributes: dict[str, Any],
 ) -> None:
     """`/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,held_out,task}` (n,)."""
-    with _new_hdf5(path) as file:
+    with new_hdf5(path) as file:
         for kind, stack in kernels.items():
-            _add(file, f"kernels/{kind}", stack, (1, *stack.shape[1:]))
+            add(file, f"kernels/{kind}", stack, (1, *stack.shape[1:]))
         for name, values in {"step": step, "epoch": epoch, **{f"probe/{key}": v for key, v in probe.items()}}.items():
-            _add(file, name, values)
+            add(file, name, values)
         file.attrs.update(attributes)
 
 
@@ -351,7 +234,7 @@ def read_kernels(path: str | Path) -> dict[str, Any]:
 
     And `diverged`: None, or the step, epoch and task of the first checkpoint whose kernels were not finite.
     """
-    with _reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         read = {
             "kernels": {kind: stack[:] for kind, stack in file["kernels"].items()},
             "step": file["step"][:],
@@ -360,12 +243,12 @@ def read_kernels(path: str | Path) -> dict[str, Any]:
             "diverged": json.loads(file.attrs.get("diverged", "null")),
         }
         times, images = len(read["step"]), len(read["probe"]["label"])
-        _check(all(len(values) == images for values in read["probe"].values()), "parts of its probe differ in length")
-        _check(len(read["epoch"]) == times and bool((np.diff(read["step"]) > 0).all()), "its steps do not ascend")
+        check(all(len(values) == images for values in read["probe"].values()), "parts of its probe differ in length")
+        check(len(read["epoch"]) == times and bool((np.diff(read["step"]) > 0).all()), "its steps do not ascend")
         for kind, stack in read["kernels"].items():
             wanted = (times, images, images)
-            _check(stack.shape == wanted, f"kernels/{kind} has the shape {stack.shape}, not {wanted}")
-            _check(bool(np.isfinite(stack).all()), f"kernels/{kind} is not finite everywhere")
+            check(stack.shape == wanted, f"kernels/{kind} has the shape {stack.shape}, not {wanted}")
+            check(bool(np.isfinite(stack).all()), f"kernels/{kind} is not finite everywhere")
     return read
 
 
@@ -373,7 +256,7 @@ def read_kernels(path: str | Path) -> dict[str, Any]:
 def _whole(path: str | Path) -> str:
     """The text of a table, whose last line is whole."""
     text = Path(path).read_text(encoding="utf-8")
-    _check(text.endswith("\n"), "it is cut off")
+    check(text.endswith("\n"), "it is cut off")
     return text
 
 
@@ -387,9 +270,9 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         "test_accuracy": float,
         "test_loss": float,
     }
-    with _reading(path):
+    with reading(path):
         reader = csv.DictReader(io.StringIO(_whole(path)))
-        _check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")
+        check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")
         return [{key: kinds[key](value) for key, value in row.items()} for row in reader]
 
 
@@ -402,8 +285,8 @@ def read_tables(paths: Iterable[str | Path], column: str = "value"):
 
     tables = []
     for path in paths:
-        with _reading(path):
+        with reading(path):
             table = pd.read_csv(io.StringIO(_whole(path)))
-            _check(bool(np.isfinite(table[column]).all()), f"{column} is not finite everywhere")
+            check(bool(np.isfinite(table[column]).all()), f"{column} is not finite everywhere")
             tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)

@@ -140,7 +140,7 @@ def train_segment(
     """
     first_step, first_epoch = start
     task, classes = len(spec["tasks"]), spec["images"]["classes"]
-    epochs, batch_size, lr = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["lr"]
+    epochs, batch_size = spec["epochs"][-1], spec["training"]["batch_size"]
     refuse_lone_image(model, train, batch_size)
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
@@ -180,11 +180,7 @@ def train_segment(
         seconds = time.perf_counter() - epoch_began
         rows = evaluate(model, test, classes, **at, between=tick)
         now.evaluation += rows
-        now.log.append(
-            {**at, "learning_rate": lr, "train_loss": mean_loss(now.losses, len(train), batch_size)}
-            | {f"test_accuracy_task{k}": accuracy(rows, of) for k, of in enumerate(spec["tasks"], start=1)}
-            | {"seconds": round(seconds, 3), "images_per_second": round(len(train) / seconds, 1)}
-        )
+        now.log.append(at | log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
         left = (time.perf_counter() - began) / (epoch - first + 1) * (epochs - epoch)
         print(progress(now.log[-1], epoch, epochs, task, left), flush=True)
         now.losses, epoch_began = [], time.perf_counter()
@@ -200,6 +196,13 @@ def step_on(
     loss.backward()
     optimizer.step()
     return loss.detach()
+
+
+def log_row(spec: dict[str, Any], evaluation: list[dict], loss: float, images: int, seconds: float) -> dict[str, float]:
+    """Of an epoch, without its step and number: what `log_columns` names."""
+    accuracies = {f"test_accuracy_task{k}": accuracy(evaluation, of) for k, of in enumerate(spec["tasks"], start=1)}
+    speed = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 1)}
+    return {"learning_rate": spec["training"]["lr"], "train_loss": loss, **accuracies, **speed}
 
 
 def log_columns(task: int) -> list[str]:
