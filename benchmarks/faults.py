@@ -51,7 +51,7 @@ class Fault:
 
     name: str
     injected: int = 0
-    lost: float = 0.0  # seconds, by one of them at most
+    lost: float | None = None  # seconds, by one of them at most
     wrong: int = 0
 
 
@@ -127,7 +127,7 @@ def kill_jobs(
                 lost = unsaved(process)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
-                    fault.lost = max(fault.lost, lost if number == signal.SIGKILL else 0.0)
+                    fault.lost = max(fault.lost or 0.0, lost if number == signal.SIGKILL else 0.0)
                     fault.injected, left = fault.injected + 1, left - 1
                 due = time.monotonic() + rng.uniform(0.2, 2)
         if run.returncode == 0:
@@ -144,14 +144,51 @@ def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng:
         lost = max(map(unsaved, jobs(folder, ("train.py", "ntk.py"))), default=0.0)
         if with_jobs:
             os.killpg(run.pid, signal.SIGKILL)
-            fault.lost = max(fault.lost, lost)
+            fault.lost = max(fault.lost or 0.0, lost)
         else:
             run.kill()
+            fault.lost = 0.0  # its jobs live on, and are waited for
         run.wait()
         fault.injected += 1
         assert snakemake(folder, "--unlock", config=STUDY).returncode == 0
     done = snakemake(folder, "--cores", "2", config=STUDY)
     assert done.returncode == 0, done.stdout
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
+    """Makes results/ a file system of its own; False where that is not allowed, which takes root."""
+    (folder / "results").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder / "results")]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder / "results")], check=True)
+
+
+def fill(folder: Path, left: int) -> Path:
+    """Fill the disk of results/ but for `left` bytes; returns the file that does."""
+    ballast = folder / "results/ballast"
+    ballast.write_bytes(bytes(max(0, shutil.disk_usage(ballast.parent).free - left)))
+    return ballast
+
+
+def run_on_full_disks(folder: Path, fault: Fault, count: int, wanted: dict[str, bytes], rng: random.Random) -> None:
+    """Run the study to its end, though the disk is full again and again, a little later each time."""
+    with small_disk(folder, 64) as mounted:
+        if not mounted:
+            fault.name += " (not injected: it takes root)"
+        for _ in range(count if mounted else 0):
+            ballast = fill(folder, rng.randrange(600_000))
+            run = started(folder, "--cores", "2")
+            fault.injected += run.wait() != 0
+            ballast.unlink()
+            fault.wrong += len(list((folder / "results").rglob(".partial-*")))
+        done = snakemake(folder, "--cores", "2", config=STUDY)
+        assert done.returncode == 0, done.stdout
+        fault.wrong += differing(folder, wanted)
 
 
 def damage(folder: Path, fault: Fault, pattern: str, read, count: int, rng: random.Random) -> None:
@@ -202,7 +239,15 @@ def injected(fault: Fault, wanted: dict[str, bytes], count: int, inject) -> Faul
 
 def table(faults: list[Fault]) -> str:
     lines = ["| fault | injected | lost, at most | wrong |", "| --- | ---: | ---: | ---: |"]
-    return "\n".join([*lines, *(f"| {f.name} | {f.injected} | {f.lost:.1f} s | {f.wrong} |" for f in faults)])
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"| {f.name} | {f.injected} | {'' if f.lost is None else f'{f.lost:.1f} s'} | {f.wrong} |"
+                for f in faults
+            ),
+        ]
+    )
 
 
 def main() -> None:
@@ -234,6 +279,10 @@ def main() -> None:
             inject = lambda folder, fault, left: kill_snakemake(folder, fault, left, with_jobs, rng)  # noqa: B023, E731
             faults.append(injected(Fault(name), wanted, arguments.snakemakes // 2, inject))
             print(faults[-1], flush=True)
+        faults.append(Fault("full disk"))
+        with clone() as folder:
+            run_on_full_disks(folder, faults[-1], arguments.jobs // 10, wanted, rng)
+        print(faults[-1], flush=True)
         images = lambda path: storage.read_images(path, "train", np.arange(1600))  # noqa: E731
         for name, pattern, read in (
             ("damaged checkpoint", "segments/*/checkpoints/*.pt", storage.read_checkpoint),

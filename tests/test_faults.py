@@ -48,18 +48,10 @@ def test_after_snakemake_was_killed_the_same_command_ends_in_the_same_bits(wante
 def small_disk(tmp_path):
     """A clone whose results/ is a file system of its own, of 8 MB."""
     folder = copy_repository(tmp_path / "clone")
-    (folder / "results").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder / "results")]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder / "results")], check=True)
-
-
-def fill(folder, left):
-    """All of the disk but `left` bytes."""
-    free = shutil.disk_usage(folder / "results").free
-    (folder / "results/ballast").write_bytes(bytes(max(0, free - left)))
+    with faults.small_disk(folder, 8) as mounted:
+        if not mounted:
+            pytest.skip("mounting a small file system needs root")
+        yield folder
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(small_disk):
@@ -76,14 +68,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(small_disk):
     whole = faults.results(finished(folder.parent / "elsewhere", config))
     for stage, targets in stages.items():
         for left in (0, 12_000):
-            fill(folder, left)
+            ballast = faults.fill(folder, left)
             run = snakemake(folder, "--cores", "1", *targets, config=config)
             assert run.returncode != 0 and "Traceback" not in run.stdout, (stage, left, run.stdout)
             said = [line.strip() for line in run.stdout.splitlines() if "error: no room" in line]
             assert said and all("make room and run again" in line for line in said), (stage, left, run.stdout)
             assert not list((folder / "results").rglob(".partial-*"))
             assert faults.results(folder).items() <= whole.items()
-            (folder / "results/ballast").unlink()
+            ballast.unlink()
         run = snakemake(folder, "--cores", "1", *targets, config=config)
         assert run.returncode == 0, run.stdout
     assert faults.results(folder) == whole
