@@ -9,11 +9,14 @@ def source_state(wildcards):
     """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
     if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
         return ""
-    from reactivation import datasets, storage  # here: most calls of Snakemake need neither
+    from reactivation import datasets, errors, storage  # here: most calls of Snakemake need neither
 
     root = config["where"]["sources"][wildcards.dataset]["root"]
     built = f"results/data/{wildcards.dataset}.h5"
-    return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
+    try:
+        return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
+    except errors.InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def decoding_threads(wildcards):

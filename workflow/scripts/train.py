@@ -101,7 +101,7 @@ with logged(snakemake.log[0]):
     with workplace(snakemake.wildcards.segment, "train", **identity) as place:
         (place / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
         before = storage.read_json(INPUT.record) if INPUT.get("parent") else None
-        if (place / OUTPUTS["record"]).exists():
+        if storage.whole(place, OUTPUTS["record"]):
             print("trained before; Snakemake was killed before it had taken note")
         elif before and before["diverged"]:
             print(f"nothing to train: the run diverged in step {before['diverged']['step']}")

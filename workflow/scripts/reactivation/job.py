@@ -40,6 +40,9 @@ def logged(log: str | Path) -> Iterator[None]:
         except Interrupted as error:
             _say(str(error))
             sys.exit(error.status)
+        except KeyboardInterrupt:
+            _say("stopped by SIGINT: run again, to go on from what is saved")
+            sys.exit(130)
         except Exception as error:
             if no_room(error):
                 _say("error: no room on the disk: make room and run again, to go on from what is saved")

@@ -35,7 +35,7 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
                 f"{', '.join(panel['block'])} in these runs. "
-                "Kernel metrics need two probe images there, alignment two classes, velocities a checkpoint dt later, "
+                "Kernel metrics need two probe images there and a kernel that is not constant, alignment two classes, velocities a checkpoint dt later, "
                 "drop and recovery a value above 0 before the switch"
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
