@@ -103,3 +103,26 @@ def test_from_the_command_line(tmp_path):
     run = snakemake(folder, "budget", "--configfile", "config/paper.yaml", "--config", "flops_per_second=1e14")
     assert run.returncode == 0, run.stdout
     assert re.search(r"^total +183 +504 ", run.stdout, re.MULTILINE) and "At 1e+14 FLOP/s" in run.stdout
+
+
+def test_a_figure_beside_another_needs_its_runs_too():
+    one = {"kind": "curves", "experiment": "widths", "color": "width", "panels": [{"metric": "trace"}]}
+    figures = {"a": one | {"where": {"lr": 0.1}}, "b": one | {"where": {"lr": 0.2}, "beside": "a"}}
+    config = changed(
+        ("figures", figures),
+        ("experiments.widths.grid.lr", [0.1, 0.2, 0.3]),
+        ("experiments.widths.training.lr", ...),
+    )
+    plan = make_plan(load_study(config))
+    assert set(budget.needed(plan, "a")) == set(plan.figures["a"].runs) and len(budget.needed(plan, "a")) == 4
+    assert set(budget.needed(plan, "b")) == {*plan.figures["a"].runs, *plan.figures["b"].runs}
+
+
+def test_without_weights_first_tasks_wait_for_the_next():
+    study = load_study(TINY)
+    plan = make_plan(study)
+    of, sizes, _ = budget.costs(plan, sources(study))
+    rates = [(0.0, 1e9)], [(0.0, 1e9)]
+    _, _, _, peak, final, *_ = budget.row(plan, plan.runs, of, sizes, "none", rates, 2)
+    waiting = sum(cost.weights for name, cost in of.items() if "-task1-" in name)
+    assert peak - final == waiting + 2 * max(c.state + c.checkpoints * c.weights for c in of.values())

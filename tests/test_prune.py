@@ -1,108 +1,286 @@
-"""What no config names is found, all of it and nothing else."""
+"""What `snakemake prune` lists and deletes, and above all what it does not."""
 
 import os
 import shutil
 
 import pytest
 import yaml
-from helpers import changed, copy_repository, finished, planned, snakemake
-from reactivation import prune
+from helpers import TINY, changed, copy_repository, finished, planned, snakemake
+from reactivation import prune as module
 from reactivation.config import load_study
 from reactivation.errors import InputError
 from reactivation.plan import make_plan
+from reactivation.prune import Item, at_work, delete, load_studies, prune, unnamed
+
+HASH = "-0123456789"
+STUDY = load_study(TINY)
+FIGURE = [f"tiny/figures/fig4.{kind}" for kind in ("pdf", "png", "csv", "json")]
 
 
-def laid_out(root, plan, study):
-    """Empty files where a finished study has its own."""
-    names = [f"data/{name}.h5" for name in plan.datasets] + [f"segments/{name}.h5" for name in plan.kernels]
-    names += [f"{folder}/{name}.npz" for folder in ("splits", "probes") for name in getattr(plan, folder)]
-    names += [f"segments/{name}/{file}" for name in plan.segments for file in ("final.pt", "checkpoints/step1.pt")]
-    names += [f"{study}/runs/{name}.csv" for name in plan.runs] + [f"{study}/figures/fig4.{s}" for s in ("pdf", "json")]
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"12345")
-    return {root / name for name in names}
+def named(config=TINY):
+    """Files of all that a study has, as the workflow names them."""
+    plan = make_plan(load_study(config))
+    files = [f"data/{name}.h5" for name in plan.datasets]
+    files += [f"{kind}/{name}.npz" for kind in ("splits", "probes") for name in getattr(plan, kind)]
+    files += [f"segments/{name}/{file}" for name in plan.segments for file in ("checkpoints/step1.pt", "segment.json")]
+    files += [f"segments/{name}.h5" for name in plan.kernels]
+    files += [f".state/{name}/train-0a/state.pt" for name in plan.segments]
+    return files + [f"tiny/runs/{name}.csv" for name in plan.runs] + FIGURE
 
 
-def test_all_that_is_not_named_and_nothing_else(tmp_path):
-    old = make_plan(load_study(changed()))
-    new = make_plan(load_study(changed(("seeds", [0]), ("experiments.widths.probe.size", 8), ("figures", {}))))
-    laid_out(tmp_path, old, "tiny")
-    kept = laid_out(tmp_path, new, "tiny") - {tmp_path / f"tiny/figures/fig4.{s}" for s in ("pdf", "json")}
-    state = tmp_path / ".state" / next(iter(set(old.segments) - set(new.segments)))
-    state.mkdir(parents=True)
-    (tmp_path / "logs").mkdir()
-    found = set(prune.unnamed({"tiny": [new]}, tmp_path))
-    assert state in found
-    assert {path.name for path in found if path.parent.name == "segments"} == set(old.segments) - set(new.segments)
-    assert {path.stem for path in found if path.parent.name == "runs"} == set(old.runs) - set(new.runs)
-    everything = {path for path in tmp_path.rglob("*") if path.is_file()}
-    gone = {path for path in everything if any(path == f or f in path.parents for f in found)}
-    assert everything - gone == kept
-    assert list(prune.unnamed({"tiny": [old, new]}, tmp_path)) == []
+def fill(results, files, size=10):
+    for name in files:
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_bytes(b"x" * size)
 
 
-def test_a_file_with_two_names_counts_once(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/one").write_bytes(bytes(1000))
-    os.link(tmp_path / "a/one", tmp_path / "a/two")
-    os.link(tmp_path / "a/one", tmp_path / "three")
-    seen = set()
-    assert prune.size(tmp_path / "a", seen) == 1000 and prune.size(tmp_path / "three", seen) == 0
+@pytest.fixture
+def results(tmp_path):
+    fill(tmp_path / "results", named())
+    return tmp_path / "results"
 
 
-def test_deleting_does_not_follow_links(tmp_path, monkeypatch):
-    monkeypatch.setattr(prune, "TRASH", tmp_path / "trash")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/file").touch()
-    (tmp_path / "segment").mkdir()
-    (tmp_path / "segment/link").symlink_to(tmp_path / "mine")
-    (tmp_path / "link").symlink_to(tmp_path / "mine")
-    prune.delete(tmp_path / "segment")
-    prune.delete(tmp_path / "link")
-    assert (tmp_path / "mine/file").exists() and not (tmp_path / "segment").exists()
-    assert not (tmp_path / "link").is_symlink() and not list((tmp_path / "trash").iterdir())
-    (tmp_path / "trash/half-deleted").mkdir()
-    prune.delete(tmp_path / "trash")
-    assert not (tmp_path / "trash").exists()
+def listed(results, *studies):
+    items, left = unnamed(results, studies or [STUDY])
+    return {str(item.path.relative_to(results)): item.bytes for item in items}, [
+        str(path.relative_to(results)) for path in left
+    ]
 
 
-@pytest.mark.parametrize("text", ["study: [", "study: x", "- 1", "", "a: !!python/object/apply:os.getcwd []"])
-def test_a_config_that_does_not_load_stops_it(tmp_path, text):
-    (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"a.yaml does not load, so what it needs is not known") as error:
-        prune.plans([tmp_path / "a.yaml"])
-    assert "\n" not in str(error.value)
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_from_the_command_line(tmp_path):
-    config = changed(("seeds", [0]), ("experiments.widths.grid.width", [2, 4]))
-    folder = finished(tmp_path / "clone", config)
-    shutil.rmtree(folder / "config")
-    (folder / "config").mkdir()
-    narrow = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
-    segments = set(make_plan(load_study(config)).segments) - set(make_plan(load_study(narrow)).segments)
-    listed = snakemake(folder, "prune", config=narrow)
-    assert listed.returncode == 0 and all(f"results/segments/{name}  " in listed.stdout for name in segments)
-    assert "results/tiny/runs/widths-width2-s0.csv" in listed.stdout and "delete with `snakemake prune" in listed.stdout
-    assert "width4" not in listed.stdout
-    (folder / "config/other.yaml").write_text(yaml.safe_dump(config))
-    assert "nothing to prune" in snakemake(folder, "prune", config=narrow).stdout
-    (folder / "config/other.yaml").write_text("study: [")
-    refused = snakemake(folder, "prune", "--config", "delete=true", config=narrow)
-    assert refused.returncode != 0 and "other.yaml does not load" in refused.stdout
-    (folder / "config/other.yaml").unlink()
-    before = {path for path in (folder / "results").rglob("*") if path.is_file()}
-    in_file = snakemake(folder, "prune", config=narrow | {"delete": True})
-    assert in_file.returncode != 0 and "delete: unknown key" in in_file.stdout
-    assert {path for path in (folder / "results").rglob("*") if path.is_file()} == before
-    assert snakemake(folder, "prune", "--config", "delete=true", config=narrow).returncode == 0
-    assert not any((folder / "results/segments" / name).exists() for name in segments)
-    assert planned(folder, config=narrow) == {"figure": 1, "all": 1}
+# ------------------------------------------------------------------------------------------------- what is listed
+def test_what_a_study_has_is_not_listed(results):
+    assert listed(results) == ({}, [])
+    assert listed(results.parent / "nothing") == ({}, [])
+
+
+def test_each_kind_of_thing_that_no_config_names_is_listed_with_its_size(results):
+    segment = next(iter(make_plan(STUDY).segments))
+    extra = [
+        f"data/glyphs{HASH}.h5",
+        f"splits/glyphs-task1{HASH}.npz",
+        f"probes/glyphs-6images{HASH}.npz",
+        f"segments/{segment}/ntk{HASH}.h5",
+        "tiny/runs/widths-width3-s0.csv",
+        "tiny/figures/fig5.json",
+        f"data/.partial-12-glyphs{HASH}.h5",
+    ]
+    folders = [f"segments/glyphs-w2{HASH}", f".state/glyphs-w2{HASH}", f"segments/.deleted-{segment}"]
+    fill(results, [*extra, *(f"{folder}/checkpoints/step1.pt" for folder in folders)], size=1500)
+    assert listed(results) == (dict.fromkeys([*extra, *folders], 1500), [])
+
+
+def test_what_this_workflow_did_not_name_is_left(results):
+    segment = next(iter(make_plan(STUDY).segments))
+    fill(results, [
+        "data/mine.h5", f"data/mine{HASH}.csv", "segments/mine/x", f"segments/{segment}/notes.txt",
+        f"segments/{segment}/mine{HASH}.h5", f"segments/{segment}/ntk-mine.h5", "tiny/figures/fig5.svg",
+        "tiny/runs/notes.txt", "tiny/notes.csv", f"logs/train/x{HASH}.log", "mine.txt", f"splits/x{HASH}.npz/folder",
+    ])  # fmt: skip
+    assert listed(results) == ({}, [])
+
+
+def test_a_name_of_two_studies_is_kept_for_both(results):
+    one, other = changed(("seeds", [0])), changed(("seeds", [1]), ("study", "other"))
+    gone, left = listed(results, load_study(one))
+    assert len([name for name in gone if name.startswith("segments")]) == 4 and "tiny/runs/widths-width2-s1.csv" in gone
+    gone, left = listed(results, load_study(one), load_study(other))
+    assert sorted(gone) == ["tiny/runs/widths-width2-s1.csv", "tiny/runs/widths-width4-s1.csv"] and not left
+
+
+def test_kernels_are_told_apart_within_a_segment(results):
+    gone, _ = listed(results, load_study(changed(("experiments.widths.kernels", ["sum"]))))
+    assert len(gone) == 8 and all("/ntk-" in name for name in gone)
+
+
+def test_a_study_of_no_config_is_left_but_said(results):
+    fill(results, ["old/runs/a.csv", "old/figures/fig4.pdf"])
+    assert listed(results) == ({}, ["old"])
+    said = prune(TINY, [], ["study.yaml"], True, results)
+    assert f"Left alone: {results}/old (of no config's study" in said and len(files(results / "old")) == 2
+
+
+def test_hard_links_count_once(results):
+    for folder in ("segments", ".state"):
+        fill(results, [f"{folder}/a{HASH}/checkpoints/step1.pt"], size=1000)
+    first = results / f"segments/a{HASH}"
+    os.link(first / "checkpoints/step1.pt", first / "final.pt")
+    (results / f".state/a{HASH}/checkpoints/step1.pt").unlink()
+    os.link(first / "final.pt", results / f".state/a{HASH}/checkpoints/step1.pt")
+    assert listed(results)[0] == {f"segments/a{HASH}": 1000, f".state/a{HASH}": 0}
+    assert "1 kB in 2 items" in prune(TINY, [], [], False, results)
+
+
+# ---------------------------------------------------------------------------------------------- what is deleted
+def test_only_what_is_listed_is_deleted(results):
+    before = files(results)
+    fill(
+        results,
+        [f"segments/a{HASH}/checkpoints/step1.pt", f"data/a{HASH}.h5", "tiny/runs/x.csv", f".state/a{HASH}/x/y"],
+    )
+    everything = files(results)
+    said = prune(TINY, [], ["study.yaml"], False, results)
+    assert files(results) == everything and "Not named: 40 B in 4 items." in said and f"a{HASH}.h5" in said
+    assert "Deleted: 40 B in 4 items." in prune(TINY, [], ["study.yaml"], True, results)
+    assert files(results) == before and not (results / f"segments/a{HASH}").exists()
+    assert "Nothing to prune." in prune(TINY, [], ["study.yaml"], True, results)
+
+
+def test_a_half_deleted_segment_does_not_look_whole(results, monkeypatch):
+    """Killed at any file, it has lost its name before; the next call finds and deletes the rest."""
+    fill(results, [f"segments/a{HASH}/{name}" for name in ("segment.json", "final.pt", "checkpoints/step1.pt")])
+    real = shutil.rmtree
+
+    def killed(path):
+        (path / "final.pt").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prune(TINY, [], [], True, results)
+    assert not (results / f"segments/a{HASH}").exists()
+    assert (results / f"segments/.deleted-a{HASH}/segment.json").exists()
+    monkeypatch.setattr(module.shutil, "rmtree", real)
+    fill(results, [f"segments/a{HASH}/segment.json"])  # trained again in the meantime, and out of use again
+    assert "in 2 items" in prune(TINY, [], [], True, results)
+    assert files(results) == sorted(named())
+
+
+def test_links_are_neither_followed_nor_removed(results, tmp_path):
+    outside = tmp_path / "outside"
+    fill(outside, [f"a{HASH}/segment.json", f"b{HASH}/x", "runs/old.csv", "step1.pt"])
+    kept = files(outside)
+    (results / f"segments/a{HASH}").symlink_to(outside / f"a{HASH}")
+    fill(results, [f"segments/c{HASH}/segment.json"])
+    (results / f"segments/c{HASH}/checkpoints").symlink_to(outside)
+    (results / f"segments/c{HASH}/final.pt").symlink_to(outside / "step1.pt")
+    shutil.rmtree(results / ".state")
+    (results / ".state").symlink_to(outside)
+    shutil.rmtree(results / "tiny/runs")
+    (results / "tiny/runs").symlink_to(outside / "runs")
+    gone, left = listed(results)
+    assert list(gone) == [f"segments/c{HASH}"] and gone[f"segments/c{HASH}"] < 200
+    assert left == [".state", f"segments/a{HASH}"]
+    prune(TINY, [], [], True, results)
+    assert files(outside) == kept and (results / f"segments/a{HASH}").is_symlink()
+    assert not os.path.lexists(results / f"segments/c{HASH}")
+
+
+def test_results_may_be_a_link_to_another_disk(results, tmp_path):
+    fill(results, [f"segments/a{HASH}/segment.json"])
+    (tmp_path / "link").symlink_to(results)
+    assert list(listed(tmp_path / "link")[0]) == [f"segments/a{HASH}"]
+
+
+def test_what_cannot_be_deleted_is_one_line(results):
+    gone = results / f"data/a{HASH}.h5"
+    with pytest.raises(InputError, match=r"a-0123456789\.h5 cannot be deleted: No such file"):
+        delete([Item(gone, 0)])
+
+
+def test_nothing_is_deleted_beside_a_call_that_holds_locks(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(results, [f"data/a{HASH}.h5"])
+    assert not at_work()
+    fill(tmp_path, [".snakemake/locks/0.output.lock"])
+    assert "Not named: 10 B in 1 item." in prune(TINY, [], [], False, results)
+    with pytest.raises(InputError, match="another call of Snakemake is at work here"):
+        prune(TINY, [], [], True, results)
+    assert (results / f"data/a{HASH}.h5").exists()
+
+
+# --------------------------------------------------------------------------------------------------- the configs
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("study: [", "while parsing a flow node"),
+        (
+            yaml.safe_dump(changed(("sneeds", 1), ("seeds", []))),
+            "sneeds: unknown key; did you mean seeds?; seeds: List",
+        ),
+        ("", "(top level)"),
+        (yaml.safe_dump(TINY) + "seeds: [3]\n", "seeds: is given twice"),
+    ],
+)
+def test_a_config_that_does_not_load_stops_all(results, tmp_path, text, reason):
+    fill(results, [f"data/a{HASH}.h5"])
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(InputError) as error:
+        prune(TINY, [tmp_path / "broken.yaml"], [], True, results)
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path}/broken.yaml does not load, so what it names is not known: ")
+    assert "\n" not in said and all(part in said for part in reason.split("; seeds"))
+    assert (results / f"data/a{HASH}.h5").exists()
+
+
+def test_every_config_of_the_repository_loads(tmp_path):
+    folder = copy_repository(tmp_path) / "config"
+    assert len(load_studies(path for path in folder.glob("*.yaml") if path.name != "schema.yaml")) > 3
+
+
+# ----------------------------------------------------------------------------------------------------- a command
+def test_the_command(tmp_path):
+    folder = copy_repository(tmp_path)
+    fill(folder / "results", [*named(), f"segments/a{HASH}/segment.json"])
+    run = snakemake(folder, "prune", config=TINY)
+    assert run.returncode == 0, run.stdout
+    assert "config/config.yaml" in run.stdout and "config/paper.yaml" in run.stdout and "study.yaml" in run.stdout
+    assert "schema.yaml" not in run.stdout and "Not named: 10 B in 1 item." in run.stdout
+    without = snakemake(folder, "prune").stdout
+    assert f"results/{named()[0]}" in without and "Left alone: results/tiny (of no config's study" in without
+
+    # Only typed, with `prune`, and as what it is.
+    for arguments, config, reason in (
+        (["prune"], changed(("delete", True)), "delete: unknown key"),
+        (["-n", "--config", "delete=true"], TINY, "delete: unknown key"),
+        (["prune", "--config", "delete=treu"], TINY, "delete: should be true or false (it is 'treu')"),
+    ):
+        run = snakemake(folder, *arguments, config=config)
+        assert run.returncode and reason in run.stdout and "Traceback" not in run.stdout
+    assert "Not named: 10 B in 1 item." in snakemake(folder, "prune", "--config", "delete=false", config=TINY).stdout
+
+    broken = folder / "config/broken.yaml"
+    broken.write_text("study: broken\n")
+    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
+    assert run.returncode and "Traceback" not in run.stdout
+    assert "\nerror: config/broken.yaml does not load, so what it names is not known: seeds: is missing; " in run.stdout
+    broken.unlink()
+    assert (folder / f"results/segments/a{HASH}/segment.json").exists()
+
+    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
+    assert run.returncode == 0 and "Deleted: 10 B in 1 item." in run.stdout
+    assert files(folder / "results") == sorted(named())
+
+
+def test_both_leave_another_calls_locks_alone(tmp_path):
+    """Snakemake removes all locks when it ends."""
+    folder = copy_repository(tmp_path)
+    fill(folder, [".snakemake/locks/0.output.lock", f"results/data/a{HASH}.h5"])
+    assert snakemake(folder, "prune", config=TINY).returncode == 0
+    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
+    assert run.returncode and "error: another call of Snakemake is at work here" in run.stdout
+    assert (folder / ".snakemake/locks/0.output.lock").exists() and (folder / f"results/data/a{HASH}.h5").exists()
+    run = snakemake(folder, "budget", config=changed(("flops_per_second", 1e9)))
+    assert run.returncode == 0 and (folder / ".snakemake/locks/0.output.lock").exists()
+    (folder / ".snakemake/locks/0.output.lock").unlink()
+    assert planned(folder, config=TINY)["train"] == 8
 
 
 def test_a_dry_run_of_prune_deletes_nothing(tmp_path):
-    folder = copy_repository(tmp_path / "clone")
-    (folder / "results/segments/odd").mkdir(parents=True)
+    folder = copy_repository(tmp_path)
+    fill(folder, [f"results/data/a{HASH}.h5"])
     assert snakemake(folder, "prune", "-n", "--config", "delete=true").returncode == 0
-    assert (folder / "results/segments/odd").exists()
+    assert (folder / f"results/data/a{HASH}.h5").exists()
+
+
+def test_after_pruning_only_what_was_pruned_is_made_again(tmp_path):
+    wide = changed(("seeds", [0]))
+    folder = finished(tmp_path, wide)
+    narrow = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
+    run = snakemake(folder, "prune", "--config", "delete=true", config=narrow)
+    assert run.returncode == 0 and "tiny/runs/widths-width2-s0.csv" in run.stdout and "-w4-" not in run.stdout
+    assert planned(folder, config=narrow) == {"figure": 1, "all": 1}
+    assert planned(folder, config=wide) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}

@@ -1,10 +1,12 @@
 """From the config to the plan: what every other rule file looks up by wildcard.
 
-Reads: the config file. Defines: STUDY (the checked config) and PLAN (its runs, segments, kernels and figures by
-name). What determines a result reaches a rule through `params` and is tracked; where it runs and where raw data
-lie (`config["where"]`) are not: a study moved to another disk or to a GPU is the same study.
+Reads: the config file. Defines: STUDY (the checked config), PLAN (its runs, segments, kernels and figures by name) and
+DELETE (whether `prune` was told to). What determines a result reaches a rule through `params` and is tracked; where it
+runs and where raw data lie (`config["where"]`) are not: a study moved to another disk or to a GPU is the same study.
 """
 
+import re
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -16,8 +18,13 @@ from reactivation.records import unrecorded
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
-# Of prune, and from the command line only: no study deletes anything by itself.
-DELETE = bool(workflow.config_settings.config.get("delete")) and bool(config.pop("delete", False))
+# Not a key of config files: `prune` deletes only where that is typed with it.
+DELETE = False
+if "delete" in workflow.config_settings.config and "prune" in sys.argv:
+    DELETE = {"true": True, "false": False}.get(str(config["delete"]).lower())  # typed, true and false are text
+    if DELETE is None:
+        raise WorkflowError(f"delete: should be true or false (it is {config['delete']!r})")
+    del config["delete"]
 
 try:
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "config", config_texts)
@@ -26,8 +33,8 @@ except ConfigError as error:
 
 PLAN = make_plan(STUDY)
 
-# `--touch` is how a user makes records of results that are known to be right.
-if workflow.is_main_process and not {"--touch", "-t"} & set(sys.argv):
+# `--touch` is how a user makes records of results that are known to be right; the tools make no results.
+if workflow.is_main_process and not any(re.fullmatch("--touch|-[A-Za-z]*t|budget|prune", word) for word in sys.argv):
     if strays := unrecorded(PLAN, STUDY.study):
         raise WorkflowError(
             f"{strays[0]}{f' and {len(strays) - 1} more' if strays[1:] else ''}: .snakemake has no record of the code and config "

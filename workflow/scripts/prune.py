@@ -1,4 +1,4 @@
-"""List what no study config names, or delete it."""
+"""List, and if asked to delete, what no study's config names."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,9 @@ from pathlib import Path
 from reactivation.errors import InputError
 from reactivation.prune import prune
 
-given = [Path(name) for name in snakemake.params.configs]
-known = sorted(path for path in Path("config").glob("*.yaml") if path.name != "schema.yaml")
-configs = list({path.resolve(): path for path in [*known, *given]}.values())
+PARAMS = snakemake.params
+config = {key: value for key, value in snakemake.config.items() if key != "where"}
 try:
-    for line in prune(configs, snakemake.params.delete):
-        print(line)
+    print(prune(config, [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete))
 except InputError as error:
     sys.exit(f"error: {error}")

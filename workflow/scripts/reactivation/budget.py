@@ -253,10 +253,18 @@ def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep:
     final += sum(table_bytes(plan, run, of) for run in runs)
     # A core has at most one training, or the kernels of one, in hand; kernels come first.
     passing = max(c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values())
-    peak = final + min(at_once, len(segments)) * passing
+    # With `none`, the final weights of segments that others go on from may all be waiting for these.
+    parents = {plan.segments[name].parent for name in segments} - {None} if keep == "none" else ()
+    peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights for name in parents)
     operations = sum(c.training + c.contractions for c in segments.values())
     work = sum(seconds(c, rates) for c in segments.values())
     return [len(runs), len(segments), sum(c.checkpoints for c in segments.values()), peak, final, operations, work]
+
+
+def needed(plan: Plan, figure: str) -> list[str]:
+    """Runs that the target of a figure makes: its own, and those of the figure beside which it is drawn."""
+    beside = plan.figures[figure].beside
+    return list(dict.fromkeys([*plan.figures[figure].runs, *(plan.figures[beside].runs if beside else ())]))
 
 
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
@@ -273,7 +281,7 @@ def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, r
     at_once = 1 if alone else cores
     head = ["", "runs", "segments", "checkpoints", "peak GB", "final GB", "FLOPs", "hours" if alone else "core hours"]
     lines = [head]
-    for name, runs in [*((name, figure.runs) for name, figure in plan.figures.items()), ("total", plan.runs)]:
+    for name, runs in [*((name, needed(plan, name)) for name in plan.figures), ("total", plan.runs)]:
         *counts, peak, final, operations, work = row(plan, runs, of, sizes, keep, rates, at_once)
         numbers = [f"{count:,}" for count in counts]
         lines.append(
