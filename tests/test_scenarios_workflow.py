@@ -79,7 +79,12 @@ def test_all_of_it_runs_once(done):
     assert planned(done, config=STUDY) == {}
     assert len(list(done.glob("results/segments/*"))) == 3 + 3 + 4
     for name in FIGURES:
-        assert sorted(path.suffix for path in done.glob(f"results/zoo/figures/{name}.*")) == [".csv", ".pdf", ".png"]
+        assert sorted(path.suffix for path in done.glob(f"results/zoo/figures/{name}.*")) == [
+            ".csv",
+            ".json",
+            ".pdf",
+            ".png",
+        ]
         with Image.open(done / f"results/zoo/figures/{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 10
 
