@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 import threading
 import time
 import tracemalloc
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -243,11 +245,15 @@ def test_a_flipped_bit_in_a_tarball(tmp_path):
         ({"/train/a/1.png": b""}, {}, "points outside the archive: refused"),
         ({"train/a/1.png": b""}, {"type": tarfile.CHRTYPE}, "is no regular file: refused"),
         ({"train/a/1.png": b""}, {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "is no regular file: refused"),
+        ({"train/a/1.png": b""}, {"type": tarfile.LNKTYPE, "linkname": "../../secret"}, "is no regular file: refused"),
+        ({"train/a/1.png": b""}, {"type": tarfile.FIFOTYPE}, "is no regular file: refused"),
+        ({"train/../../a/1.png": b""}, {}, "points outside the archive: refused"),
     ],
 )
 def test_members_that_are_no_images_are_refused(tmp_path, files, member, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         read(tarball(tmp_path / "images.tar", files, "w", **member))
+    assert "\n" not in str(caught.value) and [path.name for path in tmp_path.iterdir()] == ["images.tar"]
 
 
 def test_a_member_that_declares_ten_gigabytes(tmp_path):
@@ -256,6 +262,15 @@ def test_a_member_that_declares_ten_gigabytes(tmp_path):
     (tmp_path / "images.tar").write_bytes(info.tobuf() + bytes(2048))
     with pytest.raises(InputError, match="declares 10737418240 bytes: too large for an image"):
         read(tmp_path / "images.tar")
+
+
+def test_a_device_or_pipe_is_no_tarball(tmp_path):
+    """Reading one would never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for root in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match=r"is neither a folder nor a file: name the image folder or its tarball"):
+            read(root)
+        assert datasets.source_state(root) is None
 
 
 def test_streaming_keeps_memory_flat(tmp_path):

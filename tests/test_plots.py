@@ -8,21 +8,13 @@ import pandas as pd
 import pytest
 from helpers import TINY, changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from reactivation import plots
+from reactivation import labels, plots
 from reactivation.config import load_study
 from reactivation.errors import InputError
 from reactivation.plan import make_plan
-from reactivation.shown import note, shown, spans
+from reactivation.shown import diverged_runs, shown, spans
 
 SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
-
-SUMMARY = changed(
-    ("seeds", [0, 1, 2]),
-    (
-        "figures.fig4.panels",
-        [{"kind": "summary", "metric": "spectral_norm", "statistic": "last", "task": 2, "x": "width"}],
-    ),
-)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +27,7 @@ def runs():
             for epoch in range(5):
                 at = {
                     "run": f"widths-width{width}-s{seed}",
+                    "experiment": "widths",
                     "width": width,
                     "seed": seed,
                     "task": 1 if epoch <= 2 else 2,
@@ -65,6 +58,10 @@ def runs():
     return pd.DataFrame(out)
 
 
+def figure_of(spec, runs, scales=None):
+    return plots.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
+
+
 def test_means_and_extremes_over_seeds(runs):
     drawn = shown(SPEC, runs)
     assert (drawn["seeds"] == 3).all()
@@ -93,7 +90,7 @@ def test_a_key_that_is_not_given_is_a_value_like_others(runs):
     mixed = runs.assign(width=runs["width"].map({2: "default", 4: 10}).astype(object))
     drawn = shown(SPEC, mixed)
     assert set(drawn["width"]) == {"default", 10}
-    legend = plots.draw(SPEC, drawn, spans(SPEC, mixed)).legends[0]
+    legend = figure_of(SPEC, mixed).legends[0]
     assert [text.get_text() for text in legend.get_texts()][:2] == ["width 10", "width default"]
 
 
@@ -106,14 +103,13 @@ def test_nothing_to_draw_is_said_in_one_line(runs):
 
 def test_the_current_task_is_drawn_in_pieces(runs):
     spec = SPEC | {"panels": [SPEC["panels"][0] | {"block": ["current"]}]}
-    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    figure = figure_of(spec, runs)
     pieces = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() != plots.SWITCH["color"]]
     assert pieces == [3, 2, 3, 2]  # 2 widths × 2 tasks
 
 
 def test_every_curve_is_drawn_with_its_band(runs):
-    drawn = shown(SPEC, runs)
-    figure = plots.draw(SPEC, drawn, spans(SPEC, runs))
+    figure = figure_of(SPEC, runs)
     panels = figure.axes[:5]
     colors = {matplotlib.colors.to_hex(line.get_color()) for line in panels[1].lines if len(line.get_xdata()) > 2}
     assert len(colors) == 2
@@ -134,7 +130,7 @@ LONG = "What happens to the Neural Tangent Kernel of a network when its task cha
 def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
     drawn = [panel | {"title": title[:60], "block": ["task1", "task2"]} for panel in SPEC["panels"] * 3]
     spec = SPEC | {"panels": drawn[:panels], "title": title, "columns": columns}
-    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    figure = figure_of(spec, runs)
     figure.dpi = plots.STYLE["savefig.dpi"]
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
@@ -147,10 +143,21 @@ def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
         assert not any(box.shrunk(0.98, 0.98).overlaps(other.shrunk(0.98, 0.98)) for other in boxes[:i])
 
 
+@pytest.mark.parametrize("where", ["figure", "panel"])
+def test_a_title_that_is_no_formula_is_said_in_one_line(runs, where):
+    title = r"from $\foo{$ to \$2"
+    panels = [panel | {"title": title if where == "panel" else ""} for panel in SPEC["panels"]]
+    spec = SPEC | {"panels": panels, "title": title if where == "figure" else r"$\alpha$, \$1 and 2 $"}
+    with pytest.raises(
+        InputError, match=r"^title .*: between \$ and \$ stands no formula; write .* for a dollar sign$"
+    ):
+        figure_of(spec, runs)
+
+
 def test_panels_say_what_their_metric_leaves_open(runs):
     def labels(*panels):
         spec = SPEC | {"panels": [SPEC["panels"][0] | {"dt": 2, "block": ["all"]} | panel for panel in panels]}
-        figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+        figure = figure_of(spec, runs)
         return [ax.get_ylabel() for ax in figure.axes if ax.axison]
 
     one = labels({"metric": "kernel_distance", "reference": "task_start"}, {"metric": "kernel_velocity"})
@@ -166,7 +173,7 @@ def made(runs, *panels, **keys):
     spec = spec.figures["fig4"].spec
     runs = runs[runs["run"].isin({run for panel in spec["panels"] for run in panel["runs"]})]
     drawn = shown(spec, runs)
-    return plots.draw(spec, drawn, spans(spec, runs)), spec, drawn
+    return figure_of(spec, runs), spec, drawn
 
 
 def summary(statistic, metric="spectral_norm", **keys):
@@ -263,7 +270,7 @@ def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
     )
     spec = make_plan(study).figures["fig4"].spec
     runs = pd.concat([all_seeds, held_out])
-    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs))
+    figure = figure_of(spec, runs)
     colors = [[line.get_color() for line in ax.lines if len(line.get_xdata()) > 2] for ax in figure.axes[:2]]
     assert colors[0] == colors[1] and len(set(colors[0])) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["task 1", "task 2"]
@@ -272,7 +279,7 @@ def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
         "kernel alignment $A$\nheld-out images",
     ]
     for blocks in (["task1", "task1_held_out"], ["task1_train", "task2_held_out"]):
-        assert list(plots._groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
+        assert list(labels.groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
 
 
 def test_what_a_logarithmic_scale_cannot_show_is_said(all_seeds):
@@ -310,10 +317,10 @@ def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):
     two = one | {"beside": "fig4", "panels": [{"metric": "spectral_norm"}]}
     figures = make_plan(load_study(changed(("figures", {"fig4": one, "fig5": two})))).figures
     assert (figures["fig4"].beside, figures["fig5"].beside) == (None, "fig4")
-    larger = shown(figures["fig4"].spec, runs.assign(value=100 * (runs["value"] - 5)))
-    drawn = shown(figures["fig5"].spec, runs)
-    figure = plots.draw(figures["fig5"].spec, drawn, spans(figures["fig5"].spec, runs), larger)
-    other = plots.draw(figures["fig4"].spec, larger, spans(figures["fig4"].spec, runs))
+    large = runs.assign(value=100 * (runs["value"] - 5))
+    larger = shown(figures["fig4"].spec, large)
+    figure = figure_of(figures["fig5"].spec, runs, larger)
+    other = figure_of(figures["fig4"].spec, large)
     own, beside = figure.axes[:2]
     assert own.get_ylim()[1] < 15
     assert beside.get_ylim() == pytest.approx(other.axes[1].get_ylim())
@@ -326,68 +333,6 @@ def test_another_figures_scale_hides_nothing(runs):
     figures = make_plan(load_study(changed(("figures", {"fig4": one, "fig5": one | {"beside": "fig4"}})))).figures
     spec = figures["fig5"].spec
     smaller = shown(figures["fig4"].spec, runs.assign(value=runs["value"] / 100))
-    figure = plots.draw(spec, shown(spec, runs), spans(spec, runs), smaller)
+    figure = figure_of(spec, runs, smaller)
     low, high = figure.axes[1].get_ylim()
     assert low < 0.03 and high > 8
-
-
-# ------------------------------------------------------------------------------------------------ divergence
-def diverging(runs, **tasks):
-    """`runs` where those named, `w2s1` for width 2 and seed 1, diverge one step into the task given, at enormous values."""
-    parts = [runs]
-    for short, task in tasks.items():
-        name = f"widths-width{short[1]}-s{short[3]}"
-        step = 6 * (task - 1) + 1
-        mine = runs["run"] == name
-        parts[0] = parts[0][~((parts[0]["run"] == name) & (parts[0]["step"] >= step))]
-        mark = runs[mine & (runs["metric"] == "test_accuracy")].iloc[:1]
-        late = {"task": task, "step": step, "epoch": step / 3, "progress": step / 6}
-        parts.append(mark.assign(metric="diverged", block="all", value=step, **late))
-        last = parts[0][(parts[0]["run"] == name)]["step"].max()
-        parts[0].loc[(parts[0]["run"] == name) & (parts[0]["step"] == last), "value"] = 1e20
-    return pd.concat(parts, ignore_index=True)
-
-
-def test_a_mean_does_not_change_its_members_half_way(runs):
-    some = diverging(runs.copy(), w2s1=2)
-    drawn = shown(SPEC, some)
-    others = shown(SPEC, runs[runs["run"] != "widths-width2-s1"])
-    pd.testing.assert_frame_equal(drawn, others, check_dtype=False)
-    assert note(some) == "1 of 6 runs diverged: 1 left out"
-    figure = plots.draw(SPEC, drawn, spans(SPEC, some), note=note(some))
-    assert any("1 of 6 runs" in text.get_text() for text in figure.legends[0].get_texts())
-
-
-def test_what_is_finite_is_drawn_where_all_seeds_diverged(runs):
-    some = diverging(runs.copy(), w4s0=2, w4s1=2, w4s2=2, w2s0=1)
-    assert note(some) == "4 of 6 runs diverged: 1 left out, 3 drawn up to there"
-    drawn = shown(SPEC, some)
-    norm = drawn[drawn["metric"] == "spectral_norm"]
-    assert norm[norm["width"] == 4]["epoch"].tolist() == [0, 1, 2] and norm[norm["width"] == 4]["diverged"].all()
-    assert (
-        norm[norm["width"] == 2]["epoch"].tolist() == [0, 1, 2, 3, 4] and not norm[norm["width"] == 2]["diverged"].any()
-    )
-    found = spans(SPEC, some)
-    assert all(span["switches"] == [2] for span in found)
-    figure = plots.draw(SPEC, drawn, found, note=note(some))
-    assert figure.axes[3].get_ylim()[1] < 20  # not 1e20
-
-
-def test_a_task_that_was_never_finished_has_no_summary(runs):
-    some = diverging(runs.copy(), w4s0=2, w4s1=2, w4s2=2)
-    panel = make_plan(load_study(SUMMARY)).figures["fig4"].spec
-    drawn = shown(panel, some)
-    assert set(drawn["width"]) == {2} and len(drawn) == 3
-
-
-def test_every_run_diverged(runs):
-    names = {f"w{width}s{seed}": 1 for width in (2, 4) for seed in (0, 1, 2)}
-    some = diverging(runs.copy(), **names)
-    some = some[some["metric"].isin(["diverged", "alignment"])]
-    drawn = shown(SPEC, some)
-    figure = plots.draw(SPEC, drawn, spans(SPEC, some), note=note(some))
-    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes[:5]]
-    assert texts == [["every run diverged"], [], *[["every run diverged"]] * 3]
-    assert note(some) == "6 of 6 runs diverged: 6 drawn up to there"
-    nothing = some[some["metric"] == "diverged"]
-    plots.draw(SPEC, shown(SPEC, nothing), spans(SPEC, nothing), note=note(nothing))

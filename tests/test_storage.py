@@ -1,6 +1,7 @@
 """Files: whole or absent, and read as they were written."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -37,15 +38,23 @@ def test_checkpoints(tmp_path):
         assert torch.equal(read["model"][name], tensor)
 
 
-def test_a_pickle_in_place_of_weights_is_refused(tmp_path):
+def test_a_pickle_in_place_of_weights_or_indices_is_refused(tmp_path):
     class Evil:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path}/ran",)
 
-    torch.save({"model": Evil()}, tmp_path / "a.pt")
-    with pytest.raises(InputError, match=r"a.pt is no readable checkpoint"):
-        storage.read_checkpoint(tmp_path / "a.pt")
-    assert not (tmp_path / "ran").exists()
+    evil = {"step": 1, "epoch": 1.0, "model": Evil()}
+    torch.save(evil, tmp_path / "archive.pt")
+    torch.save(evil, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(evil, protocol=2))
+    np.savez(tmp_path / "objects.npz", test=np.array([Evil()], dtype=object))
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps({"test": Evil()}))
+    for path in sorted(tmp_path.iterdir()):
+        weights = path.suffix == ".pt"
+        with pytest.raises(InputError, match="is no readable checkpoint" if weights else "is damaged") as caught:
+            (storage.read_checkpoint if weights else storage.read_arrays)(path)
+        assert path.name in str(caught.value) and "\n" not in str(caught.value)
+        assert not (tmp_path / "ran").exists()
 
 
 def test_truncated_checkpoints_are_named(tmp_path):

@@ -17,7 +17,7 @@ with logged(snakemake.log[0]):
     root = Path(source["root"]) if source["root"] is not None else None
 
     def attributes():  # when all images are written
-        origin = provenance(spec, snakemake.params.code, started, ("numpy", "h5py", "pillow"))
+        origin = provenance(spec, snakemake.params.code, started, ("numpy", "h5py", "pillow", "matplotlib"))
         return {**origin, "device": "cpu", "source_state": snakemake.params.source_state}
 
     images = samples(spec, root, source["download"], snakemake.threads)

@@ -175,6 +175,8 @@ def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) 
             f"there is no {root}: put the image folder (or its tarball) there, or name the folder it lies in "
             "with --config data_root=FOLDER"
         )
+    if not (root.is_dir() or root.is_file()):
+        raise InputError(f"{root} is neither a folder nor a file: name the image folder or its tarball")
     files = _folder_files(root) if root.is_dir() else _tarball_files(root)
     seen: dict[str, set[str]] = {"train": set(), "test": set()}
 

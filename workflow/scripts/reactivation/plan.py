@@ -121,7 +121,8 @@ def make_plan(study: Study) -> Plan:
 def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:
     """What a panel draws, with the names of its runs."""
     name, color, where = view(figure, panel)
-    spec = resolved(panel, study.experiments[name]) | {"experiment": name, "color": color, "own": panel.where}
+    spec = resolved(panel, study.experiments[name]) | {"color": color, "own": panel.where}
+    spec["axes"] = list(study.experiments[name].grid)
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
     if figure.beside is not None:
         spec["beside"] = counterpart(panel, figure, study.figures[figure.beside], study.experiments)

@@ -1,7 +1,6 @@
 """Drawing, and nothing else: what `shown` selected in, figures out."""
 
 import itertools
-import json
 import math
 import re
 import textwrap
@@ -15,57 +14,33 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from . import labels
+from .errors import InputError
 from .shown import of_kernel, ordered, time_column, together
 
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 # Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
 PALETTES = ("viridis", "plasma", "cividis", "magma", "inferno", "copper")
-FLOOR = 1e-9  # of the largest eigenvalue: those below are rounding
+FLOOR = 1e-9  # of the largest eigenvalue at the time: those below are rounding
+# Metrics that stay within their bounds when kernels grow without any.
+BOUNDED = (
+    "alignment",
+    "cross_task_overlap",
+    "effective_rank",
+    "forgetting",
+    "kernel_distance",
+    "kernel_velocity",
+    "test_accuracy",
+)
 MEAN = {"color": "black", "linewidth": 0.8, "zorder": 1}
-LABELS = {
-    "test_accuracy": "test accuracy",
-    "test_loss": "test loss (nats)",
-    "forgetting": "forgetting (accuracy lost)",
-    "spectral_norm": "max eigenvalue",
-    "trace": "trace of the kernel",
-    "effective_rank": "effective rank",
-    "alignment": "kernel alignment $A$",
-    "kernel_distance": "kernel distance $S$",
-    "kernel_velocity": "kernel velocity (1/epoch)",
-    "cross_task_overlap": "cross-task overlap",
-    "eigenvalues": "eigenvalues",
-}
-AXES = {
-    "alpha": r"$\alpha$",
-    "batch_size": "batch size",
-    "epochs": "epochs per task",
-    "limit_per_class": "images per class",
-    "lr": "learning rate",
-    "name": "network",
-    "shift": "new classes",
-    "similarity": "similarity to the task before",
-    "weight_decay": "weight decay",
-}
-KERNELS = {"sum": "NTK of the summed logits", "trace": "NTK, mean over outputs"}
-BLOCKS = {"all": "all tasks", "current": "current task", "held_out": "held-out images", "train": "training images"}
-STATISTICS = {
-    "last": "{metric}\nat the end of task {task}",
-    "max": "largest {metric}\nin task {task}",
-    "drop": "{metric}:\nrelative drop in task {task}",
-    "recovery": "{metric}:\nrelative recovery in task {task}",
-}
-REFERENCES = {
-    "init": "from initialisation",
-    "task_start": "from the task's start",
-    "previous": "from the checkpoint before",
-}
-
 Spec = dict[str, Any]
 CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
 STYLE = {
@@ -82,25 +57,28 @@ STYLE = {
 
 
 def draw(
-    spec: Spec, drawn: pd.DataFrame, spans: list[Spec], scales: pd.DataFrame | None = None, note: str = ""
+    spec: Spec,
+    drawn: pd.DataFrame,
+    spans: list[Spec],
+    diverged: dict[str, list[str]],
+    scales: pd.DataFrame | None = None,
 ) -> Figure:
-    """The figure of what `shown` and `spans` returned; bands go from the lowest to the highest seed.
+    """The figure of what `shown`, `spans` and `diverged_runs` returned; bands go from the lowest to the highest seed.
 
-    `note`: said below the legend. `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
+    `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
     """
     cells = list(_cells(spec, drawn, scales))
     columns = min(spec["columns"], len(cells))
     rows = math.ceil(len(cells) / columns)
     colors = _colors(spec, drawn)
     with matplotlib.rc_context(STYLE):
-        title, handles = _legend(spec, drawn, colors, spans)
-        handles += [Line2D([], [], linestyle="", label=textwrap.fill(note, 32))] if note else []
+        title, handles = _legend(spec, drawn, colors, spans, diverged)
         width, height = CELL[0] * columns, CELL[1] * rows + 0.1
         inside = rows * columns > len(cells) and _fits(handles, title, 1, CELL)
         counts = [1] if inside else range(2 * columns, 0, -1)
         across = next(n for n in counts if n == 1 or _fits(handles, title, n, (width, math.inf)))
         # Inches for the title, of which a line takes 0.17, and for the legend below, where no cell is free for it.
-        headline = textwrap.fill(spec["title"], int(13 * width))
+        headline = _wrapped(spec["title"], int(13 * width))
         height += 0.17 * (headline.count("\n") + 1) + 0.08 if headline else 0
         height += 0 if inside else _size(handles, title, across)[1] + 0.1
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -108,7 +86,7 @@ def draw(
         for ax, (i, letter, panel, heading, limits) in zip(axes, cells, strict=False):
             _draw_panel(ax, panel, drawn[drawn["panel"] == i], colors, spans[i], several_kernels=title is None)
             ax.set_title(f"({letter})", loc="left", fontweight="bold")
-            ax.set_title(textwrap.fill(heading, 22), loc="right")
+            ax.set_title(_wrapped(heading, 22), loc="right")
             if limits is not None:
                 ax.set_ylim(*limits)
         for ax in axes[len(cells) :]:
@@ -124,6 +102,19 @@ def draw(
     return figure
 
 
+def _wrapped(title: str, width: int) -> str:
+    """A title in lines; InputError if its formulas, between $ and $, are none."""
+    text = textwrap.fill(title, width)
+    for line in filter(is_math_text, text.split("\n")):
+        try:
+            MathTextParser("agg").parse(line)
+        except ValueError as error:
+            raise InputError(
+                f"title '{line}': between $ and $ stands no formula; write \\$ for a dollar sign"
+            ) from error
+    return text
+
+
 def _size(handles: list[Artist], title: str | None, columns: int) -> tuple[float, float]:
     """Width and height of a legend in inches, with some room around it: text is wider at some resolutions."""
     figure = Figure(dpi=STYLE["savefig.dpi"])
@@ -137,11 +128,8 @@ def _fits(handles: list[Artist], title: str | None, columns: int, room: tuple[fl
     return width <= room[0] and height <= room[1]
 
 
-def save(figure: Figure, path: str | Path, title: str, origin: dict[str, str]) -> None:
-    """Write the figure in the format of the path's ending, with where it comes from: as text in a PNG, keywords in a PDF."""
-    metadata = {"Title": title, **origin}
-    if Path(path).suffix == ".pdf":
-        metadata = {"Title": title, "Keywords": json.dumps(origin)}
+def save(figure: Figure, path: str | Path, metadata: Spec | None = None) -> None:
+    """Write the figure, and what `metadata` says of it, in the format of the path's ending."""
     with matplotlib.rc_context(STYLE):  # read again when saving: resolution, and fonts as text in a PDF
         figure.savefig(path, metadata=metadata)
 
@@ -152,14 +140,17 @@ def _cells(spec: Spec, drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iter
     Each panel, and beside it, if `scales` is given, the same on the other figure's scale: wider where it would hide something.
     """
     for i, (panel, letters) in enumerate(zip(spec["panels"], _letters(spec), strict=True)):
-        heading = panel["title"] or ", ".join(_entry(key, value) for key, value in panel["own"].items())
+        heading = panel["title"] or ", ".join(labels.entry(key, value) for key, value in panel["own"].items())
         yield i, letters[0], panel, heading, None
         if scales is not None:
             other, of_panel = scales[scales["panel"] == panel["beside"]], drawn[drawn["panel"] == i]
-            scale, limits = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}", _limits(panel, other)
-            own = _visible(panel, of_panel)
-            if len(own) and (own.min() < limits[0] or own.max() > limits[1]):
-                scale, limits = f"{scale}, widened", _limits(panel, pd.concat([other, of_panel]))
+            scale, limits = f"on the scale of {re.sub('^fig', 'Fig. ', spec['beside'])}", None
+            if other.empty:  # all its runs diverged
+                scale = scale.replace("on the scale of", "no scale in")
+            elif len(of_panel):
+                limits, own = _limits(panel, other), _visible(panel, of_panel)
+                if len(own) and (own.min() < limits[0] or own.max() > limits[1]):
+                    scale, limits = f"{scale}, widened", _limits(panel, pd.concat([other, of_panel]))
             yield i, letters[1], panel, ", ".join(filter(None, [heading, scale])), limits
 
 
@@ -178,11 +169,28 @@ def _limits(panel: Spec, drawn: pd.DataFrame) -> tuple[float, float]:
 
 
 def _visible(panel: Spec, drawn: pd.DataFrame) -> np.ndarray:
-    """All numbers that a panel's vertical scale can show."""
-    values = drawn[["low", "high"]].to_numpy().ravel()
+    """All numbers that a panel's vertical scale has to show and can."""
+    drawn = _settled(panel, drawn)
     if panel["kind"] == "spectrum":
-        values = values[values > FLOOR * values.max()]
+        drawn = drawn[drawn["low"] > FLOOR * drawn.groupby("step")["high"].transform("max")]
+    values = drawn[["low", "high"]].to_numpy().ravel()
     return values[values > 0] if panel["scale"] == "log" else values
+
+
+def _settled(panel: Spec, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Rows that a panel's vertical scale has to show: what diverging runs reach on their way would flatten the others.
+
+    Of them those stay that are near whole runs: no further away than twice the largest of these, or two decades.
+    """
+    bounded = panel["metric"] in BOUNDED and panel.get("statistic") not in ("drop", "recovery")
+    if "diverged" not in drawn or bounded or drawn["diverged"].eq(True).all():
+        return drawn
+    whole = drawn[drawn["diverged"].ne(True)]
+    low, high = whole["low"].min(), whole["high"].max()
+    room = 2 * max(abs(low), abs(high))
+    least, most = (low / 100, high * 100) if panel["scale"] == "log" else (low - room, high + room)
+    near = drawn["low"].ge(least) & drawn["high"].le(most)
+    return drawn[drawn["diverged"].ne(True) | near]
 
 
 def _sequential(n: int, palette: str) -> list:
@@ -190,37 +198,17 @@ def _sequential(n: int, palette: str) -> list:
     return [matplotlib.colormaps[palette](0.0 if n == 1 else 0.88 * i / (n - 1)) for i in range(n)]
 
 
-def _axis(panel: Spec) -> str | None:
-    """What a panel's colors tell apart: an axis of the grid, eigenvalues, or parts of the probe where nothing else is."""
-    if panel["kind"] == "spectrum":
-        return "index"
-    several = panel["kind"] == "curves" and len(panel["block"]) > 1
-    return panel["color"] or ("block" if several else None)
-
-
-def _half(panel: Spec) -> str:
-    """`train` or `held_out` where all blocks of a panel are that half of a task; else nothing."""
-    halves = {re.sub(r"^task\d+_?", "", block) for block in panel["block"]}
-    return halves.pop() if len(halves) == 1 and halves <= {"train", "held_out"} else ""
-
-
-def _groups(panel: Spec) -> dict[str, str]:
-    """What colors tell apart of each of a panel's blocks: its task, where the panel's label says which half of it."""
-    half = _half(panel)
-    return {block: block.removesuffix(f"_{half}") if half else block for block in panel["block"]}
-
-
 def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
     """Colors of the values of each axis that panels are colored by."""
     colors = {}
-    axes = dict.fromkeys(map(_axis, spec["panels"]))
+    axes = dict.fromkeys(map(labels.color_axis, spec["panels"]))
     for axis, palette in zip(filter(None, axes), itertools.cycle(PALETTES), strict=False):
-        values = ordered(drawn[axis]) if axis != "block" else []
+        values = ordered(drawn[axis]) if axis in drawn and axis != "block" else []
         if axis == "index":
             values = [int(i) for i in values]
         if axis == "block":
-            panels = [panel for panel in spec["panels"] if _axis(panel) == "block"]
-            values = list(dict.fromkeys(group for panel in panels for group in _groups(panel).values()))
+            panels = [panel for panel in spec["panels"] if labels.color_axis(panel) == "block"]
+            values = list(dict.fromkeys(group for panel in panels for group in labels.groups(panel).values()))
         colors[axis] = dict(zip(values, _sequential(len(values), palette), strict=True))
     return colors
 
@@ -228,15 +216,13 @@ def _colors(spec: Spec, drawn: pd.DataFrame) -> dict[str, dict]:
 def _draw_panel(
     ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict], span: Spec, several_kernels: bool
 ) -> None:
-    ax.set_ylabel("\n".join([_name(panel), *_details(panel, drawn, several_kernels)]))
     if drawn.empty:
-        ax.text(0.5, 0.5, "every run diverged", ha="center", va="center", transform=ax.transAxes)
-        ax.set(xticks=[], yticks=[])
+        _draw_empty(ax, panel)
         return
     _scale(ax, panel, drawn)
     if panel["kind"] == "summary":
         _draw_summary(ax, panel, drawn, colors)
-        ax.set_xlabel(AXES.get(panel["x"], panel["x"]))
+        ax.set_xlabel(labels.AXES.get(panel["x"], panel["x"]))
     else:
         _draw_over_time(ax, panel, drawn, colors)
         if panel["kind"] == "spectrum":
@@ -247,16 +233,26 @@ def _draw_panel(
         ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
-        whole = drawn[~drawn["diverged"].eq(True)] if "diverged" in drawn else drawn
-        if 0 < len(whole) < len(drawn):  # a run that diverges takes leave of any scale
-            ax.set_ylim(*_limits(panel, whole))
+    details = labels.details(panel, drawn, several_kernels)
+    if len(_settled(panel, drawn)) < len(drawn):
+        ax.set_ylim(*_limits(panel, drawn))
+        details.append("diverging runs go beyond")
+    ax.set_ylabel("\n".join([labels.metric(panel), *details]))
+
+
+def _draw_empty(ax: Axes, panel: Spec) -> None:
+    """A panel whose runs all diverged before there was anything to draw."""
+    ax.text(0.5, 0.5, "every run diverged", transform=ax.transAxes, ha="center", va="center", color="0.35")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_ylabel(labels.metric(panel))
 
 
 def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
     ax.set_yscale(panel["scale"])
     if panel["scale"] != "linear":
         return
-    if drawn["high"].max() >= 1e4:
+    if _settled(panel, drawn)["high"].max() >= 1e4:
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
     else:
         ax.ticklabel_format(axis="y", scilimits=(-3, 4))
@@ -266,11 +262,11 @@ def _scale(ax: Axes, panel: Spec, drawn: pd.DataFrame) -> None:
 
 def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
-    axis, time = _axis(panel), time_column(panel)
+    axis, time = labels.color_axis(panel), time_column(panel)
     styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
     curves = [(None, "0.2", block, style) for block, style in styles]
     if axis == "block":
-        curves = [(None, colors[axis][group], block, "-") for block, group in _groups(panel).items()]
+        curves = [(None, colors[axis][group], block, "-") for block, group in labels.groups(panel).items()]
     elif axis:
         curves = [(value, color, *rest) for value, color in colors[axis].items() for _, _, *rest in curves]
     for value, color, block, style in curves:
@@ -307,88 +303,53 @@ def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
         places = np.log(values)
     gaps = np.diff(places)
     if len(values) == 1 or (x != "similarity" and gaps.min() > 0.12 * gaps.sum()):
-        ax.set_xticks(values, labels=list(map(_text, values)))
+        ax.set_xticks(values, labels=list(map(labels.text, values)))
         ax.minorticks_off()
 
 
-def _name(panel: Spec) -> str:
-    label = LABELS[panel["metric"]]
-    if panel["kind"] == "summary":
-        return STATISTICS[panel["statistic"]].format(metric=label, task=panel["task"])
-    return label
-
-
-def _details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str]:
-    """What the name of the metric leaves open."""
-    details = []
-    if panel["metric"] == "kernel_distance":
-        details.append(REFERENCES[panel["reference"]])
-    if panel["metric"] == "kernel_velocity":
-        details.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
-    if several_kernels and of_kernel(panel):
-        details.append(KERNELS[panel["kernel"]])
-    if panel["kind"] != "curves" and panel["block"] != ["all"]:
-        details.append(_block_name(panel["block"][0]))
-    elif panel["kind"] == "curves" and _axis(panel) == "block" and _half(panel):
-        details.append(BLOCKS[_half(panel)])
-    if panel["scale"] == "log" and (drawn["low"] <= 0).any():
-        details.append("values ≤ 0 left out")
-    return details
-
-
 def _pieces(curve: pd.DataFrame, panel: Spec, block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """A curve in pieces between which no line belongs: the current task's test set, or a task's start, changes there."""
+    """A curve in pieces between which no line belongs.
+
+    The current task's test set, or a task's start, changes there, or a seed diverged that was part of the mean.
+    """
     from_start = panel["metric"] == "kernel_distance" and panel["reference"] == "task_start"
-    return iter(curve.groupby("task") if block == "current" or from_start else [(None, curve)])
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "default"  # as metric tables say
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    parts = [curve["task"]] if block == "current" or from_start else []
+    if "diverged" in curve and curve["diverged"].any():
+        parts.append(curve["seeds"].diff().ne(0).cumsum())
+    return iter(curve.groupby(parts) if parts else [(None, curve)])
 
 
 def _legend(
-    spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict], spans: list[Spec]
+    spec: Spec, drawn: pd.DataFrame, colors: dict[str, dict], spans: list[Spec], diverged: dict[str, list[str]]
 ) -> tuple[str | None, list[Artist]]:
-    """Title and entries of the legend of all panels together: colors, line styles, band, points, switch."""
-    kernels = {KERNELS[panel["kernel"]] for panel in spec["panels"] if of_kernel(panel)}
+    """Title and entries of the legend of all panels together: colors, line styles, band, points, switch, what is missing."""
+    kernels = {labels.KERNELS[panel["kernel"]] for panel in spec["panels"] if of_kernel(panel)}
     handles: list[Artist] = []
     for axis, values in colors.items():
-        handles += [Line2D([], [], color=color, label=_entry(axis, value)) for value, color in values.items()]
+        handles += [Line2D([], [], color=color, label=labels.entry(axis, value)) for value, color in values.items()]
     for style, texts in _styles(spec).items():
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
-    kinds = {panel["kind"] for panel in spec["panels"]}
-    seeds = int(drawn["seeds"].max()) if len(drawn) else 0
+    kinds = set(drawn["kind"])
+    seeds = drawn["seeds"].max()  # of nothing: no number, and not larger
     if seeds > 1 and kinds & {"curves", "spectrum"}:
-        handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {seeds} seeds"))
+        number = f"up to {seeds}" if diverged["diverged"] else seeds
+        handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {number} seeds"))
     if "summary" in kinds:
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
         handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
     if any(span["switches"] for span in spans):
         handles.append(Line2D([], [], **SWITCH, label="task switch"))
+    if diverged["diverged"]:
+        handles.append(Line2D([], [], linestyle="", label=textwrap.fill(labels.diverged(diverged), 32)))
     return (kernels.pop() if len(kernels) == 1 else None), handles
-
-
-def _entry(axis: str, value: Any) -> str:
-    """What the legend says of a color."""
-    if axis == "block":
-        return _block_name(value)
-    if axis == "index":
-        return f"eigenvalue {value + 1}"  # the largest is number 1
-    return f"{AXES.get(axis, axis)} {_text(value)}"
-
-
-def _block_name(block: str) -> str:
-    return BLOCKS.get(block, block.replace("task", "task ").replace("-", ", ").replace("_", " "))
 
 
 def _styles(spec: Spec) -> dict[Any, list[str]]:
     """What each line style stands for, where a panel shows more than the whole probe or test set."""
     meant: dict[Any, dict[str, list[str]]] = {}
     for panel, at in zip(spec["panels"], _letters(spec), strict=True):
-        if panel["kind"] != "curves" or panel["block"] == ["all"] or _axis(panel) == "block":
+        if panel["kind"] != "curves" or panel["block"] == ["all"] or labels.color_axis(panel) == "block":
             continue
         for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False):
-            meant.setdefault(style, {}).setdefault(_block_name(block), []).append(at)
+            meant.setdefault(style, {}).setdefault(labels.block_name(block), []).append(at)
     return {style: [f"({', '.join(at)}) {text}" for text, at in texts.items()] for style, texts in meant.items()}

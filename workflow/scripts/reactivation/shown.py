@@ -17,21 +17,17 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
 
     `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
     seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
-    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only.
-
-    A run that diverged is left out where the same with another seed did not, as a mean should not change its members half
-    way; else it is shown up to there, and `diverged` is True. A panel all of whose runs diverged may have no rows.
+    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only. Where runs that
+    diverged are drawn, up to there, the column `diverged` says which rows these are. A panel whose runs all diverged
+    may have no rows.
     """
-    ends, left_out = divergence(runs)
-    runs = runs[~runs["run"].isin(left_out)]
-    runs = runs.assign(diverged=runs["run"].isin(list(ends)))
-    parts = []
+    parts, diverged = [], _ends(runs).index
     for i, panel in enumerate(spec["panels"]):
         rows = _rows(panel, runs)
-        if panel["kind"] == "summary":
-            rows = rows[~(rows["run"].map(ends) <= panel["task"])]  # that task was never finished
-        rows = KINDS[panel["kind"]](panel, rows) if len(rows) else rows
-        if rows.empty and not ends.keys() & set(panel["runs"]):
+        rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
+        if rows.empty and set(panel["runs"]) <= set(diverged):
+            continue
+        if rows.empty:
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
                 f"{', '.join(panel['block'])} in these runs. "
@@ -39,40 +35,33 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
                 "drop and recovery a value above 0 before the switch"
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
-    drawn = pd.concat(parts, ignore_index=True)
-    if not drawn.get("diverged", pd.Series(dtype=bool)).any():
-        drawn = drawn.drop(columns="diverged", errors="ignore")
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
-    order = ["panel", "kind", "metric", *axes, "block", "index", "seed", *AT, "value", *STATISTICS]
-    return drawn.reindex(columns=[c for c in [*order, "diverged"] if c in drawn or c in STATISTICS])
+    order = ["panel", "kind", "metric", *axes, "block", "index", "seed", *AT, "value", *STATISTICS, "diverged"]
+    if not parts:
+        return pd.DataFrame(columns=order[:-1])
+    drawn = pd.concat(parts, ignore_index=True)
+    given = [column for column in order if column in drawn]
+    return drawn[given if drawn["diverged"].any() else given[:-1]]
 
 
-def divergence(runs: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
-    """The runs that diverged, with the task in which; those among them that figures leave out."""
-    marks = runs[runs["metric"] == "diverged"]
-    ends = dict(zip(marks["run"], marks["task"], strict=True))
-    but_seed = {run: run.rpartition("-s")[0] for run in runs["run"].unique()}
-    whole = {name for run, name in but_seed.items() if run not in ends}
-    return ends, [run for run in ends if but_seed[run] in whole]
-
-
-def note(runs: pd.DataFrame) -> str:
-    """What a figure says of runs that diverged; nothing if none did."""
-    ends, left_out = divergence(runs)
-    count, cut = runs["run"].nunique(), len(ends) - len(left_out)
-    if not ends:
-        return ""
-    fates = [f"{len(left_out)} left out"] * bool(left_out) + [f"{cut} drawn up to there"] * bool(cut)
-    return f"{len(ends)} of {count} run{'s' * (count > 1)} diverged: {', '.join(fates)}"
+def diverged_runs(spec: dict[str, Any], runs: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the runs of the figure (`runs`), of those that `diverged`, and of those of them that it leaves out."""
+    names = list(dict.fromkeys(run for panel in spec["panels"] for run in panel["runs"]))
+    ends = _ends(runs)
+    diverged = [run for run in names if run in ends.index]
+    drawn = {run for panel in spec["panels"] for run in _rows(panel, runs)["run"]} if diverged else set()
+    return {"runs": names, "diverged": diverged, "left_out": [run for run in diverged if run not in drawn]}
 
 
 def spans(spec: dict[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest."""
+    """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest.
+
+    The last row of a run that diverged is of the task in which it did: it ends no task that was not trained to its end.
+    """
     found = []
-    runs = runs[~runs["run"].isin(divergence(runs)[1])]
     for panel in spec["panels"]:
         time = time_column(panel)
-        ends = runs[runs["run"].isin(panel["runs"])].groupby(["run", "task"])[time].max().reset_index()
+        ends = runs[runs["run"].isin(_drawable(panel, runs))].groupby(["run", "task"])[time].max().reset_index()
         last = ends.groupby("run")["task"].transform("max")
         switches = sorted(ends.loc[ends["task"] < last, time].unique()) if panel["kind"] != "summary" else []
         found.append({"switches": switches, "end": float(ends[time].max())})
@@ -89,16 +78,39 @@ def ordered(axis: pd.Series) -> list:
     return sorted(axis.dropna().unique(), key=lambda value: (isinstance(value, str), value))
 
 
+def _ends(runs: pd.DataFrame) -> pd.Series:
+    """The task in which each run diverged that did, by run."""
+    return runs[runs["metric"] == "diverged"].set_index("run")["task"]
+
+
+def _drawable(panel: dict[str, Any], runs: pd.DataFrame) -> list[str]:
+    """The panel's runs without those that diverged beside whole ones of the same configuration.
+
+    A mean over seeds that loses some of them half way would jump there. Where all seeds diverged, all stay, but for a
+    summary only those that finished its task.
+    """
+    ends = _ends(runs)
+    each = runs[runs["run"].isin(panel["runs"])].drop_duplicates("run")
+    each = each.assign(whole=~each["run"].isin(ends.index))
+    any_whole = each.groupby(["experiment", *panel["axes"]], dropna=False)["whole"].transform("any")
+    drawable = each.loc[each["whole"] | ~any_whole, "run"]
+    if panel["kind"] == "summary":
+        drawable = drawable[~(drawable.map(ends) <= panel["task"])]
+    return drawable.tolist()
+
+
 def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the panel's runs and metric."""
-    rows = runs[runs["run"].isin(panel["runs"]) & (runs["metric"] == panel["metric"])]
+    """Rows that the panel draws, of its metric and its parts of the probe or test set."""
+    rows = runs[runs["run"].isin(_drawable(panel, runs)) & (runs["metric"] == panel["metric"])]
     if of_kernel(panel):
         rows = rows[rows["kernel"] == panel["kernel"]]
     if panel["metric"] == "kernel_distance":
         rows = rows[rows["reference"] == panel["reference"]]
     if panel["metric"] == "kernel_velocity":
         rows = rows[rows["dt"] == panel["dt"]]
-    return rows
+    if panel["kind"] == "spectrum":
+        rows = rows[rows["index"] < panel["leading"]].astype({"index": int})
+    return _of_blocks(panel, rows)
 
 
 def of_kernel(panel: dict[str, Any]) -> bool:
@@ -122,25 +134,22 @@ def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.Da
     rank = {value: i for i, value in enumerate(ordered(rows[color]))} if color else {}
     rows = rows.assign(rank=rows[color].map(rank) if color else 0)
     rows = rows.sort_values(["rank", *more, "step"], kind="stable")
-    grouped = rows.groupby([*axis, *more, *AT], sort=False)["value"]
-    of_times = grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
-    of_times["diverged"] = rows.groupby([*axis, *more, *AT], sort=False)["diverged"].any().to_numpy()
-    return of_times
+    grouped = rows.groupby([*axis, *more, *AT, "diverged"], sort=False)["value"]
+    return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
 
 
 def _curves(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    return _over_seeds(_of_blocks(panel, rows), panel["color"], ["block"])
+    return _over_seeds(rows, panel["color"], ["block"])
 
 
 def _spectrum(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    leading = rows[rows["index"] < panel["leading"]].astype({"index": int})
-    return _over_seeds(_of_blocks(panel, leading), None, ["block", "index"])
+    return _over_seeds(rows, None, ["block", "index"])
 
 
 def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     axes = list(dict.fromkeys(axis for axis in (panel["color"], panel["x"]) if axis and axis != "similarity"))
     found = []
-    for (_, seed), run in _of_blocks(panel, rows).groupby(["run", "seed"], sort=False):
+    for (_, seed), run in rows.groupby(["run", "seed"], sort=False):
         run = run.sort_values("step", kind="stable")
         task, start = panel["task"], run.loc[run["task"] < panel["task"], "progress"].max()
         # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
@@ -153,6 +162,7 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
         before = run.loc[at == start, "value"].to_numpy() if task > 1 else values[:1]
         if len(values):
             row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"][0], "seed": seed, "task": task}
+            row["diverged"] = run["diverged"].iloc[0]
             row["value"] = STATISTIC[panel["statistic"]](before[-1] if len(before) else np.nan, values)
             if panel["x"] == "similarity":
                 row["similarity"] = run.loc[run["task"] == task, "similarity"].iloc[0]

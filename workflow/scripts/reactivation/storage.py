@@ -301,6 +301,6 @@ def read_tables(paths: Iterable[str | Path], column: str = "value"):
     for path in paths:
         with reading(path):
             table = pd.read_csv(io.StringIO(_whole(path)))
-            check(bool(np.isfinite(table[column]).all()), f"{column} is not finite everywhere")
+            check(bool(np.isfinite(table[column].astype(float)).all()), f"{column} is not finite everywhere")
             tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)
