@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -94,26 +96,30 @@ def copy_repository(folder: Path) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
-    """In which a user would call Snakemake."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLBACKEND": "agg"}
+def call(folder: Path, *arguments: str, config: dict | None = None) -> dict:
+    """What subprocess needs for `snakemake <arguments>` in `folder`, with `config` as its config file, as a user calls it."""
+    if config is not None:
+        (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        arguments = (*arguments, "--configfile", "study.yaml")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MPLBACKEND": "agg"}
+    return {"args": ["snakemake", *arguments], "cwd": folder, "env": environment, "stdin": subprocess.DEVNULL}
 
 
 def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
     """`snakemake <arguments>` in `folder`, with `config` as its config file; stdout has both streams."""
-    if config is not None:
-        (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        arguments = (*arguments, "--configfile", "study.yaml")
-    return subprocess.run(
-        ["snakemake", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-    )
+    called = call(folder, *arguments, config=config)
+    return subprocess.run(**called, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+
+
+def flips(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """`whole` with one bit turned over, at `count` random places, and cut off at a tenth as many."""
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(0, len(whole) * 8, count):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << (place % 8)
+        yield bytes(damaged)
+    yield from (whole[:length] for length in rng.integers(0, len(whole) - 1, count // 10))
 
 
 def finished(folder: Path, config: dict, *arguments: str) -> Path:

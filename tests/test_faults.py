@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import faults
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from helpers import changed, copy_repository, finished, planned, snakemake
 from reactivation.config import load_study
 from reactivation.plan import make_plan
@@ -29,8 +29,7 @@ def wanted(tmp_path_factory):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_killed_jobs_end_in_the_same_bits(wanted, number):
     fault, rng = faults.Fault("jobs"), random.Random(int(number))
-    inject = lambda folder, fault, left: faults.kill_jobs(folder, fault, left, ("train.py", "ntk.py"), number, rng)  # noqa: E731
-    faults.injected(fault, wanted, 6, inject)
+    faults.injected(fault, wanted, 6, partial(faults.kill_jobs, scripts=("train.py", "ntk.py"), number=number, rng=rng))
     assert fault.injected >= 6 and fault.wrong == 0
 
 
@@ -38,8 +37,7 @@ def test_killed_jobs_end_in_the_same_bits(wanted, number):
 def test_after_snakemake_was_killed_the_same_command_ends_in_the_same_bits(wanted, with_jobs):
     """Its jobs, where they live on, are waited for, and never work beside their successors."""
     fault, rng = faults.Fault("snakemake"), random.Random(5)
-    inject = lambda folder, fault, left: faults.kill_snakemake(folder, fault, left, with_jobs, rng)  # noqa: E731
-    faults.injected(fault, wanted, 2, inject)
+    faults.injected(fault, wanted, 2, partial(faults.kill_snakemake, with_jobs=with_jobs, rng=rng))
     assert fault.injected >= 2 and fault.wrong == 0
 
 
@@ -100,9 +98,8 @@ def first_segment(folder, config):
 def stopped_midway(folder, config):
     """A folder in which the first training has been stopped by SIGTERM."""
     copy_repository(folder)
-    (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     name, targets, log = first_segment(folder, config)
-    run = faults.started(folder, "--cores", "1", *targets)
+    run = faults.started(folder, "--cores", "1", *targets, config=config)
     state = f"results/.state/{name}/train-*/state.pt"
     while run.poll() is None and not list(folder.glob(state)):
         time.sleep(0.02)
@@ -168,8 +165,7 @@ def test_weights_go_once_they_have_been_used(wanted, tmp_path, keep, left):
 
 def test_two_snakemakes_in_one_folder(tmp_path):
     folder = copy_repository(tmp_path / "clone")
-    (folder / "study.yaml").write_text(yaml.safe_dump(SLOW, sort_keys=False))
-    first = faults.started(folder, "--cores", "1")
+    first = faults.started(folder, "--cores", "1", config=SLOW)
     while first.poll() is None and not list(folder.glob(".snakemake/locks/*")):
         time.sleep(0.02)
     second = snakemake(folder, "--cores", "1", config=SLOW)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from helpers import REPOSITORY
+from helpers import REPOSITORY, flips
 from reactivation import files, storage
 from reactivation.errors import InputError
 from reactivation.job import logged
@@ -124,16 +124,6 @@ with files.atomic({str(tmp_path / "a.txt")!r}) as temporary:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
 
 
-def flips(path, count, seed=0):
-    """`path` with one bit turned over, at `count` random places, and cut off at some."""
-    whole, rng = path.read_bytes(), np.random.default_rng(seed)
-    for place in rng.integers(0, len(whole) * 8, count):
-        damaged = bytearray(whole)
-        damaged[place // 8] ^= 1 << (place % 8)
-        yield bytes(damaged)
-    yield from (whole[:length] for length in rng.integers(0, len(whole) - 1, 20))
-
-
 def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
     """Each reader raises InputError with the file's name, or reads what was written."""
     rng = np.random.default_rng(0)
@@ -159,7 +149,7 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
     for name, read in readers.items():
         path = tmp_path / name
         whole, noticed = read(path), 0
-        for damaged in flips(path, 400):
+        for damaged in flips(path.read_bytes(), 400, seed=0):
             path.write_bytes(damaged)
             try:
                 again = read(path)

@@ -22,15 +22,19 @@ LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 EPOCHS = [np.array([0.0, 0.5, 1, 2]), np.array([2.5, 3, 4])]
 
 
+def in_segments(stack):
+    """Kernels at EPOCHS, ten steps each, as `storage` reads them."""
+    return [
+        {"kernels": {"sum": part}, "step": (10 * epoch).astype(int), "epoch": epoch, "probe": {"label": LABELS}}
+        for part, epoch in zip((stack[:4], stack[4:]), EPOCHS, strict=True)
+    ]
+
+
 @pytest.fixture(scope="module")
 def run():
     rng = np.random.default_rng(0)
     jacobian = rng.normal(size=(8, 50))
     stack = np.stack([(lambda J: J @ J.T)(jacobian + 0.3 * t * rng.normal(size=(8, 50))) for t in range(7)])
-    segments = [
-        {"kernels": {"sum": part}, "step": (10 * epoch).astype(int), "epoch": epoch, "probe": {"label": LABELS}}
-        for part, epoch in zip((stack[:4], stack[4:]), EPOCHS, strict=True)
-    ]
     accuracies = {0.0: [0.1] * 4, 1.0: [0.9, 0.7, 0, 0], 2.0: [1, 0.8, 0, 0], 3.0: [0.2, 0, 0.6, 1], 4.0: [0, 0, 1, 1]}
     images = [10, 30, 10, 10]
     evaluations = [
@@ -49,7 +53,7 @@ def run():
         ]
         for start, end in ((-1, 2), (2, 4))
     ]
-    return stack, pd.DataFrame(run_table(SPEC, segments, evaluations))
+    return stack, pd.DataFrame(run_table(SPEC, in_segments(stack), evaluations))
 
 
 def rows(table, **where):
@@ -188,31 +192,16 @@ def test_a_run_that_diverged_has_all_from_before_and_says_when(run, step, task):
     """The rows of a whole run but for those from that step on, and for velocities that need a later kernel."""
     stack, whole = run
     cut = {"step": step, "epoch": step / 10, "task": task}
-    rng_free = [{"kernels": {"sum": part}, "step": (10 * e).astype(int), "epoch": e, "probe": {"label": LABELS}}
-                for part, e in zip((stack[:4], stack[4:]), EPOCHS, strict=True)]  # fmt: skip
     kinds = ["class", "images", "test_accuracy", "test_loss"]
     of_class = lambda at: [dict(zip(kinds, (c, 10, 0.5, 1.0), strict=True)) | at for c in range(4)]  # noqa: E731
     evaluations = [[row for e in epochs for row in of_class({"step": int(10 * e), "epoch": e})] for epochs in ((0.0, 1.0, 2.0), (3.0, 4.0))]  # fmt: skip
-    table = pd.DataFrame(run_table(SPEC, rng_free, evaluations, cut))
+    table = pd.DataFrame(run_table(SPEC, in_segments(stack), evaluations, cut))
     (mark,) = rows(table, metric="diverged").to_dict("records")
     assert (mark["value"], mark["task"], mark["step"], mark["block"]) == (step, task, step, "all")
     assert mark["progress"] == pytest.approx(step / 20)
     table = table[table["metric"] != "diverged"]
     assert (table["step"] < step).all() and set(table["step"]) == {s for s in set(whole["step"]) if s < step}
-    keys = [
-        "metric",
-        "kernel",
-        "block",
-        "reference",
-        "dt",
-        "index",
-        "task",
-        "step",
-        "epoch",
-        "progress",
-        "similarity",
-        "value",
-    ]
+    keys = [column for column in COLUMNS if column not in ("experiment", "seed")]
     of_kernels = table[table["kernel"] != ""][keys]
     later = (whole["metric"] == "kernel_velocity") & (whole["epoch"] + whole["dt"].replace("", 0) >= step / 10)
     expected = whole[(whole["kernel"] != "") & (whole["step"] < step) & ~later][keys]

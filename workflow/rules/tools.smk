@@ -18,20 +18,22 @@ rule budget:
         "../scripts/budget.py"
 
 
-# Every study of this folder and of the workflow's own, whatever this call is about.
-study_configs = {
-    path.resolve(): os.path.relpath(path)
-    for folder in (Path(workflow.basedir) / "config", Path("config"))
-    for path in sorted(folder.glob("*.yaml"))
-    if path.name != "schema.yaml"
-}
+def study_configs(wildcards):
+    """Every study of this folder and of the workflow's own, whatever this call is about."""
+    found = {
+        path.resolve(): os.path.relpath(path)
+        for folder in (Path(workflow.basedir) / "config", Path("config"))
+        for path in sorted(folder.glob("*.yaml"))
+        if path.name != "schema.yaml"
+    }
+    return list(found.values())
 
 
 rule prune:
     conda:
         "../../envs/data.yaml"
     params:
-        configs=list(study_configs.values()),
+        configs=study_configs,
         given=[os.path.relpath(path) for path in workflow.configfiles],
         delete=DELETE,
     script:

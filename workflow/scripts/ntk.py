@@ -40,8 +40,11 @@ def peak_bytes(device):
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
-def kernels_of(paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved: Path) -> list[dict[str, np.ndarray]]:
-    """Of each checkpoint, up to the first whose kernels are not finite: step, epoch, kernels, `seconds` and `peak_bytes`.
+def kernels_of(
+    paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved: Path
+) -> tuple[list[dict[str, np.ndarray]], dict | None]:
+    """Of each checkpoint before the first whose kernels are not finite: step, epoch, kernels, `seconds` and `peak_bytes`;
+    and of that one, if any, step, epoch and task.
 
     Kernels of the same weights that a killed job left in `saved` are taken from there.
     """
@@ -68,13 +71,14 @@ def kernels_of(paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved
                 "peak_bytes": np.int64(peak_bytes(x.device)),
             }
             print(f"checkpoint {i + 1}/{len(paths)}  epoch {checkpoint['epoch']:.3f}  {seconds:.2f} s", flush=True)
-        of_paths.append(rows[digest])
-        if not all(np.isfinite(values).all() for key, values in rows[digest].items() if key != "checkpoint"):
-            break
+        row = rows[digest]
+        if not all(np.isfinite(row[kind]).all() for kind in snakemake.params.spec["kernels"]):
+            return of_paths, {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}
+        of_paths.append(row)
         if time.monotonic() - last > SAVE_EVERY:
             storage.write_arrays(saved, **stacked(list(rows.values())))
             last = time.monotonic()
-    return of_paths
+    return of_paths, None
 
 
 def stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -91,10 +95,8 @@ def compute(saved: Path) -> None:
     x, _ = Images.on(device, pixels, labels, mean, std).batch(slice(None))
     model = models.build(SPEC["model"], pixels.shape[1], classes).to(device).eval()
     paths = sorted(Path(INPUT.checkpoints).glob("step*.pt"))
-    rows, diverged = kernels_of(paths, model, x, saved), None
-    if rows and not all(np.isfinite(rows[-1][kind]).all() for kind in kinds):
-        row = rows.pop()
-        diverged = {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}
+    rows, diverged = kernels_of(paths, model, x, saved)
+    if diverged:
         print(f"diverged: the kernels of step {diverged['step']} of the run are not finite")
     empty = dict.fromkeys(kinds, np.empty((0, len(x), len(x)))) | {"step": np.empty(0, dtype=np.int64)}
     empty |= {key: np.empty(0) for key in ("epoch", "seconds", "peak_bytes")}

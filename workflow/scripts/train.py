@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from reactivation import files, models, storage
+from reactivation.errors import InputError
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
 from reactivation.state import Saved, workplace
@@ -61,21 +62,29 @@ def train(folder: Path) -> None:
                 path.unlink()
         trained = train_segment(model, data["train"], data["test"], SPEC, start, save, saved)
     per_epoch = -(-len(data["train"]) // SPEC["training"]["batch_size"])
+
+    def at(step: int) -> tuple[int, float]:
+        """Steps and epochs of the run, after `step` steps of this segment."""
+        return start[0] + step, start[1] + step / per_epoch
+
     diverged = None
     if trained.diverged is not None:
-        diverged = {"step": start[0] + trained.diverged, "epoch": start[1] + trained.diverged / per_epoch, "task": task}
+        diverged = dict(zip(("step", "epoch"), at(trained.diverged), strict=True)) | {"task": task}
         print(f"diverged in step {diverged['step']} of the run: lower lr (it is {SPEC['training']['lr']})")
-    finish(folder, trained.log, trained.evaluation, saved, {
-        "device": device_name(device), "parameters": parameters, "diverged": diverged,
-    })  # fmt: skip
+    about = {"device": device_name(device), "parameters": parameters, "diverged": diverged}
+    last = max((int(path.stem.removeprefix("step")) for path in checkpoints.iterdir()), default=start[0])
+    finish(folder, trained.log, trained.evaluation, saved, about, at(last - start[0]))
 
 
-def finish(folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, about: dict) -> None:
-    """The outputs but for checkpoints; the record, which says that all are there, last."""
+def finish(
+    folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, about: dict, last: tuple[int, float]
+) -> None:
+    """The outputs but for checkpoints; the record, which says that all are there, last.
+
+    `last`: step and epoch of the last checkpoint, or of the weights that training started from.
+    """
     kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
-    last = kept[-1] if kept else INPUT.parent
-    at = storage.read_checkpoint(last)
-    files.publish(last, folder / OUTPUTS["final"])
+    files.publish(kept[-1] if kept else INPUT.parent, folder / OUTPUTS["final"])
     storage.write_rows(folder / OUTPUTS["log"], log, log_columns(len(SPEC["tasks"])))
     storage.write_rows(folder / OUTPUTS["evaluation"], evaluation, EVALUATION_COLUMNS)
     record = provenance(SPEC, snakemake.params.code, saved.started, PACKAGES, saved.seconds())
@@ -87,10 +96,25 @@ def finish(folder: Path, log: list[dict], evaluation: list[dict], saved: Saved, 
             "sittings": saved.sittings,
             **about,
             "checkpoints": len(kept),
-            "final_step": at["step"],
-            "final_epoch": at["epoch"],
+            "final_step": last[0],
+            "final_epoch": last[1],
         },
     )
+
+
+def trained_before(folder: Path) -> bool:
+    """Whether `folder` has all outputs, undamaged; the record goes where they are not."""
+    record = folder / OUTPUTS["record"]
+    if not record.exists():
+        return False
+    try:
+        for path in folder.rglob("*.pt"):
+            storage.read_checkpoint(path)
+    except InputError as error:
+        print(f"trained before, but damaged since, so trained again: {error}")
+        record.unlink()
+        return False
+    return True
 
 
 with logged(snakemake.log[0]):
@@ -101,12 +125,12 @@ with logged(snakemake.log[0]):
     with workplace(snakemake.wildcards.segment, "train", **identity) as place:
         (place / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
         before = storage.read_json(INPUT.record) if INPUT.get("parent") else None
-        if storage.whole(place, OUTPUTS["record"]):
+        if trained_before(place):
             print("trained before; Snakemake was killed before it had taken note")
         elif before and before["diverged"]:
             print(f"nothing to train: the run diverged in step {before['diverged']['step']}")
             about = {key: before[key] for key in ("device", "parameters", "diverged")}
-            finish(place, [], [], Saved(place / "state.pt", 0), about)
+            finish(place, [], [], Saved(place / "state.pt", 0), about, (before["final_step"], before["final_epoch"]))
         else:
             train(place)
         (place / "state.pt").unlink(missing_ok=True)

@@ -60,11 +60,8 @@ def samples(spec: dict[str, Any], root: Path | None, download: bool, threads: in
 
 def count(spec: dict[str, Any], root: Path | None) -> int | None:
     """How many images `samples` yields, where that is known without reading any."""
-    if spec["source"] == "glyphs":
-        return spec["classes"] * (spec["train_per_class"] + spec["test_per_class"])
-    if spec["source"] == "image_folder" and root.is_dir():
-        return sum(1 for _ in _folder_files(root))
-    return None
+    counts = count_by_class(spec, root) if spec["source"] != "torchvision" else None  # all at once, when it is there
+    return None if counts is None else sum(map(sum, counts))
 
 
 def count_by_class(spec: dict[str, Any], root: Path | None) -> tuple[list[int], list[int]] | None:
@@ -75,8 +72,8 @@ def count_by_class(spec: dict[str, Any], root: Path | None) -> tuple[list[int], 
         return {"CIFAR10": ([5000] * 10, [1000] * 10), "CIFAR100": ([500] * 100, [100] * 100)}[spec["name"]]
     if not root.is_dir():
         return None
-    found = [Counter(name for part, name, *_ in _folder_files(root) if part == wanted) for wanted in ("train", "test")]
-    return tuple([count for _, count in sorted(of_part.items())] for of_part in found)
+    found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())
+    return tuple([images for (part, _), images in found if part == wanted] for wanted in ("train", "test"))
 
 
 def source_state(root: Path) -> str | None:

@@ -88,13 +88,8 @@ def add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] |
     """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
     chunk = chunk or tuple(max(1, size) for size in values.shape)
     shape = (None, *values.shape[1:])
-    added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)
-    flush(added)
-
-
-def flush(values: h5py.Dataset) -> None:
-    """Now, as what goes wrong when the last reference to `values` goes is printed and not raised."""
-    values.file.flush()
+    added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)  # noqa: F841
+    file.flush()  # while `added` lives: what goes wrong when its last reference goes is printed and not raised
 
 
 def archive_digest(path: str | Path) -> str:

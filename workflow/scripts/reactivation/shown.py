@@ -21,9 +21,10 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     diverged are drawn, up to there, the column `diverged` says which rows these are. A panel whose runs all diverged
     may have no rows.
     """
-    parts, diverged = [], _ends(runs).index
+    parts, fates = [], _fates(runs)
+    diverged = fates.loc[fates["ended"].notna(), "run"]
     for i, panel in enumerate(spec["panels"]):
-        rows = _rows(panel, runs)
+        rows = _rows(panel, runs, fates)
         rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
         if rows.empty and set(panel["runs"]) <= set(diverged):
             continue
@@ -31,8 +32,8 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
                 f"{', '.join(panel['block'])} in these runs. "
-                "Kernel metrics need two probe images there and a kernel that is not constant, alignment two classes, velocities a checkpoint dt later, "
-                "drop and recovery a value above 0 before the switch"
+                "Kernel metrics need two probe images there and a kernel that is not constant, alignment two classes, "
+                "velocities a checkpoint dt later, drop and recovery a value above 0 before the switch"
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
@@ -47,9 +48,10 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
 def diverged_runs(spec: dict[str, Any], runs: pd.DataFrame) -> dict[str, list[str]]:
     """Names of the runs of the figure (`runs`), of those that `diverged`, and of those of them that it leaves out."""
     names = list(dict.fromkeys(run for panel in spec["panels"] for run in panel["runs"]))
-    ends = _ends(runs)
-    diverged = [run for run in names if run in ends.index]
-    drawn = {run for panel in spec["panels"] for run in _rows(panel, runs)["run"]} if diverged else set()
+    fates = _fates(runs)
+    lost = set(fates.loc[fates["ended"].notna(), "run"])
+    diverged = [run for run in names if run in lost]
+    drawn = {run for panel in spec["panels"] for run in _rows(panel, runs, fates)["run"]} if diverged else set()
     return {"runs": names, "diverged": diverged, "left_out": [run for run in diverged if run not in drawn]}
 
 
@@ -58,10 +60,10 @@ def spans(spec: dict[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
 
     The last row of a run that diverged is of the task in which it did: it ends no task that was not trained to its end.
     """
-    found = []
+    found, fates = [], _fates(runs)
     for panel in spec["panels"]:
         time = time_column(panel)
-        ends = runs[runs["run"].isin(_drawable(panel, runs))].groupby(["run", "task"])[time].max().reset_index()
+        ends = runs[runs["run"].isin(_drawable(panel, fates))].groupby(["run", "task"])[time].max().reset_index()
         last = ends.groupby("run")["task"].transform("max")
         switches = sorted(ends.loc[ends["task"] < last, time].unique()) if panel["kind"] != "summary" else []
         found.append({"switches": switches, "end": float(ends[time].max())})
@@ -78,30 +80,33 @@ def ordered(axis: pd.Series) -> list:
     return sorted(axis.dropna().unique(), key=lambda value: (isinstance(value, str), value))
 
 
-def _ends(runs: pd.DataFrame) -> pd.Series:
-    """The task in which each run diverged that did, by run."""
-    return runs[runs["metric"] == "diverged"].set_index("run")["task"]
+def _fates(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, with its configuration; `ended`: the task in which it diverged, NaN if it did not.
+
+    For all panels at once: the tables of a figure have millions of rows.
+    """
+    each = runs.drop_duplicates("run")
+    return each.assign(ended=each["run"].map(runs[runs["metric"] == "diverged"].set_index("run")["task"]))
 
 
-def _drawable(panel: dict[str, Any], runs: pd.DataFrame) -> list[str]:
+def _drawable(panel: dict[str, Any], fates: pd.DataFrame) -> list[str]:
     """The panel's runs without those that diverged beside whole ones of the same configuration.
 
     A mean over seeds that loses some of them half way would jump there. Where all seeds diverged, all stay, but for a
     summary only those that finished its task.
     """
-    ends = _ends(runs)
-    each = runs[runs["run"].isin(panel["runs"])].drop_duplicates("run")
-    each = each.assign(whole=~each["run"].isin(ends.index))
+    each = fates[fates["run"].isin(panel["runs"])]
+    each = each.assign(whole=each["ended"].isna())
     any_whole = each.groupby(["experiment", *panel["axes"]], dropna=False)["whole"].transform("any")
-    drawable = each.loc[each["whole"] | ~any_whole, "run"]
+    drawable = each[each["whole"] | ~any_whole]
     if panel["kind"] == "summary":
-        drawable = drawable[~(drawable.map(ends) <= panel["task"])]
-    return drawable.tolist()
+        drawable = drawable[~(drawable["ended"] <= panel["task"])]
+    return drawable["run"].tolist()
 
 
-def _rows(panel: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+def _rows(panel: dict[str, Any], runs: pd.DataFrame, fates: pd.DataFrame) -> pd.DataFrame:
     """Rows that the panel draws, of its metric and its parts of the probe or test set."""
-    rows = runs[runs["run"].isin(_drawable(panel, runs)) & (runs["metric"] == panel["metric"])]
+    rows = runs[runs["run"].isin(_drawable(panel, fates)) & (runs["metric"] == panel["metric"])]
     if of_kernel(panel):
         rows = rows[rows["kernel"] == panel["kernel"]]
     if panel["metric"] == "kernel_distance":

@@ -58,7 +58,7 @@ def forget(segment: str, kind: str) -> None:
 
 
 class Saved:
-    """The state of a long computation: saved every `seconds`, and at once when the job is asked to stop.
+    """The state of a long computation: saved `every` so many seconds, and at once when the job is asked to stop.
 
     That is by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both only while this is entered.
     `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` count from the first of these jobs.

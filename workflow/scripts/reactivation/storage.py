@@ -15,8 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .errors import InputError, one_line
-from .files import add, atomic, check, flush, new_hdf5, reading
+from .errors import one_line
+from .files import add, atomic, check, new_hdf5, reading
 
 BLOCK = 256  # images written or read at once
 
@@ -46,7 +46,7 @@ def write_dataset(
             images = file[f"{part}/images"]
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
-            flush(images)
+            file.flush()  # while `images` lives: see add
             if part == "train":
                 for channel, count in enumerate(counts):
                     count += np.bincount(block[..., channel].ravel(), minlength=256)
@@ -180,20 +180,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         finite = all(torch.isfinite(tensor).all() for tensor in checkpoint["model"].values())
         check(finite and {"step", "epoch"} <= checkpoint.keys(), "weights that are finite, step and epoch are expected")
         return checkpoint
-
-
-def whole(folder: Path, record: str) -> bool:
-    """Whether `folder` has all that a training leaves, its `record` last, undamaged; else without the record."""
-    if not (folder / record).exists():
-        return False
-    try:
-        for path in folder.rglob("*.pt"):
-            read_checkpoint(path)
-    except InputError as error:
-        print(f"trained before, but damaged since, so trained again: {error}")
-        (folder / record).unlink()
-        return False
-    return True
 
 
 def write_tensors(path: str | Path, content: dict[str, Any]) -> None:
