@@ -31,7 +31,7 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path):
 
 def test_checkpoints(tmp_path):
     model = cnn(2, 8, 3)
-    storage.write_checkpoint(tmp_path / "a.pt", model, 7, 1.5)
+    storage.write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
     read = storage.read_checkpoint(tmp_path / "a.pt")
     assert (read["step"], read["epoch"]) == (7, 1.5)
     for name, tensor in model.state_dict().items():
@@ -58,7 +58,7 @@ def test_a_pickle_in_place_of_weights_or_indices_is_refused(tmp_path):
 
 
 def test_truncated_checkpoints_are_named(tmp_path):
-    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3), 7, 1.5)
+    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
     whole = (tmp_path / "a.pt").read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 10):
         (tmp_path / "a.pt").write_bytes(whole[:length])
@@ -134,7 +134,7 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
         (part, f"c{i % 2}", rng.integers(0, 256, (8, 8, 3), np.uint8)) for i in range(8) for part in ("train", "test")
     ]
     storage.write_dataset(tmp_path / "data.h5", samples)
-    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3), 7, 1.5)
+    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
     storage.write_arrays(tmp_path / "split.npz", test=np.arange(100), task1_train=np.arange(50))
     readers = {
         "ntk.h5": lambda path: storage.read_kernels(path),
@@ -184,7 +184,7 @@ def test_kernels_that_make_no_sense_are_named(tmp_path, change, said):
 def test_weights_that_are_not_finite_are_named(tmp_path):
     model = cnn(2, 8, 3)
     next(model.parameters()).data[0] = np.nan
-    storage.write_checkpoint(tmp_path / "a.pt", model, 7, 1.5)
+    storage.write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
     with pytest.raises(InputError, match=r"a.pt is no readable checkpoint \(weights that are finite"):
         storage.read_checkpoint(tmp_path / "a.pt")
 
@@ -199,7 +199,7 @@ def test_kernels_of_no_checkpoint(tmp_path):
 def test_archives_are_told_apart_by_their_content(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(seed)
-        storage.write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3), 7, 1.5)
+        storage.write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
     a, b, c = (files.archive_digest(tmp_path / f"{name}.pt") for name in "abc")
     assert a == b != c
 

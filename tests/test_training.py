@@ -33,7 +33,14 @@ SPEC = {
     "images": {"classes": [0, 1, 2, 3]},
     "tasks": [{"classes": [0, 1], "weights": [1.0, 1.0]}, {"classes": [2, 3], "weights": [1.0, 1.0]}],
     "epochs": [5, 3],
-    "training": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 8},
+    "training": {
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": 8,
+        "precision": "float32",
+    },
     "model": {"name": "cnn", "width": 4, "parametrization": "pytorch"},
     "checkpoints": {"every": 1, "log_spaced": True},
     "seed": 4,
@@ -200,7 +207,7 @@ def test_the_same_twice_is_the_same_to_the_bit():
 
 def test_evaluation_by_class_adds_up_to_that_of_tasks():
     model, data = network(), images(18, seed=2)
-    rows = evaluate(model, data, [0, 1, 2, 3], step=0, epoch=0.0)
+    rows = evaluate(model, data, [0, 1, 2, 3], "float32", step=0, epoch=0.0)
     x, y = data.batch(slice(None))
     with torch.no_grad():
         logits = model.eval()(x)

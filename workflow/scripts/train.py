@@ -10,11 +10,12 @@ from reactivation import files, models, storage
 from reactivation.errors import InputError
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
-from reactivation.state import Saved, workplace
+from reactivation.state import Saved, Writer, workplace
 from reactivation.training import (
     EVALUATION_COLUMNS,
     Images,
     device_name,
+    keep_freed_memory,
     log_columns,
     set_up_device,
     train_segment,
@@ -33,7 +34,8 @@ OUTPUTS = {
 
 def train(folder: Path) -> None:
     """Leave all outputs in `folder`, going on from what a killed job left there."""
-    device = set_up_device(WHERE["device"], snakemake.threads)
+    device = set_up_device(WHERE["device"], snakemake.threads, tf32=True)
+    keep_freed_memory()
     task, checkpoints = len(SPEC["tasks"]), folder / OUTPUTS["checkpoints"]
     split = storage.read_arrays(INPUT.split)
     mean, std, classes = storage.read_normalisation(INPUT.dataset)
@@ -53,9 +55,11 @@ def train(folder: Path) -> None:
     print(f"{len(data['train'])} images, {parameters:,} parameters, on {device} with {snakemake.threads} thread(s)")
 
     def save(model, step, epoch):
-        storage.write_checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch)
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        writer.put(storage.write_checkpoint, checkpoints / f"step{step:08d}.pt", weights, step, epoch)
 
-    with Saved(folder / "state.pt", WHERE["save_every"]) as saved:
+    # A state is saved after the checkpoints before it: whoever goes on from it finds them.
+    with Writer() as writer, Saved(folder / "state.pt", WHERE["save_every"], first=writer.flush) as saved:
         reached = start[0] + saved.found["step"] if saved.found else -1
         for path in checkpoints.glob("*"):  # a GPU need not come to the same weights again
             if not path.match("step*.pt") or int(path.stem.removeprefix("step")) > reached:

@@ -199,7 +199,8 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     batch = _random_images(spec, spec["training"]["batch_size"], classes, device)
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, memory_format=torch.channels_last)
     optimizer = new_optimizer(model, spec)
-    return _fastest(lambda: step_on(model.train(), optimizer, *batch.batch(slice(None))), device)
+    precision = spec["training"]["precision"]
+    return _fastest(lambda: step_on(model.train(), optimizer, *batch.batch(slice(None)), precision), device)
 
 
 def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:

@@ -24,7 +24,8 @@ def cnn(width: int, image_size: int, classes: int) -> nn.Module:
     """
     layers: list[nn.Module] = []
     for channels in (3, width, width):
-        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        # Pooled before ReLU, not after: the same function and gradient, and ReLU has a quarter of the work.
+        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * (image_size // 8) ** 2, classes))
 
 

@@ -11,7 +11,9 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +59,47 @@ def forget(segment: str, kind: str) -> None:
         (ROOT / segment).rmdir()
 
 
+class Writer:
+    """Calls functions one after another in a thread of its own: a computation goes on while its results are written.
+
+    No more than `waiting` calls are put off. What one of them raises, a later use of the writer raises.
+    """
+
+    def __init__(self, waiting: int = 2):
+        self.thread, self.waiting = ThreadPoolExecutor(1), waiting
+        self.calls: deque[Future] = deque()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self.thread.shutdown(cancel_futures=True)
+
+    def put(self, function: Callable, *arguments: Any) -> None:
+        while self.calls and (len(self.calls) >= self.waiting or self.calls[0].done()):
+            self.calls.popleft().result()
+        self.calls.append(self.thread.submit(function, *arguments))
+
+    def flush(self) -> None:
+        """Wait for all calls."""
+        while self.calls:
+            self.calls.popleft().result()
+
+
 class Saved:
     """The state of a long computation: saved `every` so many seconds, and at once when the job is asked to stop.
 
     That is by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both only while this is entered.
     `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` count from the first of these jobs.
+    `first` is called before each saving.
     """
 
-    def __init__(self, path: Path, every: float):
-        self.path, self.every, self.stopping = path, every, 0
+    def __init__(self, path: Path, every: float, first: Callable[[], None] = lambda: None):
+        self.path, self.every, self.first, self.stopping = path, every, first, 0
         self.found = storage.read_state(path) if path.exists() else None
         earlier = self.found.pop("work") if self.found else {"started": time.time(), "seconds": 0.0, "sittings": 0}
         self.started, self.spent, self.sittings = earlier["started"], earlier["seconds"], earlier["sittings"] + 1
@@ -92,6 +126,7 @@ class Saved:
 
     def write(self, content: dict[str, Any]) -> None:
         """Save `content`; Interrupted if the job has been asked to stop."""
+        self.first()
         work = {"started": self.started, "seconds": self.seconds(), "sittings": self.sittings}
         storage.write_tensors(self.path, content | {"work": work})
         self.last = time.monotonic()

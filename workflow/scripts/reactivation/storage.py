@@ -165,9 +165,9 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------ checkpoints
-def write_checkpoint(path: str | Path, model, step: int, epoch: float) -> None:
-    """Weights of `model` after `step` optimizer steps and `epoch` epochs, both since the run's initialisation."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+def write_checkpoint(path: str | Path, weights: dict[str, Any], step: int, epoch: float) -> None:
+    """The state dict `weights` after `step` optimizer steps and `epoch` epochs, both since the run's initialisation."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_tensors(path, {"step": step, "epoch": epoch, "model": state})
 
 

@@ -23,41 +23,57 @@ EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test
 
 @dataclass
 class Images:
-    """Images that stay on the device as bytes: 4 to 16 times smaller than floats, and normalised batch by batch."""
+    """Images that stay on the device as bytes, a quarter of their size as floats, and are normalised batch by batch."""
 
     pixels: torch.Tensor  # (N, H, W, 3) uint8
     labels: torch.Tensor  # (N,) int64
-    mean: torch.Tensor  # (3,) in [0, 1]
-    std: torch.Tensor  # (3,)
+    scale: torch.Tensor  # (3,): what a byte is multiplied by, 1 / (255 std)
+    shift: torch.Tensor  # (3,): what is then added, -mean / std
 
     @classmethod
     def on(cls, device: torch.device, pixels: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray):
-        as_float = {"dtype": torch.float32, "device": device}
-        return cls(
-            torch.from_numpy(pixels).to(device),
-            torch.from_numpy(labels).to(device),
-            torch.tensor(mean, **as_float),
-            torch.tensor(std, **as_float),
-        )
+        """`mean` and `std` (3,) of the channels, in [0, 1]."""
+        scale, shift = 1 / (255 * std), -mean / std
+        tensors = map(torch.from_numpy, (pixels, labels, scale.astype(np.float32), shift.astype(np.float32)))
+        return cls(*(tensor.to(device) for tensor in tensors))
 
     def batch(self, indices: torch.Tensor | slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised images (n, 3, H, W) float32, channels last in memory, and their labels."""
-        pixels = (self.pixels[indices].float() / 255 - self.mean) / self.std
+        pixels = torch.addcmul(self.shift, self.pixels[indices].float(), self.scale)
         return pixels.permute(0, 3, 1, 2), self.labels[indices]
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def set_up_device(name: str, threads: int) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here; on CPU with `threads` threads and deterministic operations."""
+def set_up_device(name: str, threads: int, tf32: bool = False) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here; on CPU with `threads` threads and deterministic operations.
+
+    `tf32`: whether a GPU may round the factors of products of float32 to 11 significant bits, as torch's convolutions do
+    by default.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but torch sees no GPU here: set device: cpu or auto")
     device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     # Not use_deterministic_algorithms, which is the same but for importing torch's compiler, for 0.7 s.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "default")
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep memory that is freed, for the next step.
+
+    It would hand the activations of each step back to the system, which clears every page before it gives it again: up to
+    half of a step's time on a CPU. Libraries other than glibc have no such switch.
+    """
+    import ctypes
+
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
 
 
 def device_name(device: torch.device) -> str:
@@ -140,7 +156,7 @@ def train_segment(
     """
     first_step, first_epoch = start
     task, classes = len(spec["tasks"]), spec["images"]["classes"]
-    epochs, batch_size = spec["epochs"][-1], spec["training"]["batch_size"]
+    epochs, batch_size, precision = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["precision"]
     refuse_lone_image(model, train, batch_size)
     steps_per_epoch = -(-len(train) // batch_size)
     due = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
@@ -159,7 +175,7 @@ def train_segment(
 
     if task == 1 and not now.evaluation:
         save(model, 0, 0.0)
-        now.evaluation += evaluate(model, test, classes, step=0, epoch=0.0, between=tick)
+        now.evaluation += evaluate(model, test, classes, precision, step=0, epoch=0.0, between=tick)
     # The epoch in progress may lack no step but its evaluation.
     first = max(1, -(-now.step // steps_per_epoch))
     for epoch in range(first, epochs + 1):
@@ -167,7 +183,7 @@ def train_segment(
         order = torch.randperm(len(train), generator=shuffle).to(train.labels.device)
         model.train()
         for indices in order.split(batch_size)[len(now.losses) :]:
-            now.losses.append(step_on(model, optimizer, *train.batch(indices)))
+            now.losses.append(step_on(model, optimizer, *train.batch(indices), precision))
             now.step += 1
             if now.step in due and sound(now, model):
                 save(model, first_step + now.step, first_epoch + now.step / steps_per_epoch)
@@ -178,7 +194,7 @@ def train_segment(
             return now
         at = {"step": first_step + now.step, "epoch": first_epoch + epoch}
         seconds = time.perf_counter() - epoch_began
-        rows = evaluate(model, test, classes, **at, between=tick)
+        rows = evaluate(model, test, classes, precision, **at, between=tick)
         now.evaluation += rows
         now.log.append(at | log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
         left = (time.perf_counter() - began) / (epoch - first + 1) * (epochs - epoch)
@@ -187,11 +203,17 @@ def train_segment(
     return now
 
 
+def logits_of(model: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
+    """Logits (n, classes) float32, from products in `precision`."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return model(images).float()
+
+
 def step_on(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, precision: str
 ) -> torch.Tensor:
     """One optimizer step on a batch; returns the loss before it."""
-    loss = F.cross_entropy(model(images), labels)
+    loss = F.cross_entropy(logits_of(model, images, precision), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -259,6 +281,7 @@ def evaluate(
     model: nn.Module,
     test: Images,
     classes: list[int],
+    precision: str,
     step: int,
     epoch: float,
     between: Callable[[], None] = lambda: None,
@@ -269,16 +292,15 @@ def evaluate(
     """
     model.eval()
     size = max(classes) + 1
-    sums = torch.zeros(3, size, dtype=torch.float64)
-    for batch in torch.arange(len(test)).split(EVALUATION_BATCH):
-        images, labels = test.batch(batch.to(test.labels.device))
-        logits = model(images)
+    sums = torch.zeros(3, size, dtype=torch.float64, device=test.labels.device)
+    for start in range(0, len(test), EVALUATION_BATCH):
+        images, labels = test.batch(slice(start, start + EVALUATION_BATCH))
+        logits = logits_of(model, images, precision)
         loss = F.cross_entropy(logits, labels, reduction="none")
         right = (logits.argmax(1) == labels).double()
-        values = torch.stack([torch.ones_like(right), right, loss.double()]).cpu()
-        sums.index_add_(1, labels.cpu(), values)
+        sums.index_add_(1, labels, torch.stack([torch.ones_like(right), right, loss.double()]))
         between()
-    count, right, loss = sums.numpy()
+    count, right, loss = sums.cpu().numpy()
     return [
         {
             "step": step,
