@@ -7,7 +7,6 @@ One process per measurement, pinned to its cores, ended when it is over time or 
 import argparse
 import csv
 import functools
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ from machine import available_bytes, pin, resident_bytes
 from ntk_approaches import APPROACHES
 from reactivation.datasets import folder_samples
 from reactivation.errors import InputError
+from report import printed, table, versions
 
 IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
 RESERVE = 0.02  # of the available memory; below it a process is ended whatever its own ceiling
@@ -200,31 +200,6 @@ def ratio(got: dict, ours: dict, key: str) -> float | None:
     return got[key] / ours[key] if key in got and ours.get(key) else None
 
 
-def printed(row: dict) -> list[str]:
-    """A row's cells as text."""
-    cells = ((row[name], form) for name, form in COLUMNS.items())
-    return ["-" if value is None else value if isinstance(value, str) else format(value, form) for value, form in cells]
-
-
-def table(lines: list[dict]) -> str:
-    """Aligned Markdown."""
-    cells = [list(COLUMNS), *map(printed, lines)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    left = [name in ("approach", "kernel") for name in COLUMNS]
-    rule = ["-" * w if is_left else "-" * (w - 1) + ":" for w, is_left in zip(widths, left, strict=True)]
-    cells.insert(1, rule)
-    aligned = (
-        [cell.ljust(w) if is_left else cell.rjust(w) for cell, w, is_left in zip(line, widths, left, strict=True)]
-        for line in cells
-    )
-    return "\n".join(f"| {' | '.join(line)} |" for line in aligned)
-
-
-def versions() -> str:
-    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
-    return ", ".join(f"{name} {installed.get(name, 'not installed')}" for name in PEERS)
-
-
 def main() -> None:
     options = arguments()
     done: list[dict] = []
@@ -236,15 +211,15 @@ def main() -> None:
             raise InputError(f"the rate of matrix products on {options.device} could not be measured: {rates['note']}")
         for row in rows(options, folder, rates["float32"]):
             done.append(row)
-            print("  ".join(printed(row)), file=sys.stderr, flush=True)
+            print("  ".join(printed(row, COLUMNS)), file=sys.stderr, flush=True)
             if options.out:  # anew after every row: a run that is stopped keeps what it has
                 with options.out.open("w", newline="") as file:
                     writer = csv.DictWriter(file, list(COLUMNS))
                     writer.writeheader()
                     writer.writerows(done)
-    print(f"{options.device}, {options.threads} threads, at most {options.memory / 1e9:.1f} GB; {versions()}")
+    print(f"{options.device}, {options.threads} threads, at most {options.memory / 1e9:.1f} GB; {versions(PEERS)}")
     print("GEMM: " + ", ".join(f"{dtype} {value / 1e9:.0f} Gflop/s" for dtype, value in rates.items()) + "\n")
-    print(table(done))
+    print(table(done, COLUMNS))
 
 
 if __name__ == "__main__":
