@@ -65,6 +65,19 @@ def test_the_mlp_is_products_and_activations():
     torch.testing.assert_close(model(x), h @ layers[-1].weight.T + layers[-1].bias)
 
 
+def test_the_cnn_is_the_papers_where_relu_comes_before_pooling():
+    """Logits and gradients to the bit."""
+    model, x = fresh("cnn"), images(4)
+    layers = list(model)
+    for i in (0, 3, 6):
+        layers[i + 1], layers[i + 2] = layers[i + 2], layers[i + 1]
+    papers = nn.Sequential(*layers)
+    assert [type(layer) for layer in layers[:3]] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert torch.equal(model(x), papers(x))
+    gradients = [torch.autograd.grad(of(x).square().sum(), list(of.parameters())) for of in (model, papers)]
+    assert all(torch.equal(p, q) for p, q in zip(*gradients, strict=True))
+
+
 def test_the_rnn_is_torchs_over_rows_of_pixels():
     model, x = fresh("rnn"), images()
     torchs = nn.RNN(24, 6, batch_first=True, dtype=torch.float64)

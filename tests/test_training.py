@@ -5,6 +5,7 @@ import copy
 import itertools
 import math
 import os
+import platform
 import signal
 
 import numpy as np
@@ -181,6 +182,98 @@ print(*{{"torch._dynamo", "sympy"}} & sys.modules.keys())
     assert own_process(code).splitlines()[-1] == ""
 
 
+# ------------------------------------------------------------------------------------- precision, and speed
+BF16 = {**SPEC, "training": SPEC["training"] | {"precision": "bf16"}}
+MODELS = {
+    "cnn": {"name": "cnn"},
+    "cnn, ntk": {"name": "cnn", "parametrization": "ntk"},
+    "mlp": {"name": "mlp", "depth": 2, "activation": "gelu"},
+    "rnn": {"name": "rnn"},
+    "resnet18": {"name": "resnet18", "norm": "batch"},
+    "resnet18, group norm": {"name": "resnet18", "norm": "group"},
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_every_network_learns_in_bf16_nearly_what_it_learns_in_float32(model):
+    """Products have eight bits, weights and what is added to them all of float32."""
+    spec = {"width": 8, "parametrization": "pytorch"} | model
+    training = {**SPEC, "training": SPEC["training"] | {"batch_size": 20, "lr": 0.002}, "epochs": [5, 6]}
+    losses, weights = {}, {}
+    for precision in ("float32", "bf16"):
+        torch.manual_seed(0)
+        network = build(spec, 8, 4)
+        of = {**training, "training": training["training"] | {"precision": precision}}
+        trained, kept, log = train(of, model=network)
+        losses[precision] = [row["train_loss"] for row in log.log]
+        weights[precision] = torch.cat([p.flatten() for p in kept[-1][2]])
+        assert all(p.dtype == torch.float32 for p in trained.state_dict().values() if p.is_floating_point())
+    assert losses["bf16"] != losses["float32"]
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert not torch.equal(*weights.values())
+    assert (weights["bf16"] == weights["bf16"].bfloat16()).float().mean() < 0.1  # float32 weights, not rounded ones
+
+
+def test_small_steps_are_not_lost_in_bf16():
+    """A step of 1e-4 of a weight is less than bf16 resolves: weights kept in bf16 would stay where they are."""
+    model, _, _ = train({**BF16, "training": BF16["training"] | {"lr": 1e-4}})
+    moved = [(p - q).abs().max() for p, q in zip(model.parameters(), network().parameters(), strict=True)]
+    assert min(moved) > 0
+
+
+def test_tests_are_taken_in_the_precision_of_the_training():
+    model, data = network(), images(18, seed=2)
+    of = {p: evaluate(model, data, [0, 1, 2, 3], p, step=0, epoch=0.0) for p in ("float32", "bf16")}
+    losses = {p: [row["test_loss"] for row in rows] for p, rows in of.items()}
+    assert losses["bf16"] != losses["float32"]
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.01)
+
+
+def test_a_training_takes_no_more_processor_time_than_its_threads_have():
+    code = f"""
+import time
+import numpy as np, torch
+from reactivation import models
+from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
+
+device = set_up_device("cpu", 1)
+keep_freed_memory()
+assert torch.get_num_threads() == 1
+spec = {SPEC!r}
+spec["model"]["width"], spec["training"]["batch_size"], spec["epochs"] = 64, 64, [1, 2]
+pixels = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
+data = Images.on(device, pixels, np.arange(256) % 4, np.full(3, 0.5), np.full(3, 0.5))
+model = models.build(spec["model"], 32, 4).to(memory_format=torch.channels_last)
+wall, cpu = time.perf_counter(), time.process_time()
+train_segment(model, data, data, spec, (0, 0.0), lambda *_: None)
+print((time.process_time() - cpu) / (time.perf_counter() - wall))
+"""
+    assert float(own_process(code).splitlines()[-1]) < 1.1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a switch of glibc")
+def test_freed_memory_is_kept_for_the_next_step():
+    """Page faults of taking and freeing 40 MB a hundred times, before and after."""
+    code = """
+import resource
+import torch
+from reactivation.training import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        torch.ones(10**7)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = faults()
+keep_freed_memory()
+torch.ones(10**7)
+print(before, faults())
+"""
+    before, after = map(int, own_process(code).split())
+    assert after < before / 5
+
+
 def test_checkpoints_count_from_the_runs_initialisation():
     _, kept, _ = train()
     assert [step for step, *_ in kept] == [
@@ -279,6 +372,7 @@ RESUMED = {
     "adam": ({"training": SPEC["training"] | {"optimizer": "adam", "lr": 0.01}}, network),
     "dropout": ({}, dropout),
     "batch norm": ({"training": SPEC["training"] | {"batch_size": 10}}, batch_norm),
+    "bf16": ({"training": SPEC["training"] | {"precision": "bf16", "momentum": 0.9}}, network),
 }
 
 
