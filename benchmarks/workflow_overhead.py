@@ -1,14 +1,43 @@
-"""Where the time of a finished study goes: `python benchmarks/workflow_overhead.py [FOLDER] [--cores N]`, after one call
-of Snakemake in an empty clone. Reads Snakemake's own records of jobs and the seconds that results say of themselves.
+"""What the workflow adds to training and kernels.
+
+`python benchmarks/workflow_overhead.py spent [FOLDER] [--cores N]`: where the time of a finished study went, after one call of
+Snakemake in an empty clone. Reads Snakemake's own records of jobs and the seconds that results say of themselves.
+
+`python benchmarks/workflow_overhead.py planning [--segments N …]`: how long Snakemake takes to find out what is to be done,
+everything or nothing, for config/paper.yaml and for studies of so many segments. In copies of this repository, whose results are
+empty files with Snakemake's records of their making.
 """
 
 import argparse
 import csv
 import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
 import h5py
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+STUDY = """
+study: growth
+seeds: []
+datasets:
+  glyphs: {source: glyphs, classes: 10}
+experiments:
+  two_tasks:
+    dataset: glyphs
+    scenario: {kind: class_split, tasks: 2, classes_per_task: 5}
+    model: {name: cnn, width: 16}
+    training: {epochs: 10, lr: 0.05}
+figures:
+  fig: {experiment: two_tasks, panels: [{metric: spectral_norm}]}
+"""
 
 
 def jobs(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
@@ -34,17 +63,14 @@ def inside(folder: Path) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path())
-    parser.add_argument("--cores", type=int, default=2)
-    arguments = parser.parse_args()
-    done, work = jobs(arguments.folder), inside(arguments.folder)
+def spent(folder: Path, cores: int) -> None:
+    """Print where the time went."""
+    done, work = jobs(folder), inside(folder)
     count, seconds = Counter(rule for rule, _ in done), Counter()
     for (rule, _), (start, end) in done.items():
         seconds[rule] += end - start
     wall = max(end for _, end in done.values()) - min(start for start, _ in done.values())
-    total = wall * arguments.cores
+    total = wall * cores
     parts = {
         "training: the loop over batches": work["loop"],
         "training: data, evaluation, checkpoints": work["train"] - work["loop"],
@@ -61,13 +87,82 @@ def main() -> None:
         + seconds["probe"],
     }
     parts["Snakemake between jobs, and idle cores"] = total - sum(parts.values())
-    print(
-        f"{len(done)} jobs, {wall:.0f} s from the first job's start to the last one's end, on {arguments.cores} cores\n"
-    )
+    print(f"{len(done)} jobs, {wall:.0f} s from the first job's start to the last one's end, on {cores} cores\n")
     print("| what | core seconds | share |\n| --- | ---: | ---: |")
     for name, value in parts.items():
         print(f"| {name} | {value:.0f} | {100 * value / total:.0f} % |")
     print(f"\noutside training and kernels: {100 * (1 - (work['train'] + work['ntk']) / total):.0f} %")
+
+
+# -------------------------------------------------------------------------------------------------- planning
+def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
+    """Seconds that a call takes, and what it prints."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if run.returncode:
+        sys.exit(f"error: {' '.join(command[2:])} failed:\n{run.stdout[-2000:]}")
+    return time.perf_counter() - began, run.stdout
+
+
+def stand_in(folder: Path, output: str) -> None:
+    """An empty file, or folder, in place of a result; of a data set, a file with the attribute that planning reads."""
+    path = folder / output
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name == "checkpoints":
+        path.mkdir()
+    elif path.parent.name == "data":
+        with h5py.File(path, "w") as file:
+            file.attrs["source_state"] = ""
+    else:
+        path.touch()
+
+
+def planned(name: str, config: Path) -> list:
+    """Name, jobs, seconds until everything and until nothing is found to be done, by the study of `config`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "study"
+        ignored = shutil.ignore_patterns(".*", "results", "data", "docs", "tests", "__pycache__")
+        shutil.copytree(REPOSITORY, folder, ignore=ignored)
+        arguments = ("--configfile", str(config.resolve()))
+        everything, printed = snakemake(folder, "-n", *arguments)
+        of_jobs = re.findall("^    output: (.*)$", printed, re.MULTILINE)
+        for output in ", ".join(of_jobs).split(", "):
+            stand_in(folder, output)
+        snakemake(folder, "--touch", "--forceall", "--cores", "1", *arguments)
+        nothing, printed = snakemake(folder, "-n", *arguments)
+        if "Nothing to be done" not in printed:
+            sys.exit(f"error: something is still to be done:\n{printed[-2000:]}")
+    return [name, len(of_jobs), everything, nothing]
+
+
+def planning(segments: list[int]) -> None:
+    """Print how long planning takes."""
+    print("| study | jobs | dry run, s | nothing to be done, s |\n| --- | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as temporary:
+        configs = {"config/paper.yaml": REPOSITORY / "config/paper.yaml"}
+        for count in segments:
+            config = Path(temporary) / f"{count}.yaml"
+            config.write_text(yaml.safe_dump(yaml.safe_load(STUDY) | {"seeds": list(range(count // 2))}))
+            configs[f"{count:,} segments"] = config
+        for name, config in configs.items():
+            study, jobs, everything, nothing = planned(name, config)
+            print(f"| {study} | {jobs:,} | {everything:.1f} | {nothing:.1f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    of_spent = commands.add_parser("spent")
+    of_spent.add_argument("folder", type=Path, nargs="?", default=Path())
+    of_spent.add_argument("--cores", type=int, default=2)
+    of_planning = commands.add_parser("planning")
+    of_planning.add_argument("--segments", type=int, nargs="+", default=[100, 500, 1000, 5000], metavar="N")
+    arguments = parser.parse_args()
+    if arguments.command == "spent":
+        spent(arguments.folder, arguments.cores)
+    else:
+        planning(arguments.segments)
 
 
 if __name__ == "__main__":
