@@ -126,3 +126,14 @@ def test_without_weights_first_tasks_wait_for_the_next():
     _, _, _, peak, final, *_ = budget.row(plan, plan.runs, of, sizes, "none", rates, 2)
     waiting = sum(cost.weights for name, cost in of.items() if "-task1-" in name)
     assert peak - final == waiting + 2 * max(c.state + c.checkpoints * c.weights for c in of.values())
+
+
+def test_of_the_same_work_in_both_precisions_the_slower_is_measured(monkeypatch):
+    grid = {"precision": ["bf16", "float32"], "width": [2, 4]}
+    study = load_study(changed(("experiments.widths.grid", grid)))
+    plan, measured = make_plan(study), []
+    assert {segment.spec["training"]["precision"] for segment in plan.segments.values()} == {"bf16", "float32"}
+    monkeypatch.setattr(budget, "_time_kernels", lambda *_: 1.0)
+    monkeypatch.setattr(budget, "_time_step", lambda plan, name, _: measured.append(plan.segments[name].spec) or 1.0)
+    budget.calibrate(plan, budget.costs(plan, sources(study))[0], torch.device("cpu"))
+    assert measured and all(spec["training"]["precision"] == "float32" for spec in measured)

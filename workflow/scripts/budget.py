@@ -6,11 +6,12 @@ from reactivation.budget import budget
 from reactivation.config import load_study
 from reactivation.errors import InputError
 from reactivation.plan import make_plan, sources
-from reactivation.training import set_up_device
+from reactivation.training import keep_freed_memory, set_up_device
 
 study = load_study({key: value for key, value in snakemake.config.items() if key != "where"})
 try:
     device = set_up_device(study.device, snakemake.threads)
+    keep_freed_memory()  # as trainings do
     print(budget(make_plan(study), sources(study), study.checkpoints.keep, study.flops_per_second, device))
 except InputError as error:
     sys.exit(f"error: {error}")

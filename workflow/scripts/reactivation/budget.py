@@ -172,10 +172,13 @@ def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) ->
     """
     training: Rates = []
     kernels: Rates = []
-    smallest_first = sorted(plan.segments, key=lambda name: of_segments[name].step)
+    # Of the same work in both precisions the slower counts.
+    float32_first = sorted(
+        plan.segments, key=lambda name: plan.segments[name].spec["training"]["precision"], reverse=True
+    )
     for rates, key, measure in ((training, "step", _time_step), (kernels, "contraction", _time_kernels)):
         began, seen = time.perf_counter(), set()
-        for name in sorted(smallest_first, key=lambda name: getattr(of_segments[name], key)):
+        for name in sorted(float32_first, key=lambda name: getattr(of_segments[name], key)):
             work = getattr(of_segments[name], key)
             if work in seen or (seen and work < 4 * max(seen)):  # much the same rate
                 continue
