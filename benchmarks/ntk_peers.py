@@ -6,7 +6,6 @@ One process per measurement, pinned to its cores, ended when it is over time or 
 
 import argparse
 import csv
-import functools
 import json
 import os
 import subprocess
@@ -21,7 +20,7 @@ from machine import available_bytes, pin, resident_bytes
 from ntk_approaches import APPROACHES
 from reactivation.datasets import folder_samples
 from reactivation.errors import InputError
-from report import printed, table, versions
+from report import checked, new_parser, printed, table, versions
 
 IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
 RESERVE = 0.02  # of the available memory; below it a process is ended whatever its own ceiling
@@ -47,37 +46,17 @@ COLUMNS = {  # header: how its numbers are printed
 # ------------------------------------------------------------------------------------------------------ input
 def arguments() -> argparse.Namespace:
     """The command line, checked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.error = lambda message: sys.exit(f"error: {message}")
-    cores = len(os.sched_getaffinity(0))
-    positive = functools.partial(parser.add_argument, metavar="N")
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
+    parser, positive = new_parser(__doc__, APPROACHES)
     positive("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
     positive("--classes", type=int, nargs="+", default=[10, 100], help="outputs of the network")
     parser.add_argument("--kernels", nargs="+", default=["sum", "trace"], choices=["sum", "trace"])
-    parser.add_argument("--approaches", nargs="+", default=list(APPROACHES), choices=list(APPROACHES), metavar="NAME")
-    positive("--threads", type=int, default=1)
     positive("--repeats", type=int, default=5)
     positive("--timeout", type=float, default=900, help="seconds a process may take")
-    positive("--memory", type=float, help="GB a process may hold (default: 90 %% of what is available)")
+    positive("--memory", type=float, default=0.9 * available_bytes() / 1e9, help="GB a process may hold")
     positive("--reference-max-width", type=int, default=512, help="beyond it no error is measured")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--out", type=Path, help="write the table as CSV")
-    options = parser.parse_args()
-    options.memory = 0.9 * available_bytes() if options.memory is None else options.memory * 1e9
-    for name in ("widths", "classes", "threads", "repeats", "timeout", "memory"):
-        if not np.min(getattr(options, name)) > 0:
-            parser.error(f"--{name} must be positive")
-    if options.threads > cores:
-        parser.error(f"--threads {options.threads}: this process may use {cores} cores")
-    if not options.data.exists():
-        parser.error(f"--data: there is no {options.data}")
-    if options.out and not options.out.parent.is_dir():
-        parser.error(f"--out: there is no folder {options.out.parent}")
-    if options.out and options.out.is_dir():
-        parser.error(f"--out: {options.out} is a folder, name a file")
-    # Ratios are to ours, so ours comes first.
-    options.approaches = sorted(dict.fromkeys(options.approaches), key=list(APPROACHES).index)
+    options = checked(parser, ("widths", "classes", "repeats", "timeout", "memory"))
+    options.memory *= 1e9
     return options
 
 

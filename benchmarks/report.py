@@ -1,7 +1,46 @@
-"""How benchmarks print what they measured: one table, and the versions of what they compared."""
+"""What benchmarks that compare have in common: their command line, one table, and the versions of what they compared."""
 
+import argparse
+import functools
 import importlib.metadata
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+
+def new_parser(document: str, approaches: Iterable[str]) -> tuple[argparse.ArgumentParser, Callable]:
+    """A parser with what all have, whose errors are one line; and what adds an option whose numbers are positive."""
+    parser = argparse.ArgumentParser(description=document.splitlines()[0])
+    parser.error = lambda message: sys.exit(f"error: {message}")
+    positive = functools.partial(parser.add_argument, metavar="N")
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
+    names = list(approaches)
+    parser.add_argument("--approaches", nargs="+", default=names, choices=names, metavar="NAME")
+    positive("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write the table as CSV")
+    return parser, positive
+
+
+def checked(parser: argparse.ArgumentParser, positive: Iterable[str]) -> argparse.Namespace:
+    """The command line, with numbers of the options `positive` that are, files that are there, and approaches in order."""
+    options = parser.parse_args()
+    for name in ("threads", *positive):
+        if not np.min(getattr(options, name)) > 0:
+            parser.error(f"--{name} must be positive")
+    if options.threads > (cores := len(os.sched_getaffinity(0))):
+        parser.error(f"--threads {options.threads}: this process may use {cores} cores")
+    if not options.data.exists():
+        parser.error(f"--data: there is no {options.data}")
+    if options.out and not options.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {options.out.parent}")
+    if options.out and options.out.is_dir():
+        parser.error(f"--out: {options.out} is a folder, name a file")
+    order = parser.get_default("approaches")
+    options.approaches = sorted(dict.fromkeys(options.approaches), key=order.index)
+    return options
 
 
 def printed(row: dict, columns: dict[str, str]) -> list[str]:

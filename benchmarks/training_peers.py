@@ -6,7 +6,6 @@ One process per approach and width, which take turns: each trains an epoch, then
 
 import argparse
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -26,7 +25,7 @@ from reactivation.budget import network
 from reactivation.datasets import folder_samples
 from reactivation.errors import InputError
 from reactivation.storage import write_rows
-from report import printed, table, versions
+from report import checked, new_parser, printed, table, versions
 
 WORK = 3e11  # operations of an epoch: widths are trained on fewer images, the wider they are
 FEWEST, MOST = 4, 64  # batches of an epoch
@@ -46,28 +45,11 @@ COLUMNS = {  # header: how its numbers are printed
 
 def arguments() -> argparse.Namespace:
     """The command line, checked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.error = lambda message: sys.exit(f"error: {message}")
-    cores = len(os.sched_getaffinity(0))
-    positive = functools.partial(parser.add_argument, metavar="N")
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
+    parser, positive = new_parser(__doc__, APPROACHES)
     positive("--widths", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
-    parser.add_argument("--approaches", nargs="+", default=list(APPROACHES), choices=list(APPROACHES), metavar="NAME")
     positive("--batch", type=int, default=32, help="images in a step")
     positive("--rounds", type=int, default=5)
-    positive("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="write the table as CSV")
-    options = parser.parse_args()
-    for name in ("widths", "batch", "rounds", "threads"):
-        if not np.min(getattr(options, name)) > 0:
-            parser.error(f"--{name} must be positive")
-    if options.threads > cores:
-        parser.error(f"--threads {options.threads}: this process may use {cores} cores")
-    if not options.data.exists():
-        parser.error(f"--data: there is no {options.data}")
-    if options.out and not options.out.parent.is_dir():
-        parser.error(f"--out: there is no folder {options.out.parent}")
-    return options
+    return checked(parser, ("widths", "batch", "rounds"))
 
 
 def save_images(data: Path, count: int, path: Path) -> None:
