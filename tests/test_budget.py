@@ -130,7 +130,7 @@ def test_without_weights_first_tasks_wait_for_the_next():
 
 def test_of_the_same_work_in_both_precisions_the_slower_is_measured(monkeypatch):
     grid = {"precision": ["bf16", "float32"], "width": [2, 4]}
-    study = load_study(changed(("experiments.widths.grid", grid)))
+    study = load_study(changed(("experiments.widths.grid", grid), ("figures", {})))
     plan, measured = make_plan(study), []
     assert {segment.spec["training"]["precision"] for segment in plan.segments.values()} == {"bf16", "float32"}
     monkeypatch.setattr(budget, "_time_kernels", lambda *_: 1.0)
