@@ -7,6 +7,7 @@ returns a function that trains one epoch on all images. `training_peers.py` star
 import json
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation import models
 from reactivation.datasets import _import_torchvision_datasets
+from reactivation.state import Writer
+from reactivation.storage import write_checkpoint
 from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
 
 LR, CLASSES, SIDE = 0.01, 10, 32
@@ -114,8 +117,9 @@ def memory(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int) -> Ep
 
 # ------------------------------------------------------------------------------------------------------ ours
 def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precision: str = "float32") -> Epoch:
-    """`train_segment`, as the workflow calls it, with a test of one image and a checkpoint in the end."""
+    """`train_segment`, as jobs call it, with a test of one image and a checkpoint in the end."""
     keep_freed_memory()
+    folder, writer = tempfile.TemporaryDirectory(), Writer()
     data = Images.on(torch.device("cpu"), pixels, labels, MEAN, STD)
     test = Images.on(torch.device("cpu"), pixels[:1], np.zeros(1, dtype=np.int64), MEAN, STD)
     task = {"classes": [0], "weights": [1.0]}
@@ -130,7 +134,12 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
         "seed": 0,
     }
     model = models.build(spec["model"], SIDE, CLASSES).to(memory_format=torch.channels_last)
-    return lambda: train_segment(model, data, test, spec, (0, 0.0), lambda *_: None)
+
+    def save(model, step, epoch):
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        writer.put(write_checkpoint, Path(folder.name) / f"{step}.pt", weights, step, epoch)
+
+    return lambda: train_segment(model, data, test, spec, (0, 0.0), save)
 
 
 def ours_bf16(*of) -> Epoch:
@@ -192,7 +201,7 @@ if __name__ == "__main__":
     # Numbers go through the pipe that this process was given as its standard output, nothing else does.
     answers, sys.stdout = sys.stdout, sys.stderr
     set_up_device("cpu", task["threads"])
-    if task["approach"] != "ours":
+    if not task["approach"].startswith("ours"):  # which run as jobs do
         torch.set_deterministic_debug_mode("default")
     if task["approach"] == "products":
         print(json.dumps(product_rates()), file=answers, flush=True)

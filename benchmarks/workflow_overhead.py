@@ -66,6 +66,8 @@ def inside(folder: Path) -> dict[str, float]:
 def spent(folder: Path, cores: int) -> None:
     """Print where the time went."""
     done, work = jobs(folder), inside(folder)
+    if not done:
+        sys.exit(f"error: {folder} has no records of Snakemake: name a folder in which a study was run")
     count, seconds = Counter(rule for rule, _ in done), Counter()
     for (rule, _), (start, end) in done.items():
         seconds[rule] += end - start
@@ -159,6 +161,8 @@ def main() -> None:
     of_planning = commands.add_parser("planning")
     of_planning.add_argument("--segments", type=int, nargs="+", default=[100, 500, 1000, 5000], metavar="N")
     arguments = parser.parse_args()
+    if arguments.command == "planning" and any(count < 2 or count % 2 for count in arguments.segments):
+        sys.exit("error: --segments must be positive and even: each run has two")
     if arguments.command == "spent":
         spent(arguments.folder, arguments.cores)
     else:

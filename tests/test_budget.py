@@ -128,12 +128,15 @@ def test_without_weights_first_tasks_wait_for_the_next():
     assert peak - final == waiting + 2 * max(c.state + c.checkpoints * c.weights for c in of.values())
 
 
-def test_of_the_same_work_in_both_precisions_the_slower_is_measured(monkeypatch):
-    grid = {"precision": ["bf16", "float32"], "width": [2, 4]}
+@pytest.mark.parametrize("slower", ["float32", "bf16"])
+def test_of_the_same_work_in_both_precisions_the_slower_counts(monkeypatch, slower):
+    grid = {"precision": ["bf16", "float32"], "width": [2, 4, 16]}
     study = load_study(changed(("experiments.widths.grid", grid), ("figures", {})))
-    plan, measured = make_plan(study), []
-    assert {segment.spec["training"]["precision"] for segment in plan.segments.values()} == {"bf16", "float32"}
+    plan = make_plan(study)
+    of = budget.costs(plan, sources(study))[0]
     monkeypatch.setattr(budget, "_time_kernels", lambda *_: 1.0)
-    monkeypatch.setattr(budget, "_time_step", lambda plan, name, _: measured.append(plan.segments[name].spec) or 1.0)
-    budget.calibrate(plan, budget.costs(plan, sources(study))[0], torch.device("cpu"))
-    assert measured and all(spec["training"]["precision"] == "float32" for spec in measured)
+    seconds = lambda plan, name, _: 2e-3 if plan.segments[name].spec["training"]["precision"] == slower else 1e-3  # noqa: E731
+    monkeypatch.setattr(budget, "_time_step", seconds)
+    rates, _ = budget.calibrate(plan, of, torch.device("cpu"))
+    assert len(rates) > 1 and all(rate == work / 2e-3 for work, rate in rates)
+    assert [work for work, _ in rates] == sorted({work for work, _ in rates})

@@ -231,9 +231,10 @@ def test_tests_are_taken_in_the_precision_of_the_training():
 
 def test_a_training_takes_no_more_processor_time_than_its_threads_have():
     code = f"""
-import time
+import tempfile, time
 import numpy as np, torch
-from reactivation import models
+from reactivation import models, storage
+from reactivation.state import Writer
 from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
 
 device = set_up_device("cpu", 1)
@@ -245,7 +246,13 @@ pixels = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), dtype=np.ui
 data = Images.on(device, pixels, np.arange(256) % 4, np.full(3, 0.5), np.full(3, 0.5))
 model = models.build(spec["model"], 32, 4).to(memory_format=torch.channels_last)
 wall, cpu = time.perf_counter(), time.process_time()
-train_segment(model, data, data, spec, (0, 0.0), lambda *_: None)
+with tempfile.TemporaryDirectory() as folder, Writer() as writer:
+
+    def save(model, step, epoch):
+        weights = {{name: tensor.clone() for name, tensor in model.state_dict().items()}}
+        writer.put(storage.write_checkpoint, f"{{folder}}/{{step}}.pt", weights, step, epoch)
+
+    train_segment(model, data, data, spec, (0, 0.0), save)
 print((time.process_time() - cpu) / (time.perf_counter() - wall))
 """
     assert float(own_process(code).splitlines()[-1]) < 1.1

@@ -14,6 +14,7 @@ from reactivation.state import Saved, Writer, workplace
 from reactivation.training import (
     EVALUATION_COLUMNS,
     Images,
+    allow_tf32,
     device_name,
     keep_freed_memory,
     log_columns,
@@ -34,7 +35,8 @@ OUTPUTS = {
 
 def train(folder: Path) -> None:
     """Leave all outputs in `folder`, going on from what a killed job left there."""
-    device = set_up_device(WHERE["device"], snakemake.threads, tf32=True)
+    device = set_up_device(WHERE["device"], snakemake.threads)
+    allow_tf32(True)
     keep_freed_memory()
     task, checkpoints = len(SPEC["tasks"]), folder / OUTPUTS["checkpoints"]
     split = storage.read_arrays(INPUT.split)

@@ -23,7 +23,7 @@ from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
 from .schema import TORCHVISION_CLASSES
-from .training import Images, checkpoint_steps, new_optimizer, step_on
+from .training import Images, allow_tf32, checkpoint_steps, new_optimizer, step_on
 
 START = 1.5  # seconds that a job takes to start and to import torch
 ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
@@ -172,20 +172,21 @@ def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) ->
     """
     training: Rates = []
     kernels: Rates = []
-    # Of the same work in both precisions the slower counts.
-    float32_first = sorted(
-        plan.segments, key=lambda name: plan.segments[name].spec["training"]["precision"], reverse=True
-    )
     for rates, key, measure in ((training, "step", _time_step), (kernels, "contraction", _time_kernels)):
+        allow_tf32(key == "step")
         began, seen = time.perf_counter(), set()
-        for name in sorted(float32_first, key=lambda name: getattr(of_segments[name], key)):
-            work = getattr(of_segments[name], key)
-            if work in seen or (seen and work < 4 * max(seen)):  # much the same rate
+        for name in sorted(plan.segments, key=lambda name: getattr(of_segments[name], key)):
+            work, precision = getattr(of_segments[name], key), plan.segments[name].spec["training"]["precision"]
+            largest = max((of for of, _ in seen), default=0)
+            if (work, precision) in seen or largest < work < 4 * largest:  # much the same rate
                 continue
             if (rates and work / rates[-1][1] > PATIENCE) or time.perf_counter() - began > 4 * PATIENCE:
                 break
-            rates.append((work, work / measure(plan, name, device)))
-            seen.add(work)
+            measured = work / measure(plan, name, device)
+            if work == largest:  # in the other precision: the slower one counts
+                measured = min(measured, rates.pop()[1])
+            rates.append((work, measured))
+            seen.add((work, precision))
     return training, kernels
 
 

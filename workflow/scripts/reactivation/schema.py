@@ -217,8 +217,8 @@ class Training(Strict):
     batch_size: Positive = 64
     """Images in an optimizer step."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Of the products in training and tests: bf16 has 8 significant bits, is 1.5 to 3 times as fast where the hardware knows
-    it, and leaves weights, their updates and kernels in float32. On a GPU, float32 is TF32."""
+    """Of the products in training and tests: bf16 has 8 significant bits, and leaves weights, their updates and kernels in
+    float32. It speeds up wide networks where the hardware knows it, and slows down others. On a GPU, float32 is TF32."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
     momentum: Annotated[float, BeforeValidator(no_bool), Field(ge=0, lt=1)] = 0.0

@@ -62,7 +62,8 @@ def forget(segment: str, kind: str) -> None:
 class Writer:
     """Calls functions one after another in a thread of its own: a computation goes on while its results are written.
 
-    No more than `waiting` calls are put off. What one of them raises, a later use of the writer raises.
+    No more than `waiting` calls are put off. What one of them raises, a later use of the writer raises, or the end of its block,
+    unless another error ends that.
     """
 
     def __init__(self, waiting: int = 2):
