@@ -115,7 +115,9 @@ def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
     name, targets, log = stopped_midway(folder, SLOW)
     training = folder / "workflow/scripts/reactivation/training.py"
     text = training.read_text()
-    training.write_text(text.replace("EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 999"))
+    changed_text = re.sub(r"EVALUATION_BATCH = \d+", "EVALUATION_BATCH = 999", text)
+    assert changed_text != text
+    training.write_text(changed_text)
     before = list(folder.glob(f"results/.state/{name}/train-*/state.pt"))
     shutil.copytree(folder, tmp_path / "other")
     run = snakemake(tmp_path / "other", "--cores", "1", *targets, config=SLOW)
