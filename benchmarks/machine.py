@@ -30,6 +30,15 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
+def pinned(threads: int) -> dict:
+    """What subprocess needs for a process that has `threads` cores, and libraries that start as many threads."""
+    names, cores = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), sorted(os.sched_getaffinity(0))
+    return {
+        "env": os.environ | dict.fromkeys(names, str(threads)),
+        "preexec_fn": lambda: pin(cores[:threads]),  # before the process imports anything that counts cores
+    }
+
+
 def pin(cores: list[int]) -> None:
     """Keep this process to some cores, and let it be the first that a lack of memory ends."""
     os.sched_setaffinity(0, cores)

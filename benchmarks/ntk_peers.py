@@ -7,7 +7,6 @@ One process per measurement, pinned to its cores, ended when it is over time or 
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from machine import available_bytes, pin, resident_bytes
+from machine import available_bytes, pinned, resident_bytes
 from ntk_approaches import APPROACHES
 from reactivation.datasets import folder_samples
 from reactivation.errors import InputError
@@ -85,16 +84,14 @@ def run(task: dict, options: argparse.Namespace) -> dict:
     result = Path(task["images"]).with_name("result.json")
     result.unlink(missing_ok=True)
     task = {"result": str(result), "device": options.device, "threads": options.threads, **task}
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(options.threads)) | {"JAX_PLATFORMS": "cpu"}
-    cores = sorted(os.sched_getaffinity(0))[: options.threads]
+    how = pinned(options.threads)
+    how["env"]["JAX_PLATFORMS"] = "cpu"
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("ntk_approaches.py"), json.dumps(task)],
-            env=environment,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: pin(cores),  # before the child imports anything that counts cores
+            **how,
         )
         try:
             note = watch(process, options)

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation import models
 from reactivation.datasets import _import_torchvision_datasets
 from reactivation.state import Writer
-from reactivation.storage import write_checkpoint
 from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
 
 LR, CLASSES, SIDE = 0.01, 10, 32
@@ -136,8 +135,7 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
     model = models.build(spec["model"], SIDE, CLASSES).to(memory_format=torch.channels_last)
 
     def save(model, step, epoch):
-        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        writer.put(write_checkpoint, Path(folder.name) / f"{step}.pt", weights, step, epoch)
+        writer.checkpoint(Path(folder.name) / f"{step}.pt", model, step, epoch)
 
     return lambda: train_segment(model, data, test, spec, (0, 0.0), save)
 

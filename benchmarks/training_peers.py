@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from machine import pin
+from machine import pinned
 from training_approaches import APPROACHES, CLASSES, SIDE
 
 # isort: split
@@ -65,17 +64,14 @@ def save_images(data: Path, count: int, path: Path) -> None:
 @contextlib.contextmanager
 def trainer(task: dict) -> Iterator[Callable[[], dict | float]]:
     """A process for `task`; each call asks it for an answer: seconds of an epoch, or rates of products."""
-    threads, names = task["threads"], ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    cores = sorted(os.sched_getaffinity(0))[:threads]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("training_approaches.py"), json.dumps(task)],
-            env=os.environ | dict.fromkeys(names, str(threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            preexec_fn=lambda: pin(cores),  # before it imports anything that counts cores
+            **pinned(task["threads"]),
         )
 
         def ask() -> dict | float:

@@ -233,7 +233,7 @@ def test_a_training_takes_no_more_processor_time_than_its_threads_have():
     code = f"""
 import tempfile, time
 import numpy as np, torch
-from reactivation import models, storage
+from reactivation import models
 from reactivation.state import Writer
 from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
 
@@ -249,8 +249,7 @@ wall, cpu = time.perf_counter(), time.process_time()
 with tempfile.TemporaryDirectory() as folder, Writer() as writer:
 
     def save(model, step, epoch):
-        weights = {{name: tensor.clone() for name, tensor in model.state_dict().items()}}
-        writer.put(storage.write_checkpoint, f"{{folder}}/{{step}}.pt", weights, step, epoch)
+        writer.checkpoint(f"{{folder}}/{{step}}.pt", model, step, epoch)
 
     train_segment(model, data, data, spec, (0, 0.0), save)
 print((time.process_time() - cpu) / (time.perf_counter() - wall))

@@ -57,8 +57,7 @@ def train(folder: Path) -> None:
     print(f"{len(data['train'])} images, {parameters:,} parameters, on {device} with {snakemake.threads} thread(s)")
 
     def save(model, step, epoch):
-        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        writer.put(storage.write_checkpoint, checkpoints / f"step{step:08d}.pt", weights, step, epoch)
+        writer.checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch)
 
     # A state is saved after the checkpoints before it: whoever goes on from it finds them.
     with Writer() as writer, Saved(folder / "state.pt", WHERE["save_every"], first=writer.flush) as saved:

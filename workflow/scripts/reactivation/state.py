@@ -85,6 +85,11 @@ class Writer:
             self.calls.popleft().result()
         self.calls.append(self.thread.submit(function, *arguments))
 
+    def checkpoint(self, path: str | Path, model: Any, step: int, epoch: float) -> None:
+        """Put off `storage.write_checkpoint` of the weights that `model` has now."""
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self.put(storage.write_checkpoint, path, weights, step, epoch)
+
     def flush(self) -> None:
         """Wait for all calls."""
         while self.calls:
