@@ -27,6 +27,7 @@ include: "workflow/rules/ntk.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/tools.smk"
+include: "workflow/rules/cluster.smk"
 
 
 rule all:

@@ -91,7 +91,7 @@ def copy_repository(folder: Path) -> Path:
     """What a clone holds, as far as the workflow needs it."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)
-    for name in ("workflow", "config", "profiles", "envs"):
+    for name in ("workflow", "config", "profiles", "slurm", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

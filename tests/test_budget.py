@@ -6,30 +6,21 @@ import numpy as np
 import pytest
 import torch
 from helpers import REPOSITORY, TINY, changed, copy_repository, finished, snakemake
-from reactivation import budget, tasks
+from reactivation import budget, costs, tasks
 from reactivation.config import load_study
-from reactivation.models import build
 from reactivation.plan import make_plan, sources
-
-CNN = {"name": "cnn", "width": 7, "parametrization": "pytorch"}
+from reactivation.sizes import network
 
 
 def test_operations_of_the_papers_network_are_those_of_its_formula():
     """2·(27·1024 + 9w·256 + 9w·64 + 16·C)·w forward; twice that backward, but for the images' own gradient."""
-    w, of = 7, budget.network(CNN, 32, 10)
+    w, n = 7, 5
+    of = network({"name": "cnn", "width": w, "parametrization": "pytorch"}, 32, 10)
     assert of.forward == 2 * (27 * 1024 + 9 * w * 256 + 9 * w * 64 + 16 * 10) * w
     assert of.both == 3 * of.forward - 2 * 27 * 1024 * w
-    assert of.bytes == 4 * sum(p.numel() for p in build(CNN, 32, 10).parameters())
-    assert of.weights == ((27 * w, 1024), (9 * w * w, 256), (9 * w * w, 64), (160 * w, 1))
-    n = 5
     layers = 2 * n * of.forward // 2 + n * n * (27 * w + 18 * w * w + 160 * w)
-    assert budget.kernel_operations(of, n, ["sum"]) == 2 * n * of.forward + layers
-    assert budget.kernel_operations(of, n, ["sum", "trace"]) == 11 * n * of.forward + 10 * layers
-
-
-def test_a_layer_that_is_used_several_times_counts_each_time():
-    of = budget.network({"name": "rnn", "width": 3, "parametrization": "pytorch"}, 8, 4)
-    assert of.weights == ((72, 8), *[(9, 1)] * 7, (12, 1))
+    assert costs.kernel_operations(of, n, ["sum"]) == 2 * n * of.forward + layers
+    assert costs.kernel_operations(of, n, ["sum", "trace"]) == 11 * n * of.forward + 10 * layers
 
 
 @pytest.mark.parametrize(
@@ -48,10 +39,10 @@ def test_images_of_tasks_are_those_of_the_split(scenario):
     labels = np.repeat(np.arange(4), 12), np.repeat(np.arange(4), 4)
     available = [12] * 4, [4] * 4
     for segment in plan.segments.values():
-        spec, task = segment.spec, len(segment.spec["tasks"]) - 1
+        task = len(segment.spec["tasks"]) - 1
         split = tasks.split(plan.splits[segment.split].spec, *labels)
         expected = len(split[f"task{task + 1}_train"]), len(split["test"])
-        assert budget.images_of(spec, task, available) == expected
+        assert costs.images_of(segment.spec, available) == expected
 
 
 def test_a_finished_study_has_what_was_foreseen(tmp_path):
@@ -59,8 +50,9 @@ def test_a_finished_study_has_what_was_foreseen(tmp_path):
     config = changed(("figures", figures), ("experiments.widths.grid.width", [2, 64]))
     study, folder = load_study(config), finished(tmp_path / "clone", config | {"figures": {}})
     plan = make_plan(study)
-    of, sizes, assumed = budget.costs(plan, sources(study))
+    counts, assumed = costs.image_counts(plan, sources(study))
     assert assumed == []
+    of, sizes = costs.costs(plan, counts), budget.data_bytes(plan, counts)
     for name, cost in of.items():
         found = list((folder / "results/segments" / name / "checkpoints").glob("*.pt"))
         assert len(found) == cost.checkpoints
@@ -121,7 +113,8 @@ def test_a_figure_beside_another_needs_its_runs_too():
 def test_without_weights_first_tasks_wait_for_the_next():
     study = load_study(TINY)
     plan = make_plan(study)
-    of, sizes, _ = budget.costs(plan, sources(study))
+    counts, _ = costs.image_counts(plan, sources(study))
+    of, sizes = costs.costs(plan, counts), budget.data_bytes(plan, counts)
     rates = [(0.0, 1e9)], [(0.0, 1e9)]
     _, _, _, peak, final, *_ = budget.row(plan, plan.runs, of, sizes, "none", rates, 2)
     waiting = sum(cost.weights for name, cost in of.items() if "-task1-" in name)
@@ -133,7 +126,7 @@ def test_of_the_same_work_in_both_precisions_the_slower_counts(monkeypatch, slow
     grid = {"precision": ["bf16", "float32"], "width": [2, 4, 16]}
     study = load_study(changed(("experiments.widths.grid", grid), ("figures", {})))
     plan = make_plan(study)
-    of = budget.costs(plan, sources(study))[0]
+    of = costs.costs(plan, costs.image_counts(plan, sources(study))[0])
     monkeypatch.setattr(budget, "_time_kernels", lambda *_: 1.0)
     seconds = lambda plan, name, _: 2e-3 if plan.segments[name].spec["training"]["precision"] == slower else 1e-3  # noqa: E731
     monkeypatch.setattr(budget, "_time_step", seconds)

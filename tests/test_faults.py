@@ -141,7 +141,7 @@ def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
     made = faults.results(folder)
     shutil.rmtree(folder / f"results/segments/{name}")
     assert snakemake(folder, "--cores", "1", *targets, config=config).returncode == 0
-    assert log.read_text() == "trained before; Snakemake was killed before it had taken note\n"
+    assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
     assert faults.results(folder) == made
     assert snakemake(folder, "--cores", "2", config=config).returncode == 0
     assert not list((folder / "results/.state").iterdir())

@@ -17,12 +17,12 @@ from reactivation import state, storage
 from reactivation.errors import InputError, Interrupted
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
+from reactivation.schedule import checkpoint_steps
 from reactivation.seeds import stream
 from reactivation.state import Saved
 from reactivation.training import (
     Images,
     accuracy,
-    checkpoint_steps,
     evaluate,
     log_columns,
     refuse_lone_image,

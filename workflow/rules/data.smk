@@ -29,6 +29,7 @@ rule dataset:
         "results/data/{dataset}.h5",
     log:
         "results/logs/dataset/{dataset}.log",
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: decoding_threads
@@ -47,6 +48,7 @@ rule split:
         "results/splits/{split}.npz",
     log:
         "results/logs/split/{split}.log",
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:
@@ -63,6 +65,7 @@ rule probe:
         "results/probes/{probe}.npz",
     log:
         "results/logs/probe/{probe}.log",
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:

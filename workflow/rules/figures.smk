@@ -32,6 +32,7 @@ rule figure:
         origin=f"results/{STUDY.study}/figures/{{figure}}.json",
     log:
         f"results/logs/figure/{STUDY.study}/{{figure}}.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -21,6 +21,9 @@ rule metrics:
         f"results/{STUDY.study}/runs/{{run}}.csv",
     log:
         f"results/logs/metrics/{STUDY.study}/{{run}}.log",
+    # Before further trainings: what those of this run have saved can then go.
+    priority: 2
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -23,9 +23,16 @@ rule ntk:
         "results/logs/ntk/{segment}-{kernels}.log",
     # Before further trainings: checkpoints that are not kept can then go.
     priority: 1
+    group:
+        "{segment}"
     conda:
         "../../envs/torch.yaml"
     threads: 1
+    resources:
+        **GPU,
+        runtime=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "minutes", attempt),
+        mem_mb=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "memory", attempt),
+        gpu_mem_mb=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "gpu_memory", attempt),
     params:
         spec=lambda wildcards: {
             "segment": PLAN.segments[wildcards.segment].spec,

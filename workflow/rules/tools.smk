@@ -6,12 +6,8 @@ budget: prints what the study takes. prune: lists what no study config names; `-
 import os
 
 
-localrules:
-    budget,
-    prune,
-
-
 rule budget:
+    localrule: True
     conda:
         "../../envs/torch.yaml"
     script:
@@ -30,6 +26,7 @@ def study_configs(wildcards):
 
 
 rule prune:
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:

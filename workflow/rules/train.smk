@@ -32,10 +32,18 @@ rule train:
         record="results/segments/{segment}/segment.json",
     log:
         "results/logs/train/{segment}.log",
+    # A cluster's job is a segment: its training and its kernels.
+    group:
+        "{segment}"
     conda:
         "../../envs/torch.yaml"
     # Sums are taken in another order with more threads: results on CPU would depend on the machine's cores.
     threads: 1
+    resources:
+        **GPU,
+        runtime=lambda wildcards, attempt: request(wildcards.segment, "minutes", attempt),
+        mem_mb=lambda wildcards, attempt: request(wildcards.segment, "memory", attempt),
+        gpu_mem_mb=lambda wildcards, attempt: request(wildcards.segment, "gpu_memory", attempt),
     params:
         spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
         code=fingerprint("train.py"),

@@ -11,7 +11,8 @@ from reactivation.tables import run_table
 
 with logged(snakemake.log[0]):
     for path in map(Path, snakemake.input.kernels):
-        forget(path.parent.name, path.stem)  # Snakemake has taken note of it, or would not have started this job
+        for kind in ("train", path.stem):
+            forget(path.parent.name, kind)  # Snakemake has taken note of it, or would not have started this job
     kernels = [storage.read_kernels(path) for path in snakemake.input.kernels]
     evaluations = [storage.read_evaluation(path) for path in snakemake.input.evaluations]
     records = [storage.read_json(path) for path in snakemake.input.records]

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from reactivation import files, models, storage
-from reactivation.ntk import empirical_ntk
+from reactivation.memory import CONTEXT, COPIES, PROCESS
+from reactivation.ntk import default_memory_limit, empirical_ntk
 from reactivation.provenance import provenance, versions
-from reactivation.state import forget, workplace
+from reactivation.state import workplace
 from reactivation.tasks import first_task
 from reactivation.training import Images, device_name, set_up_device
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 INPUT, SPEC, SEGMENT = snakemake.input, snakemake.params.spec["segment"], snakemake.wildcards.segment
+LEAST = 10**8  # bytes in which to compute, whatever was asked for
 SAVE_EVERY = 1  # second: what is saved is small, and a kernel that is computed when the job is killed is lost anyway
 
 
@@ -40,6 +42,14 @@ def peak_bytes(device):
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
+def memory_limit(model, device):
+    """Bytes in which to compute: what the job has asked for, but for the process and the weights, and no more than is free."""
+    asked = snakemake.resources.gpu_mem_mb if device.type == "cuda" else snakemake.resources.mem_mb
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    taken = (CONTEXT if device.type == "cuda" else PROCESS["cpu"]) + COPIES * weights
+    return max(LEAST, min(int(asked * 1e6 - taken), default_memory_limit(device)))
+
+
 def kernels_of(
     paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved: Path
 ) -> tuple[list[dict[str, np.ndarray]], dict | None]:
@@ -52,7 +62,7 @@ def kernels_of(
     rows = {digest: {key: found[key][i] for key in found} for i, digest in enumerate(found["checkpoint"])}
     if rows:
         print(f"{len(rows)} kernels were saved")
-    last, of_paths = time.monotonic(), []
+    last, of_paths, limit = time.monotonic(), [], memory_limit(model, x.device)
     for i, path in enumerate(paths):
         digest = files.archive_digest(path)
         if digest not in rows:
@@ -60,7 +70,7 @@ def kernels_of(
             model.load_state_dict(checkpoint["model"])
             reset_peak(x.device)
             began = time.perf_counter()
-            computed = empirical_ntk(model, x, kernels=snakemake.params.spec["kernels"])
+            computed = empirical_ntk(model, x, kernels=snakemake.params.spec["kernels"], memory_limit=limit)
             seconds = time.perf_counter() - began
             rows[digest] = {
                 **computed,
@@ -119,8 +129,6 @@ def compute(saved: Path) -> None:
 
 
 with logged(snakemake.log[0]):
-    # Trained: Snakemake has taken note of it, or would not have started this job.
-    forget(SEGMENT, "train")
     identity = {
         "spec": snakemake.params.spec,
         "code": snakemake.params.code,

@@ -10,7 +10,7 @@ from reactivation import files, models, storage
 from reactivation.errors import InputError
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
-from reactivation.state import Saved, Writer, workplace
+from reactivation.state import Saved, Writer, forget, workplace
 from reactivation.training import (
     EVALUATION_COLUMNS,
     Images,
@@ -126,12 +126,13 @@ with logged(snakemake.log[0]):
     inputs = {"dataset": storage.read_digest(INPUT.dataset), "split": files.archive_digest(INPUT.split)}
     if INPUT.get("parent"):
         inputs["parent"] = files.archive_digest(INPUT.parent)
+        forget(Path(INPUT.parent).parent.name, "train")  # Snakemake has taken note of it
     identity = {"spec": SPEC, "code": snakemake.params.code, "versions": versions(PACKAGES), "inputs": inputs}
     with workplace(snakemake.wildcards.segment, "train", **identity) as place:
         (place / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
         before = storage.read_json(INPUT.record) if INPUT.get("parent") else None
         if trained_before(place):
-            print("trained before; Snakemake was killed before it had taken note")
+            print("trained before; Snakemake had not taken note of it")
         elif before and before["diverged"]:
             print(f"nothing to train: the run diverged in step {before['diverged']['step']}")
             about = {key: before[key] for key in ("device", "parameters", "diverged")}

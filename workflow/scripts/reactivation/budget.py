@@ -3,164 +3,25 @@
 All of it follows from the plan, the shapes of the networks, and how fast this machine trains and computes kernels.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from . import storage
-from .datasets import count_by_class
+from .costs import OVERHEAD, Cost, Counts, class_count, costs, image_counts, image_size, probe_images
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
-from .schema import TORCHVISION_CLASSES
-from .training import Images, allow_tf32, checkpoint_steps, new_optimizer, step_on
+from .training import Images, allow_tf32, new_optimizer, step_on
 
 START = 1.5  # seconds that a job takes to start and to import torch
-ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
 PATIENCE = 2.0  # seconds that one measurement may take
-OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
-
-
-@dataclass(frozen=True)
-class Network:
-    """Sizes of a network for one image. Operations count a multiplication and an addition as two."""
-
-    bytes: int  # of parameters and buffers
-    forward: int  # operations
-    both: int  # operations of a forward and a backward pass
-    weights: tuple[tuple[int, int], ...]  # of each layer: weights, and positions at which they are used
-    classes: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one segment."""
-
-    checkpoints: int
-    weights: int  # bytes of one checkpoint
-    kernels: int  # bytes of kernels
-    state: int  # bytes of what is saved of a training in progress
-    step: int  # operations of one optimizer step
-    training: float  # operations
-    contraction: int  # operations of the kernels of one checkpoint
-    contractions: float  # operations of all its kernels
 
 
 Rates = list[tuple[float, float]]  # operations of what was measured, ascending; operations per second
-
-
-# ------------------------------------------------------------------------------------------------------- sizes
-def network(model: Spec, image_size: int, classes: int) -> Network:
-    """Of the real network, which is built and run without memory."""
-    return _network(json.dumps(model, sort_keys=True), image_size, classes)
-
-
-@cache
-def _network(model: str, image_size: int, classes: int) -> Network:
-    weights: list[tuple[int, int]] = []
-
-    def note(module: nn.Module, _, output: torch.Tensor) -> None:
-        weights.append((module.weight.numel(), output.numel() // 2 // module.weight.shape[0]))
-
-    with torch.device("meta"):
-        built = build(json.loads(model), image_size, classes)
-        images = torch.empty(2, 3, image_size, image_size)  # two: batch normalization needs more than one value
-    for module in built.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            module.register_forward_hook(note)
-    with FlopCounterMode(display=False) as forward:
-        logits = built(images)
-    with FlopCounterMode(display=False) as backward:
-        logits.sum().backward()
-    size = sum(t.numel() * t.element_size() for t in built.state_dict().values())
-    passes = forward.get_total_flops() // 2, backward.get_total_flops() // 2
-    return Network(size, passes[0], sum(passes), tuple(weights), classes)
-
-
-def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
-    """Of the kernels of one checkpoint, if nothing were sparse: an upper estimate.
-
-    A forward pass, S passes back to the inputs of all layers, S Jacobians of every layer, and their products:
-    n (1 + S) f + Σ S (2 n W L + n² W), with n images, f operations of a forward pass, W weights used at L positions, and S
-    the number of logits, or 1 if only their sum is wanted.
-    """
-    seeds = 1 if set(kinds) == {"sum"} else of.classes
-    layers = sum(2 * images * w * positions + images**2 * w for w, positions in of.weights)
-    return images * (1 + seeds) * of.forward + seeds * layers
-
-
-def images_of(spec: Spec, task: int, available: tuple[list[int], list[int]]) -> tuple[int, int]:
-    """Training images of a segment's task, which counts from 0, and test images of its scenario."""
-    limit = spec["images"]["limit_per_class"]
-    used = [min(count, limit or count) for count in available[0]]
-    this = spec["tasks"][task]
-    own = sum(round(used[c] * w) for c, w in zip(this["classes"], this["weights"], strict=True))
-    return own + this["replay"] * task, sum(available[1][c] for c in spec["images"]["classes"])
-
-
-def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: tuple[list[int], list[int]]) -> Cost:
-    """Of a segment's training and of its kernels on `probes`: images and kinds of each."""
-    task, training = len(spec["tasks"]) - 1, spec["training"]
-    of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
-    images, test = images_of(spec, task, available)
-    epochs, batch = spec["epochs"][-1], training["batch_size"]
-    steps = checkpoint_steps(-(-images // batch), epochs, **spec["checkpoints"])
-    checkpoints, tests = len(steps) + (task == 0), epochs + (task == 0)
-    moments = 2 if training["optimizer"] == "adam" else int(training["momentum"] > 0)
-    contraction = sum(kernel_operations(of, n, kinds) for n, kinds in probes)
-    return Cost(
-        checkpoints=checkpoints,
-        weights=of.bytes + OVERHEAD["checkpoint"],
-        kernels=sum(checkpoints * n * n * 8 * len(kinds) + OVERHEAD["kernels"] for n, kinds in probes),
-        state=of.bytes * (1 + moments),
-        step=of.both * min(batch, images),
-        training=float(of.both * images * epochs + of.forward * test * tests),
-        contraction=contraction,
-        contractions=float(contraction * checkpoints),
-    )
-
-
-def image_size(dataset: Spec) -> int:
-    return 32 if dataset["source"] == "torchvision" else dataset["image_size"]
-
-
-def available(spec: Spec, root: str | None, built: Path) -> tuple[list[int], list[int]] | None:
-    """Training and test images of each class: of the data set's file, else of its source; None where neither is here."""
-    if built.exists():
-        return tuple(np.bincount(labels, minlength=_classes(spec)).tolist() for labels in storage.read_labels(built))
-    return count_by_class(spec, None if root is None else Path(root))
-
-
-def costs(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Cost], dict[str, float], list[str]]:
-    """Of each segment; bytes of each data set; what had to be assumed."""
-    counts, sizes, assumed = {}, {}, []
-    for name, spec in plan.datasets.items():
-        found = available(spec, sources[name]["root"], Path(f"results/data/{name}.h5"))
-        if found is None:
-            found = tuple([n] * spec["classes"] for n in ASSUMED)
-            assumed.append(
-                f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
-            )
-        counts[name], sizes[name] = found, sum(map(sum, found)) * 3.0 * image_size(spec) ** 2
-    probes: dict[str, list] = {name: [] for name in plan.segments}
-    for kernels in plan.kernels.values():
-        probe = plan.probes[kernels.probe].spec
-        probes[kernels.segment].append((probe["size"] + probe["held_out"], kernels.kinds))
-    found = {
-        name: segment_cost(segment.spec, probes[name], counts[segment.dataset])
-        for name, segment in plan.segments.items()
-    }
-    return found, sizes, assumed
 
 
 # ------------------------------------------------------------------------------------------------------- speed
@@ -199,7 +60,7 @@ def _random_images(spec: Spec, count: int, classes: int, device: torch.device) -
 def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     """Seconds of an optimizer step of a segment: the fastest of some, after the first."""
     spec = plan.segments[name].spec
-    classes = _classes(spec["dataset"])
+    classes = class_count(spec["dataset"])
     batch = _random_images(spec, spec["training"]["batch_size"], classes, device)
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, memory_format=torch.channels_last)
     optimizer = new_optimizer(model, spec)
@@ -209,20 +70,16 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
 
 def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:
     """Seconds of the kernels of one checkpoint of a segment."""
-    spec, classes = plan.segments[name].spec, _classes(plan.segments[name].spec["dataset"])
+    spec, classes = plan.segments[name].spec, class_count(plan.segments[name].spec["dataset"])
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device).eval()
-    probes = [(plan.probes[k.probe].spec, k.kinds) for k in plan.kernels.values() if k.segment == name]
+    probes = [(probe_images(plan, k), k.kinds) for k in plan.kernels.values() if k.segment == name]
 
     def compute() -> None:
-        for probe, kinds in probes:
-            x, _ = _random_images(spec, probe["size"] + probe["held_out"], classes, device).batch(slice(None))
+        for images, kinds in probes:
+            x, _ = _random_images(spec, images, classes, device).batch(slice(None))
             empirical_ntk(model, x, kernels=kinds)
 
     return _fastest(compute, device)
-
-
-def _classes(dataset: Spec) -> int:
-    return TORCHVISION_CLASSES[dataset["name"]] if dataset["source"] == "torchvision" else dataset["classes"]
 
 
 def _fastest(work: Any, device: torch.device) -> float:
@@ -272,11 +129,15 @@ def needed(plan: Plan, figure: str) -> list[str]:
     return list(dict.fromkeys([*plan.figures[figure].runs, *(plan.figures[beside].runs if beside else ())]))
 
 
+def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
+    """Of each data set's file."""
+    return {name: sum(map(sum, counts[name])) * 3.0 * image_size(spec) ** 2 for name, spec in plan.datasets.items()}
+
+
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
     """Of a run's metric table: eight numbers and the eigenvalues of each part of the probe, for each kernel."""
     spec = plan.runs[run]
-    probe = plan.probes[plan.kernels[spec.kernels[0]].probe].spec
-    each = 8 * (1 + len(spec.segments)) + 2 * (probe["size"] + probe["held_out"])
+    each = 8 * (1 + len(spec.segments)) + 2 * probe_images(plan, plan.kernels[spec.kernels[0]])
     return sum(of[s].checkpoints for s in spec.segments) * len(spec.spec["kernels"]) * each * OVERHEAD["row"]
 
 
@@ -323,8 +184,9 @@ def lines_on_rates(rates: tuple[Rates, Rates], stated: bool, device: str) -> lis
 
 def budget(plan: Plan, sources: dict[str, Spec], keep: str, stated: float | None, device: torch.device) -> str:
     """The table and what it rests on."""
-    of, sizes, assumed = costs(plan, sources)
+    counts, assumed = image_counts(plan, sources)
+    of = costs(plan, counts)
     rates = ([(0.0, stated)], [(0.0, stated)]) if stated else calibrate(plan, of, device)
     alone = bool(stated) or device.type == "cuda"
     notes = [*lines_on_rates(rates, bool(stated), str(device)), f"checkpoints.keep is {keep}.", *assumed]
-    return "\n".join([table(plan, of, sizes, keep, rates, alone), *notes])
+    return "\n".join([table(plan, of, data_bytes(plan, counts), keep, rates, alone), *notes])

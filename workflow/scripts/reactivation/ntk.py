@@ -98,7 +98,7 @@ def empirical_ntk(
         raise ValueError("no parameter requires gradients")
     samples = (x if x2 is None else torch.cat([x, x2])).detach()
     rows, columns = slice(0, len(x)), slice(0 if x2 is None else len(x), len(samples))
-    limit = min(_free_bytes(samples.device) // 4, 4 << 30) if memory_limit is None else int(memory_limit)
+    limit = default_memory_limit(samples.device) if memory_limit is None else int(memory_limit)
     with ONE_AT_A_TIME, _exact(samples.device):
         layers = _in_less_memory(
             limit, lambda limit: _by_layer(model, samples, rows, columns, kernels, per_layer, limit)
@@ -290,6 +290,11 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
         share, count = shares[layer], sum(state[name].numel() for name in names)
         size = max(1, plan.limit // (16 * len(samples) * len(plan.seeds)))
         in_chunks(0, count, size, lambda columns: share.add_jacobian(gradients(names, columns)))  # noqa: B023
+
+
+def default_memory_limit(device: torch.device) -> int:
+    """Bytes: a quarter of what is free, 4 GiB at most."""
+    return min(_free_bytes(device) // 4, 4 << 30)
 
 
 def _free_bytes(device: torch.device) -> int:

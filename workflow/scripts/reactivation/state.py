@@ -2,7 +2,8 @@
 
 A job works in a folder of its own below results/.state/, named by all that its result depends on: code, versions, config
 and what it reads. A job that is started again finds there what the killed one left, and nothing that another code or
-config made. The folder goes when the job that needs the result starts: Snakemake has then taken note of it.
+config made. The folder goes when a job starts that needs the result and that Snakemake only starts once it has taken note of
+it: not the kernels of a training, which a cluster's job computes before Snakemake hears of either.
 """
 
 import contextlib

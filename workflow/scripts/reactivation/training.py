@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .errors import InputError, one_line
 from .models import parameter_groups
+from .schedule import checkpoint_steps
 from .seeds import stream
 from .state import Saved
 
@@ -84,15 +85,6 @@ def keep_freed_memory() -> None:
 def device_name(device: torch.device) -> str:
     """What a result says of the device it was computed on."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: bool) -> set[int]:
-    """Optimizer steps of a segment after which weights are kept: every `every` epochs, the last, and 1, 2, 4, 8, …"""
-    last = steps_per_epoch * epochs
-    steps = {*range(steps_per_epoch * every, last, steps_per_epoch * every), last}
-    if log_spaced:
-        steps |= {2**k for k in range(last.bit_length()) if 2**k < last}
-    return steps
 
 
 def new_optimizer(model: nn.Module, spec: dict[str, Any]) -> torch.optim.Optimizer:

@@ -1,0 +1,42 @@
+"""Sizes of networks against those that torch counts."""
+
+import pytest
+import torch
+from reactivation import sizes
+from reactivation.models import MODELS, build
+from torch.utils.flop_counter import FlopCounterMode
+
+NETWORKS = [
+    {"name": "cnn"},
+    {"name": "mlp", "depth": 1, "activation": "relu"},
+    {"name": "mlp", "depth": 3, "activation": "tanh"},
+    {"name": "rnn"},
+    {"name": "resnet18", "norm": "batch"},
+    {"name": "resnet18", "norm": "group"},
+]
+
+
+def test_no_network_is_missing():
+    assert set(sizes.LAYERS) == set(MODELS) == {model["name"] for model in NETWORKS}
+
+
+@pytest.mark.parametrize("image_size", [8, 13, 32])
+@pytest.mark.parametrize("model", NETWORKS, ids=str)
+def test_bytes_operations_and_outputs_are_those_of_the_real_network(model, image_size):
+    model = model | {"width": 5, "parametrization": "pytorch"}
+    of = sizes.network(model, image_size, classes=7)
+    outputs = []
+    with torch.device("meta"):
+        built = build(model, image_size, 7)
+        images = torch.empty(2, 3, image_size, image_size)  # two: batch normalization needs more than one value
+    for module in built.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            module.register_forward_hook(lambda _, __, output: outputs.append(output.numel() // 2))
+    with FlopCounterMode(display=False) as forward:
+        logits = built(images)
+    with FlopCounterMode(display=False) as backward:
+        logits.sum().backward()
+    assert of.bytes == sum(t.numel() * t.element_size() for t in built.state_dict().values())
+    assert of.forward == forward.get_total_flops() // 2
+    assert of.both == (forward.get_total_flops() + backward.get_total_flops()) // 2
+    assert of.outputs == sum(outputs)

@@ -1,0 +1,134 @@
+"""What each segment of a plan costs: checkpoints, bytes, floating-point operations.
+
+All of it follows from the plan, the shapes of the networks and the numbers of images.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .plan import Kernels, Plan, Spec
+from .schedule import checkpoint_steps
+from .schema import TORCHVISION_CLASSES
+from .sizes import Network, network
+
+ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
+OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
+
+Counts = tuple[list[int], list[int]]  # training and test images of each class
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one segment."""
+
+    checkpoints: int
+    weights: int  # bytes of one checkpoint
+    kernels: int  # bytes of kernels
+    state: int  # bytes of what is saved of a training in progress
+    steps: int  # of the optimizer
+    step: int  # operations of one optimizer step
+    training: float  # operations
+    contraction: int  # operations of the kernels of one checkpoint
+    contractions: float  # operations of all its kernels
+
+
+def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
+    """Of the kernels of one checkpoint, if nothing were sparse: an upper estimate.
+
+    A forward pass, S passes back to the inputs of all layers, S Jacobians of every layer, and their products:
+    n (1 + S) f + Σ S (2 n W L + n² W), with n images, f operations of a forward pass, W weights used at L positions, and S
+    the number of logits, or 1 if only their sum is wanted.
+    """
+    seeds = seed_count(of, kinds)
+    products = images**2 * sum(layer.weights for layer in of.layers)
+    return images * (1 + seeds) * of.forward + seeds * (images * of.forward + products)
+
+
+def seed_count(of: Network, kinds: Iterable[str]) -> int:
+    """How many combinations of logits are differentiated: their sum, or each."""
+    return 1 if set(kinds) == {"sum"} else of.classes
+
+
+def images_of(spec: Spec, available: Counts) -> tuple[int, int]:
+    """Training images of a segment's task and test images of its scenario."""
+    task, limit = len(spec["tasks"]) - 1, spec["images"]["limit_per_class"]
+    used = [min(count, limit or count) for count in available[0]]
+    this = spec["tasks"][task]
+    own = sum(round(used[c] * w) for c, w in zip(this["classes"], this["weights"], strict=True))
+    return own + this["replay"] * task, sum(available[1][c] for c in spec["images"]["classes"])
+
+
+def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Counts) -> Cost:
+    """Of a segment's training and of its kernels on `probes`: images and kinds of each."""
+    task, training = len(spec["tasks"]) - 1, spec["training"]
+    of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
+    images, test = images_of(spec, available)
+    epochs, batch = spec["epochs"][-1], training["batch_size"]
+    per_epoch = -(-images // batch)
+    checkpoints = len(checkpoint_steps(per_epoch, epochs, **spec["checkpoints"])) + (task == 0)
+    contraction = sum(kernel_operations(of, n, kinds) for n, kinds in probes)
+    return Cost(
+        checkpoints=checkpoints,
+        weights=of.bytes + OVERHEAD["checkpoint"],
+        kernels=sum(checkpoints * n * n * 8 * len(kinds) + OVERHEAD["kernels"] for n, kinds in probes),
+        state=of.bytes * (1 + moments(training)),
+        steps=per_epoch * epochs,
+        step=of.both * min(batch, images),
+        training=float(of.both * images * epochs + of.forward * test * (epochs + (task == 0))),
+        contraction=contraction,
+        contractions=float(contraction * checkpoints),
+    )
+
+
+def probe_images(plan: Plan, kernels: Kernels) -> int:
+    probe = plan.probes[kernels.probe].spec
+    return probe["size"] + probe["held_out"]
+
+
+def moments(training: Spec) -> int:
+    """Numbers that the optimizer keeps of each weight."""
+    return 2 if training["optimizer"] == "adam" else int(training["momentum"] > 0)
+
+
+def image_size(dataset: Spec) -> int:
+    return 32 if dataset["source"] == "torchvision" else dataset["image_size"]
+
+
+def class_count(dataset: Spec) -> int:
+    return TORCHVISION_CLASSES[dataset["name"]] if dataset["source"] == "torchvision" else dataset["classes"]
+
+
+def available(spec: Spec, root: str | None, built: Path) -> Counts | None:
+    """Training and test images of each class: of the data set's file, else of its source; None where neither is here."""
+    from . import datasets, storage  # here: what is planned without them starts sooner
+
+    if built.exists():
+        train, test = (labels.tolist() for labels in storage.read_labels(built))
+        return tuple([labels.count(c) for c in range(class_count(spec))] for labels in (train, test))
+    return datasets.count_by_class(spec, None if root is None else Path(root))
+
+
+def image_counts(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Counts], list[str]]:
+    """Of each data set; what had to be assumed."""
+    counts, assumed = {}, []
+    for name, spec in plan.datasets.items():
+        found = available(spec, sources[name]["root"], Path(f"results/data/{name}.h5"))
+        if found is None:
+            found = tuple([n] * spec["classes"] for n in ASSUMED)
+            assumed.append(
+                f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
+            )
+        counts[name] = found
+    return counts, assumed
+
+
+def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
+    """Of each segment, by the `image_counts` of data sets."""
+    probes: dict[str, list] = {name: [] for name in plan.segments}
+    for kernels in plan.kernels.values():
+        probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds))
+    return {
+        name: segment_cost(segment.spec, probes[name], counts[segment.dataset])
+        for name, segment in plan.segments.items()
+    }

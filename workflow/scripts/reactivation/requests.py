@@ -1,0 +1,87 @@
+"""What a job asks of a cluster: minutes, memory, and memory of a GPU.
+
+Estimates from the plan, meant to be too high rather than too low: what a job does not ask for, it does not get. One that is
+cut off all the same asks for more the next time, and goes on from what it has saved.
+"""
+
+import math
+from dataclasses import dataclass
+
+from .costs import Counts, costs, image_counts, image_size, images_of, moments, probe_images, seed_count
+from .memory import CONTEXT, COPIES, PROCESS
+from .plan import Plan, Spec
+from .sizes import FLOAT, network
+
+RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks reach at least, on one thread or a GPU
+STEP = {"cpu": 2e-3, "cuda": 5e-3}  # seconds that an optimizer step of the smallest takes
+CHECKPOINT = 1.0  # seconds that its kernels take at least
+WRITING = 5e7  # bytes per second
+START = 300  # seconds: a busy file system may take minutes to hand out torch
+MARGIN = 2  # on seconds: nodes differ
+KERNELS = (0.5e9, 4.3e9)  # bytes in which kernels are computed: the least, and the most that are of use
+EVALUATED = 250  # images tested at once, as in training.py
+
+
+@dataclass(frozen=True)
+class Request:
+    """Of one job."""
+
+    seconds: float
+    working: float  # bytes beside the libraries
+    device: str
+
+    @property
+    def minutes(self) -> int:
+        return math.ceil((START + MARGIN * self.seconds) / 60)
+
+    @property
+    def memory(self) -> int:
+        """MB; where there may be a GPU and may be none, for either."""
+        return math.ceil((PROCESS[self.device] + self.working) / 1e6)
+
+    @property
+    def gpu_memory(self) -> int:
+        """MB."""
+        return 0 if self.device == "cpu" else math.ceil((CONTEXT + self.working) / 1e6)
+
+
+def requests(plan: Plan, sources: dict[str, Spec], device: str, stated: float | None) -> dict[str, Request]:
+    """Of the training of each segment, by its name, and of its kernels, by theirs.
+
+    `device`: the study's. `stated`: its operations per second, if the study says so.
+    """
+    counts, _ = image_counts(plan, sources)
+    of = costs(plan, counts)
+    chip = "cpu" if device == "cpu" else "cuda"
+    rate = stated or RATE[chip]
+    asked = {}
+    for name, segment in plan.segments.items():
+        cost, working = of[name], training_bytes(segment.spec, counts[segment.dataset])
+        seconds = cost.training / rate + cost.steps * STEP[chip] + cost.checkpoints * cost.weights / WRITING
+        asked[name] = Request(seconds, working, chip)
+    for name, kernels in plan.kernels.items():
+        segment, cost = plan.segments[kernels.segment], of[kernels.segment]
+        working = kernel_bytes(
+            segment.spec, len(counts[segment.dataset][0]), probe_images(plan, kernels), kernels.kinds
+        )
+        seconds = cost.contractions / rate + cost.checkpoints * (CHECKPOINT + cost.weights / WRITING)
+        asked[name] = Request(seconds, working, chip)
+    return asked
+
+
+def training_bytes(spec: Spec, counts: Counts) -> float:
+    """Weights, their gradients and moments, copies that wait to be written, the state; activations; images."""
+    of, size = network(spec["model"], image_size(spec["dataset"]), len(counts[0])), image_size(spec["dataset"])
+    weights = of.bytes * (6 + 2 * moments(spec["training"]))
+    largest = max(layer.outputs for layer in of.layers)
+    activations = FLOAT * max(6 * spec["training"]["batch_size"] * of.outputs, EVALUATED * (2 * largest + of.outputs))
+    images = sum(images_of(spec, counts)) * 3 * size**2
+    return weights + activations + 2 * images  # those of a task are picked from blocks of all
+
+
+def kernel_bytes(spec: Spec, classes: int, images: int, kinds: list[str]) -> float:
+    """Weights, also as float64; cotangents of all layers, fewer than half of which are not 0; results."""
+    of = network(spec["model"], image_size(spec["dataset"]), classes)
+    cotangents = 2 * FLOAT * images * seed_count(of, kinds) * of.outputs
+    results = 3 * 8 * (images * classes) ** 2 if "full" in kinds else 0
+    return COPIES * of.bytes + min(max(cotangents, KERNELS[0]), KERNELS[1]) + results
