@@ -112,7 +112,7 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
 
 
 def stand_in(folder: Path, output: str) -> None:
-    """An empty file, or folder, in place of a result; of a data set, a file with the attribute that planning reads."""
+    """An empty file, or folder, in place of a result; of a data set, a file with what planning reads."""
     path = folder / output
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name == "checkpoints":
@@ -120,6 +120,8 @@ def stand_in(folder: Path, output: str) -> None:
     elif path.parent.name == "data":
         with h5py.File(path, "w") as file:
             file.attrs["source_state"] = ""
+            for part in ("train", "test"):
+                file[f"{part}/labels"], file[f"{part}/images"] = range(100), [[[[0, 0, 0]]]] * 100
     else:
         path.touch()
 
@@ -132,7 +134,7 @@ def planned(name: str, config: Path) -> list:
         shutil.copytree(REPOSITORY, folder, ignore=ignored)
         arguments = ("--configfile", str(config.resolve()))
         everything, printed = snakemake(folder, "-n", *arguments)
-        of_jobs = re.findall("^    output: (.*)$", printed, re.MULTILINE)
+        of_jobs = re.findall("^ +output: (.*)$", printed, re.MULTILINE)
         for output in ", ".join(of_jobs).split(", "):
             stand_in(folder, output)
         snakemake(folder, "--touch", "--forceall", "--cores", "1", *arguments)

@@ -50,7 +50,7 @@ def test_a_finished_study_has_what_was_foreseen(tmp_path):
     config = changed(("figures", figures), ("experiments.widths.grid.width", [2, 64]))
     study, folder = load_study(config), finished(tmp_path / "clone", config | {"figures": {}})
     plan = make_plan(study)
-    counts, assumed = costs.image_counts(plan, sources(study))
+    counts, assumed = costs.all_image_counts(plan, sources(study))
     assert assumed == []
     of, sizes = costs.costs(plan, counts), budget.data_bytes(plan, counts)
     for name, cost in of.items():
@@ -113,7 +113,7 @@ def test_a_figure_beside_another_needs_its_runs_too():
 def test_without_weights_first_tasks_wait_for_the_next():
     study = load_study(TINY)
     plan = make_plan(study)
-    counts, _ = costs.image_counts(plan, sources(study))
+    counts, _ = costs.all_image_counts(plan, sources(study))
     of, sizes = costs.costs(plan, counts), budget.data_bytes(plan, counts)
     rates = [(0.0, 1e9)], [(0.0, 1e9)]
     _, _, _, peak, final, *_ = budget.row(plan, plan.runs, of, sizes, "none", rates, 2)
@@ -126,7 +126,7 @@ def test_of_the_same_work_in_both_precisions_the_slower_counts(monkeypatch, slow
     grid = {"precision": ["bf16", "float32"], "width": [2, 4, 16]}
     study = load_study(changed(("experiments.widths.grid", grid), ("figures", {})))
     plan = make_plan(study)
-    of = costs.costs(plan, costs.image_counts(plan, sources(study))[0])
+    of = costs.costs(plan, costs.all_image_counts(plan, sources(study))[0])
     monkeypatch.setattr(budget, "_time_kernels", lambda *_: 1.0)
     seconds = lambda plan, name, _: 2e-3 if plan.segments[name].spec["training"]["precision"] == slower else 1e-3  # noqa: E731
     monkeypatch.setattr(budget, "_time_step", seconds)

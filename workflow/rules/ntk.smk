@@ -30,9 +30,9 @@ rule ntk:
     threads: 1
     resources:
         **GPU,
-        runtime=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "minutes", attempt),
-        mem_mb=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "memory", attempt),
-        gpu_mem_mb=lambda wildcards, attempt: request(f"{wildcards.segment}/{wildcards.kernels}", "gpu_memory", attempt),
+        runtime=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").minutes,
+        mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").memory,
+        gpu_mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").gpu_memory,
     params:
         spec=lambda wildcards: {
             "segment": PLAN.segments[wildcards.segment].spec,

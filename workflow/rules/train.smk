@@ -41,9 +41,9 @@ rule train:
     threads: 1
     resources:
         **GPU,
-        runtime=lambda wildcards, attempt: request(wildcards.segment, "minutes", attempt),
-        mem_mb=lambda wildcards, attempt: request(wildcards.segment, "memory", attempt),
-        gpu_mem_mb=lambda wildcards, attempt: request(wildcards.segment, "gpu_memory", attempt),
+        runtime=lambda wildcards, attempt: attempt * requested(wildcards.segment).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).memory,
+        gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
     params:
         spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
         code=fingerprint("train.py"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .costs import OVERHEAD, Cost, Counts, class_count, costs, image_counts, image_size, probe_images
+from .costs import OVERHEAD, Cost, Counts, all_image_counts, class_count, costs, image_size, probe_images
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
@@ -184,7 +184,7 @@ def lines_on_rates(rates: tuple[Rates, Rates], stated: bool, device: str) -> lis
 
 def budget(plan: Plan, sources: dict[str, Spec], keep: str, stated: float | None, device: torch.device) -> str:
     """The table and what it rests on."""
-    counts, assumed = image_counts(plan, sources)
+    counts, assumed = all_image_counts(plan, sources)
     of = costs(plan, counts)
     rates = ([(0.0, stated)], [(0.0, stated)]) if stated else calibrate(plan, of, device)
     alone = bool(stated) or device.type == "cuda"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .counts import Counts, stated_counts
 from .plan import Kernels, Plan, Spec
 from .schedule import checkpoint_steps
 from .schema import TORCHVISION_CLASSES
@@ -14,8 +15,6 @@ from .sizes import Network, network
 
 ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
 OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
-
-Counts = tuple[list[int], list[int]]  # training and test images of each class
 
 
 @dataclass(frozen=True)
@@ -99,32 +98,37 @@ def class_count(dataset: Spec) -> int:
     return TORCHVISION_CLASSES[dataset["name"]] if dataset["source"] == "torchvision" else dataset["classes"]
 
 
-def available(spec: Spec, root: str | None, built: Path) -> Counts | None:
-    """Training and test images of each class: of the data set's file, else of its source; None where neither is here."""
+def available(spec: Spec, root: str, built: Path) -> Counts | None:
+    """As the config says, else as in the data set's file, else as in its folder; None where neither is here."""
+    if known := stated_counts(spec):
+        return known
     from . import datasets, storage  # here: what is planned without them starts sooner
 
     if built.exists():
         train, test = (labels.tolist() for labels in storage.read_labels(built))
         return tuple([labels.count(c) for c in range(class_count(spec))] for labels in (train, test))
-    return datasets.count_by_class(spec, None if root is None else Path(root))
+    return datasets.count_folder(Path(root))
 
 
-def image_counts(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Counts], list[str]]:
+def image_counts(spec: Spec, root: str, built: Path) -> tuple[Counts, str | None]:
+    """Images of each class of the data set that `spec` describes; what had to be assumed, if it is not here."""
+    if found := available(spec, root, built):
+        return found, None
+    said = f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
+    return tuple([n] * spec["classes"] for n in ASSUMED), said
+
+
+def all_image_counts(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Counts], list[str]]:
     """Of each data set; what had to be assumed."""
-    counts, assumed = {}, []
-    for name, spec in plan.datasets.items():
-        found = available(spec, sources[name]["root"], Path(f"results/data/{name}.h5"))
-        if found is None:
-            found = tuple([n] * spec["classes"] for n in ASSUMED)
-            assumed.append(
-                f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
-            )
-        counts[name] = found
-    return counts, assumed
+    found = {
+        name: image_counts(spec, sources[name]["root"], Path(f"results/data/{name}.h5"))
+        for name, spec in plan.datasets.items()
+    }
+    return {name: counts for name, (counts, _) in found.items()}, [said for _, said in found.values() if said]
 
 
 def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
-    """Of each segment, by the `image_counts` of data sets."""
+    """Of each segment, by the images of data sets."""
     probes: dict[str, list] = {name: [] for name in plan.segments}
     for kernels in plan.kernels.values():
         probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds))

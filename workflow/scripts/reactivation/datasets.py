@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from .counts import Counts, stated_counts
 from .errors import InputError, one_line
 from .seeds import generator
 
@@ -60,16 +61,14 @@ def samples(spec: dict[str, Any], root: Path | None, download: bool, threads: in
 
 def count(spec: dict[str, Any], root: Path | None) -> int | None:
     """How many images `samples` yields, where that is known without reading any."""
-    counts = count_by_class(spec, root) if spec["source"] != "torchvision" else None  # all at once, when it is there
+    if spec["source"] == "torchvision":
+        return None  # all at once, when it is there
+    counts = stated_counts(spec) or count_folder(root)
     return None if counts is None else sum(map(sum, counts))
 
 
-def count_by_class(spec: dict[str, Any], root: Path | None) -> tuple[list[int], list[int]] | None:
-    """Training and test images of each class, where that is known without reading any."""
-    if spec["source"] == "glyphs":
-        return [spec["train_per_class"]] * spec["classes"], [spec["test_per_class"]] * spec["classes"]
-    if spec["source"] == "torchvision":
-        return {"CIFAR10": ([5000] * 10, [1000] * 10), "CIFAR100": ([500] * 100, [100] * 100)}[spec["name"]]
+def count_folder(root: Path) -> Counts | None:
+    """Images of a folder by class; None where there is none, or a tarball, which would have to be read."""
     if not root.is_dir():
         return None
     found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())

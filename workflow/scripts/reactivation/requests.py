@@ -7,7 +7,8 @@ cut off all the same asks for more the next time, and goes on from what it has s
 import math
 from dataclasses import dataclass
 
-from .costs import Counts, costs, image_counts, image_size, images_of, moments, probe_images, seed_count
+from .costs import image_size, images_of, moments, probe_images, seed_count, segment_cost
+from .counts import Counts
 from .memory import CONTEXT, COPIES, PROCESS
 from .plan import Plan, Spec
 from .sizes import FLOAT, network
@@ -45,28 +46,21 @@ class Request:
         return 0 if self.device == "cpu" else math.ceil((CONTEXT + self.working) / 1e6)
 
 
-def requests(plan: Plan, sources: dict[str, Spec], device: str, stated: float | None) -> dict[str, Request]:
-    """Of the training of each segment, by its name, and of its kernels, by theirs.
+def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | None) -> Request:
+    """Of the training of the segment `name`, or of the kernels `name`, from the images of each class of its data set.
 
     `device`: the study's. `stated`: its operations per second, if the study says so.
     """
-    counts, _ = image_counts(plan, sources)
-    of = costs(plan, counts)
-    chip = "cpu" if device == "cpu" else "cuda"
+    kernels = plan.kernels.get(name)
+    spec = plan.segments[kernels.segment if kernels else name].spec
+    probe = (probe_images(plan, kernels), kernels.kinds) if kernels else None
+    cost, chip = segment_cost(spec, [probe] if probe else [], counts), "cpu" if device == "cpu" else "cuda"
     rate = stated or RATE[chip]
-    asked = {}
-    for name, segment in plan.segments.items():
-        cost, working = of[name], training_bytes(segment.spec, counts[segment.dataset])
-        seconds = cost.training / rate + cost.steps * STEP[chip] + cost.checkpoints * cost.weights / WRITING
-        asked[name] = Request(seconds, working, chip)
-    for name, kernels in plan.kernels.items():
-        segment, cost = plan.segments[kernels.segment], of[kernels.segment]
-        working = kernel_bytes(
-            segment.spec, len(counts[segment.dataset][0]), probe_images(plan, kernels), kernels.kinds
-        )
-        seconds = cost.contractions / rate + cost.checkpoints * (CHECKPOINT + cost.weights / WRITING)
-        asked[name] = Request(seconds, working, chip)
-    return asked
+    seconds = cost.checkpoints * cost.weights / WRITING
+    if probe:
+        seconds += cost.contractions / rate + cost.checkpoints * CHECKPOINT
+        return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe), chip)
+    return Request(seconds + cost.training / rate + cost.steps * STEP[chip], training_bytes(spec, counts), chip)
 
 
 def training_bytes(spec: Spec, counts: Counts) -> float:
