@@ -6,6 +6,9 @@ Snakemake in an empty clone. Reads Snakemake's own records of jobs and the secon
 `python benchmarks/workflow_overhead.py planning [--segments N …]`: how long Snakemake takes to find out what is to be done,
 everything or nothing, for config/paper.yaml and for studies of so many segments. In copies of this repository, whose results are
 empty files with Snakemake's records of their making.
+
+`python benchmarks/workflow_overhead.py slurm [--segments N]`: how much longer a study takes as jobs of Slurm than without, where
+`sbatch` is (tests/slurm/up.sh --install brings a Slurm of one node up).
 """
 
 import argparse
@@ -111,6 +114,12 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
     return time.perf_counter() - began, run.stdout
 
 
+def copied(folder: Path) -> Path:
+    """This repository, without results."""
+    ignored = shutil.ignore_patterns(".*", "results", "data", "docs", "tests", "tmp*", "__pycache__")
+    return shutil.copytree(REPOSITORY, folder, ignore=ignored)
+
+
 def stand_in(folder: Path, output: str) -> None:
     """An empty file, or folder, in place of a result; of a data set, a file with what planning reads."""
     path = folder / output
@@ -129,9 +138,7 @@ def stand_in(folder: Path, output: str) -> None:
 def planned(name: str, config: Path) -> list:
     """Name, jobs, seconds until everything and until nothing is found to be done, by the study of `config`."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "study"
-        ignored = shutil.ignore_patterns(".*", "results", "data", "docs", "tests", "__pycache__")
-        shutil.copytree(REPOSITORY, folder, ignore=ignored)
+        folder = copied(Path(temporary) / "study")
         arguments = ("--configfile", str(config.resolve()))
         everything, printed = snakemake(folder, "-n", *arguments)
         of_jobs = re.findall("^ +output: (.*)$", printed, re.MULTILINE)
@@ -158,6 +165,32 @@ def planning(segments: list[int]) -> None:
             print(f"| {study} | {jobs:,} | {everything:.1f} | {nothing:.1f} |", flush=True)
 
 
+# ----------------------------------------------------------------------------------------------------- Slurm
+def slurm(segments: int) -> None:
+    """Print seconds of a study of small trainings, two jobs at a time, without Slurm and as its jobs."""
+    ways = {
+        "local": ("--cores", "2"),
+        **{
+            f"Slurm, asked every {seconds} s": (
+                *("--profile", "slurm", "--jobs", "2", "--slurm-init-seconds-before-status-checks", str(seconds)),
+            )
+            for seconds in (1, 20)
+        },
+    }
+    print("| | wall, s | longer for each segment, s |\n| --- | ---: | ---: |")
+    first = None
+    for name, arguments in ways.items():
+        with tempfile.TemporaryDirectory(dir=REPOSITORY) as temporary:  # not /tmp, which nodes need not share
+            folder = copied(Path(temporary) / "study")
+            config = folder / "growth.yaml"
+            config.write_text(
+                yaml.safe_dump(yaml.safe_load(STUDY) | {"seeds": list(range(segments // 2)), "device": "cpu"})
+            )
+            wall, _ = snakemake(folder, *arguments, "--configfile", str(config))
+            first = first or wall
+            print(f"| {name} | {wall:.0f} | {2 * (wall - first) / segments:.1f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -166,13 +199,17 @@ def main() -> None:
     of_spent.add_argument("--cores", type=int, default=2)
     of_planning = commands.add_parser("planning")
     of_planning.add_argument("--segments", type=int, nargs="+", default=[100, 500, 1000, 5000], metavar="N")
+    of_slurm = commands.add_parser("slurm")
+    of_slurm.add_argument("--segments", type=int, default=16, metavar="N")
     arguments = parser.parse_args()
-    if arguments.command == "planning" and any(count < 2 or count % 2 for count in arguments.segments):
-        sys.exit("error: --segments must be positive and even: each run has two")
     if arguments.command == "spent":
-        spent(arguments.folder, arguments.cores)
-    else:
-        planning(arguments.segments)
+        return spent(arguments.folder, arguments.cores)
+    segments = arguments.segments if arguments.command == "planning" else [arguments.segments]
+    if any(count < 2 or count % 2 for count in segments):
+        sys.exit("error: --segments must be positive and even: each run has two")
+    if arguments.command == "planning":
+        return planning(segments)
+    return slurm(*segments)
 
 
 if __name__ == "__main__":
