@@ -9,6 +9,7 @@ import pydantic
 import yaml
 
 from .checks import beside_problems, experiment_problems, figure_problems, unknown
+from .fields import name_of
 from .grid import axis_names, section_of, variants, with_values
 from .schema import SECTIONS, Dataset, Experiment, Figure, Study
 from .schema_figures import AnyPanel
@@ -143,9 +144,7 @@ def _message(error: dict) -> str:
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return f"should be a mapping of keys to values (it is {_brief(error['input'])})"
     if error["type"] == "string_pattern_mismatch":
-        dash = ", - " if "-]" in error["ctx"]["pattern"] else " "
-        start = "letter or digit" if "0-9" in error["ctx"]["pattern"].split("]")[0] else "letter"
-        return f"should be a name of letters, digits{dash}and _, beginning with a {start} (it is {error['input']!r})"
+        return f"should be a {name_of(error['ctx']['pattern'])} (it is {error['input']!r})"
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text} (it is {_brief(error['input'])})"
 

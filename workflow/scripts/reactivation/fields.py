@@ -21,6 +21,13 @@ def _digits(value: Any) -> Any:
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
 
 
+def name_of(pattern: str) -> str:
+    """What a name may consist of, by its pattern, in words."""
+    dash = ", - " if "-]" in pattern else " "
+    start = "letter or digit" if "0-9" in pattern.split("]")[0] else "letter"
+    return f"name of letters, digits{dash}and _, beginning with a {start}"
+
+
 def distinct(values: list) -> list:
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
@@ -35,7 +42,7 @@ Digits = BeforeValidator(_digits)
 Natural = Annotated[StrictInt, Field(ge=0), Digits]
 Positive = Annotated[StrictInt, Field(ge=1), Digits]
 # Not strict: PyYAML reads 1e-3 as a string.
-Share = Annotated[float, BeforeValidator(no_bool), Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
 
 def _learning_rate(value: Any) -> float | str:

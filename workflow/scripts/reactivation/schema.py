@@ -137,7 +137,7 @@ class SequenceTask(Strict):
 
     classes: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
     """Its classes."""
-    weights: list[Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=1)]] | None = None
+    weights: list[Annotated[float, Field(gt=0, le=1), BeforeValidator(no_bool)]] | None = None
     """Share of each class's images that is used; by default all."""
     epochs: Positive | None = None
     """Epochs of this task; by default those of `training`."""
@@ -213,7 +213,7 @@ class Training(Strict):
     epochs: Positive
     """Epochs of each task."""
     lr: LearningRate
-    """Learning rate: a number, or arithmetic with `width`, such as 0.1/width."""
+    """Learning rate: a number, or arithmetic with `width`, such as `0.1/width`."""
     batch_size: Positive = 64
     """Images in an optimizer step."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -221,9 +221,9 @@ class Training(Strict):
     float32. It speeds up wide networks where the hardware knows it, and slows down others. On a GPU, float32 is TF32."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
-    momentum: Annotated[float, BeforeValidator(no_bool), Field(ge=0, lt=1)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.0
     """Of sgd."""
-    weight_decay: Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 0.0
     """Added to the gradient, times the weights (L2)."""
 
 
@@ -313,9 +313,9 @@ class Study(Strict):
     """Folder of data sets that are read from disk. Not part of a run's identity."""
     checkpoints: Keeping = Keeping()
     """Which weights stay on disk."""
-    save_every: Annotated[float, BeforeValidator(no_bool), Field(ge=0, allow_inf_nan=False)] = 60
+    save_every: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 60
     """Seconds after which a job saves its state: what it loses, at most, when it is killed. Not part of a run's identity."""
-    flops_per_second: Annotated[float, BeforeValidator(no_bool), Field(gt=0, allow_inf_nan=False)] | None = None
+    flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)] | None = None
     """Of the device, as `snakemake budget` counts hours; by default measured here, in a few seconds."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Data sets by name."""
