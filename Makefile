@@ -47,8 +47,9 @@ lock:                      ## rewrite the lock files from pyproject.toml, in a n
 
 pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
 
-schema: .venv/runtime      ## rewrite config/schema.yaml from the models in schema.py
+schema: .venv/runtime      ## rewrite config/schema.yaml and config/README.md from the models in schema.py
 	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema > "$(CURDIR)/config/schema.yaml"
+	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema_readme > "$(CURDIR)/config/README.md"
 
 clean:                     ## remove the environment; results stay, and Snakemake's records of what made them
 	rm -rf .venv

@@ -1,5 +1,6 @@
 """Every mistake in a config is named, all at once, by the path of its key."""
 
+import re
 from itertools import combinations
 
 import pytest
@@ -9,6 +10,7 @@ from reactivation.config import ConfigError, load_study
 from reactivation.grid import axis_names, variants
 from reactivation.plan import make_plan
 from reactivation.schema import SECTIONS, schema_text
+from reactivation.schema_readme import readme_text
 
 EXPERIMENT = "experiments.widths"
 FIGURE = "figures.fig4"
@@ -421,6 +423,27 @@ def test_no_axis_hides_a_column_of_the_metric_tables():
 
 def test_the_schema_for_editors_is_current():
     assert (REPOSITORY / "config/schema.yaml").read_text() == schema_text(), "run `make schema`"
+
+
+def test_the_schema_for_editors_has_the_bounds_of_every_number():
+    """pydantic writes a bound as `ge`, which no editor knows, if a validator stands between it and the type."""
+    assert not re.findall(r"^ *(?:- )?(?:ge|gt|le|lt):.*", schema_text(), re.M)
+
+
+def test_the_description_of_all_keys_is_current():
+    assert (REPOSITORY / "config/README.md").read_text() == readme_text(), "run `make schema`"
+
+
+def test_every_key_is_in_the_description():
+    """The example in it is valid, and no form of a section has lost a key."""
+    text = (REPOSITORY / "config/README.md").read_text()
+    load_study(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]))
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+    definitions = yaml.safe_load(schema_text())
+    for name, form in [*definitions["$defs"].items(), ("Study", definitions)]:
+        keys = {key for key, field in form["properties"].items() if "const" not in field}
+        assert keys <= rows, name
+    assert not re.search(r"anyOf|\$ref|Annotated|None", text)
 
 
 def test_every_key_is_described():
