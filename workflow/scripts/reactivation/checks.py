@@ -5,6 +5,7 @@ Every function yields (key, what is wrong) of parts that are sound by themselves
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -63,7 +64,7 @@ def figure_problems(
     for i, panel in enumerate(figure.panels):
         name, _, _ = view(figure, panel)
         key = f"panels.{i}." if panel.experiment else ""
-        if name is None:
+        if not name:
             yield f"{key}experiment", "is missing"
         elif name not in names:
             yield f"{key}experiment", unknown("experiment", name, names)
@@ -180,8 +181,9 @@ def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:
     if metric not in (*get_args(KERNEL_METRICS), "eigenvalues"):
         return ["all", *names, "current"]
     # Of the probe, a task has the classes that it is the first to bring.
-    earlier = itertools.accumulate((set(task.classes) for task in of), set.union, initial=set())
-    own = [name for name, task, known in zip(names, of, earlier, strict=False) if set(task.classes) - known]
+    classes = [set(task.classes) for task in of]
+    earlier = itertools.accumulate(classes, operator.or_, initial=set[int]())
+    own = [name for name, its, known in zip(names, classes, earlier, strict=False) if its - known]
     if metric == "cross_task_overlap":
         return [f"{a}-{b}" for a, b in itertools.combinations(own, 2)]
     halves = [prefix + half for prefix in ("", *(f"{name}_" for name in own)) for half in ("train", "held_out")]

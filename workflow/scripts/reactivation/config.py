@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pydantic
 import yaml
+from pydantic_core import ErrorDetails
 
 from .checks import beside_problems, experiment_problems, figure_problems, unknown
 from .fields import name_of
@@ -89,7 +90,7 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     return []
 
 
-def _named(error: dict) -> tuple:
+def _named(error: ErrorDetails) -> tuple:
     """pydantic's location, with the key whose value says which form of a section is meant."""
     discriminator = error["ctx"]["discriminator"].strip("'") if error["type"] == "union_tag_invalid" else None
     return error["loc"] if discriminator is None else (*error["loc"], discriminator)
@@ -127,7 +128,7 @@ def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
     return keys, keys if len(forms) > 1 else set()
 
 
-def _message(error: dict) -> str:
+def _message(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         near, elsewhere = _keys_at(error["loc"])
@@ -196,10 +197,10 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
         try:
             combinations[name] = variants(experiments[name])
         except pydantic.ValidationError as error:  # each value fits alone, but not all together
-            wrong = error.errors(include_url=False)[0]
-            wrong["loc"] = ("experiments", name, *wrong["loc"])
-            key = ".".join(str(part) for part in wrong["loc"] if part in (*SECTIONS, *axis_names()))
-            found.append((f"experiments.{name}.grid", f"has a combination that is not valid: {key}: {_message(wrong)}"))
+            first = error.errors(include_url=False)[0]
+            first["loc"] = ("experiments", name, *first["loc"])
+            key = ".".join(str(part) for part in first["loc"] if part in (*SECTIONS, *axis_names()))
+            found.append((f"experiments.{name}.grid", f"has a combination that is not valid: {key}: {_message(first)}"))
             del experiments[name]
     if raw.get("study") in SHARED_FOLDERS:
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
@@ -209,8 +210,8 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
         if isinstance(dataset, str) and dataset not in known:
             found.append((f"experiments.{name}.dataset", unknown("data set", dataset, known)))
         elif name in experiments and dataset in datasets:
-            wrong = experiment_problems(experiments[name], combinations[name], datasets[dataset])
-            found += [(f"experiments.{name}.{key}", message) for key, message in wrong]
+            problems = experiment_problems(experiments[name], combinations[name], datasets[dataset])
+            found += [(f"experiments.{name}.{key}", message) for key, message in problems]
     for name, figure in figures.items():
         if name in TARGETS:
             found.append((f"figures.{name}", "is the name of a target or rule; choose another"))

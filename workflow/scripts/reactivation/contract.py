@@ -18,7 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reactivation import sparse
-from reactivation.operations import Cotangent, Use, Window, long_row_products, pad, patch_gram, patches, row_products
+from reactivation.operations import (
+    NOTHING,
+    Cotangent,
+    Use,
+    Window,
+    long_row_products,
+    pad,
+    patch_gram,
+    patches,
+    row_products,
+)
 
 # Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what stands behind them.
 ELEMENT = 20.0  # one pass over one element of a tensor
@@ -127,18 +137,19 @@ class Factors:
     """What a weight, or one group of its channels, sees and what comes back, for n samples.
 
     x (n, H, W, channels) seen through `window`, or, of an embedding (no window), indices (n, L) with −1 for none.
-    Cotangents: dense (n, C, O, L), or lists of the entries alive, a row for each channel.
+    Cotangents: dense (n, C, O, L), or, where that is empty, lists of the entries alive, a row for each channel.
     """
 
     x: Tensor
     window: Window | None
     shape: tuple[int, int, int, int]  # n, C, O, L
-    dense: Tensor | None
+    dense: Tensor
     lists: sparse.Lists | None
 
     def jacobian(self, taps: slice = slice(None), channels: slice = slice(None), room: Tensor | None = None) -> Tensor:
         """(n, C, O, taps · channels, perhaps some zeros): some of its columns, in `room` if that is given."""
         n, classes, outputs, _ = self.shape
+        assert self.window is not None, "an embedding has no patches"
         p = patches(self.x, self.window, taps, channels)
         if self.lists is not None:
             p = F.pad(p, (0, -p.shape[2] % VECTOR))
@@ -178,7 +189,9 @@ def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
         lists = sent[0].entries("channel")
     n, classes, _, outputs = sent[0].values.shape
     shape = n, classes, outputs, sum(cotangent.length for cotangent in sent)
-    dense = None if lists else torch.cat([cotangent.dense() for cotangent in sent], 2).transpose(2, 3).contiguous()
+    dense = NOTHING
+    if lists is None:
+        dense = torch.cat([cotangent.dense() for cotangent in sent], 2).transpose(2, 3).contiguous()
     return Factors(x, window, shape, dense, lists)
 
 
@@ -227,6 +240,7 @@ def costs(factors: Factors, sums: Sums) -> tuple[float, float]:
 
 def _by_jacobian(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
     """In chunks of some taps and all channels, or of one tap and some channels."""
+    assert factors.window is not None, "an embedding is contracted by position"
     n, classes, outputs, length = factors.shape
     taps, channels = math.prod(factors.window.kernel), factors.x.shape[3]
     columns = max(1, chunk_bytes // (n * (classes * outputs + length) * factors.x.element_size()))
@@ -259,6 +273,7 @@ def _by_position(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
 
 def _pairs_of_lists(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> dict[str, Tensor]:
     """The blocks of one sample i with samples j."""
+    assert factors.lists is not None, "dense cotangents are contracted as matrices"
     count, classes = j.stop - j.start, factors.shape[1]
     trace, total = np.zeros(count), np.zeros(count)
     full = np.zeros((count, classes, classes) if "full" in kinds else (0, 0, 0))

@@ -14,7 +14,7 @@ import tarfile
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
@@ -28,7 +28,8 @@ from .seeds import generator
 Sample = tuple[str, str, np.ndarray]
 File = tuple[str, str, str, bytes | Path]
 """(part, class, name for messages, content or where it lies) of an image file."""
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # A hundred letters that differ in more than size, from alphabets that matplotlib's fonts all have.
 LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣZΨΩαβγδεζηθλμξUρστφVωCГДЖvИЛmzЦЧШwЪЫЭЮЯfsijkyчuюя"
@@ -44,15 +45,16 @@ FACES = (
 COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
 LAYOUT = "it must hold {train,test}/<class>/<image files>"
 MAX_MEMBER_BYTES = 64 << 20  # of one image in a tarball
+DECLARED: list[object] = []  # operators of torchvision's that its datasets' import asks for
 AHEAD = 16  # images per thread that are read or decoded before they are asked for
 
 
 def samples(spec: dict[str, Any], root: Path | None, download: bool, threads: int = 1) -> Iterator[Sample]:
-    """The images of the data set that `spec` (an entry of `datasets`) describes; `root` is where it lies.
+    """The images of the data set that `spec` (an entry of `datasets`) describes; `root` is where it lies, if anywhere.
 
     The number of threads that decode image files changes nothing but the speed.
     """
-    if spec["source"] == "glyphs":
+    if spec["source"] == "glyphs" or root is None:
         return glyphs(spec)
     if spec["source"] == "torchvision":
         return torchvision_samples(spec["name"], root, download)
@@ -72,7 +74,8 @@ def count_folder(root: Path) -> Counts | None:
     if not root.is_dir():
         return None
     found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())
-    return tuple([images for (part, _), images in found if part == wanted] for wanted in ("train", "test"))
+    train, test = ([images for (part, _), images in found if part == wanted] for wanted in ("train", "test"))
+    return train, test
 
 
 def source_state(root: Path) -> str | None:
@@ -158,7 +161,7 @@ def _import_torchvision_datasets():
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _import_torchvision_datasets.library = library  # the schemas live as long as this object
+        DECLARED.append(library)  # the schemas live as long as this object
         import torchvision.datasets
     return torchvision.datasets
 
@@ -198,7 +201,8 @@ def _mapped(work: Callable[[Item], Result], items: Iterable[Item], threads: int)
 
     Threads suffice: Pillow releases the interpreter's lock while it decodes and resizes.
     """
-    pool, pending = ThreadPoolExecutor(threads), deque()
+    pool = ThreadPoolExecutor(threads)
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(work, item))
@@ -210,7 +214,7 @@ def _mapped(work: Callable[[Item], Result], items: Iterable[Item], threads: int)
         pool.shutdown(cancel_futures=True)
 
 
-def _folder_files(root: Path) -> Iterator[File]:
+def _folder_files(root: Path) -> Iterator[tuple[str, str, str, Path]]:
     """Each file, unread."""
     for part in ("train", "test"):
         for path in sorted((root / part).glob("*/*")):
@@ -229,8 +233,8 @@ def _tarball_files(tarball: Path) -> Iterator[File]:
         with _uncompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 place = _placed(member, tarball)
-                if place is not None:
-                    yield *place, f"{tarball}:{member.name}", archive.extractfile(member).read()
+                if place is not None and (file := archive.extractfile(member)) is not None:
+                    yield *place, f"{tarball}:{member.name}", file.read()
             while stream.read(1 << 20):  # to the end, where the checksums are
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
@@ -266,7 +270,7 @@ def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
         raise InputError(f"{tarball}: member {member.name!r} is no regular file: refused")
     if member.size > MAX_MEMBER_BYTES:
         raise InputError(f"{tarball}: member {member.name!r} declares {member.size} bytes: too large for an image")
-    *above, part, name, _ = (None, None, *path.parts)
+    *above, part, name, _ = ("", "", *path.parts)
     if {"train", "test"} & set(above):
         raise InputError(f"{tarball}: member {member.name!r} is in a folder inside a class: {LAYOUT}")
     return (part, name) if part in ("train", "test") and name else None
@@ -279,7 +283,7 @@ def _decode(content: bytes | Path, path: str, size: int) -> np.ndarray:
     # Not scaled down by the decoder of JPEG (`Image.draft`): that is 1.8 times as fast for 64 pixels of 500 x 375, but
     # moves pixels by 1 to 4 of 255 (root mean square), and only those of images that are large enough.
     try:
-        image = Image.open(io.BytesIO(content))
+        image: Image.Image = Image.open(io.BytesIO(content))
         if image.mode.startswith(("I", "F")):  # converting would clip to white
             raise ValueError("its pixels have more than 8 bits")
         image = image.convert("RGB")

@@ -4,8 +4,9 @@ import ast
 import contextlib
 import math
 import operator
+from collections.abc import Callable
 
-OPERATIONS = {
+OPERATIONS: dict[type[ast.AST], Callable[..., float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,

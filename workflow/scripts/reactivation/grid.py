@@ -10,15 +10,17 @@ from .expressions import evaluate
 from .schema import SECTIONS, Experiment, Figure
 from .schema_figures import AnyPanel
 
+SECTION_OF = {key: name for name, forms in SECTIONS.items() for form in forms for key in form.model_fields}
+
 
 def section_of(key: str) -> str | None:
     """The section of an experiment that holds the grid axis `key`."""
-    return next((name for name, forms in SECTIONS.items() if any(key in form.model_fields for form in forms)), None)
+    return SECTION_OF.get(key)
 
 
 def axis_names() -> list[str]:
     """Every key that can be an axis."""
-    return sorted({key for forms in SECTIONS.values() for form in forms for key in form.model_fields})
+    return sorted(SECTION_OF)
 
 
 def with_values(experiment: Any, values: dict[str, Any]) -> Any:
@@ -39,17 +41,17 @@ def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
     combinations = []
     for values in itertools.product(*experiment.grid.values()):
         variant = Experiment.model_validate(with_values(base, dict(zip(experiment.grid, values, strict=True))))
-        axes = {key: getattr(getattr(variant, section_of(key)), key) for key in experiment.grid}
+        axes = {key: getattr(getattr(variant, SECTION_OF[key]), key) for key in experiment.grid}
         combinations.append((axes, variant))
     return combinations
 
 
-def view(figure: Figure, panel: AnyPanel) -> tuple[str | None, str | None, dict[str, Any]]:
-    """The experiment that a panel shows, the axis of its colors, and the values that choose its runs."""
+def view(figure: Figure, panel: AnyPanel) -> tuple[str, str | None, dict[str, Any]]:
+    """The experiment that a panel shows ('' if none), the axis of its colors, and the values that choose its runs."""
     color = panel.color or figure.color
     if panel.kind == "spectrum":
         color = None  # its colors are those of eigenvalues
-    return panel.experiment or figure.experiment, color, figure.where | panel.where
+    return panel.experiment or figure.experiment or "", color, figure.where | panel.where
 
 
 def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:

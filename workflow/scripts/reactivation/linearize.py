@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -252,7 +253,7 @@ def _dropout(capture, input, p=0.5, training=True, inplace=False):
     return input
 
 
-HANDLERS = {
+HANDLERS: dict[Callable, Callable[..., Any]] = {
     torch.conv1d: _convolution,
     torch.conv2d: _convolution,
     F.linear: _linear,
@@ -321,9 +322,10 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     return logits, capture.nodes, {p for p in capture.trained if p in leaves or capture.doubles.get(p) in leaves}
 
 
-def _between(start: object, nodes: dict[object, Node]) -> tuple[list[Node], list[Tensor]]:
+def _between(start: Any, nodes: dict[object, Node]) -> tuple[list[Node], list[Tensor]]:
     """The nodes and the leaves that autograd reaches from one of its functions without passing a node."""
-    found, leaves, seen, stack = [], [], {None}, [start]
+    found, leaves, stack = [], [], [start]
+    seen: set[object] = {None}
     while stack:
         function = stack.pop()
         if function in seen:

@@ -6,6 +6,7 @@ parametrization is applied to its nn.Linear and nn.Conv2d modules, whatever the 
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -67,7 +68,7 @@ def group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(max(1, math.gcd(512, channels) // 16), channels)
 
 
-NORMS = {"batch": nn.BatchNorm2d, "group": group_norm}
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": group_norm}
 
 
 class BasicBlock(nn.Module):
@@ -102,7 +103,7 @@ def resnet18(width: int, image_size: int, classes: int, norm: str) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
-MODELS = {"cnn": cnn, "mlp": mlp, "rnn": RNN, "resnet18": resnet18}
+MODELS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp, "rnn": RNN, "resnet18": resnet18}
 
 
 # ------------------------------------------------------------------------------------------ parametrizations

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import psutil
@@ -146,15 +147,18 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
     dtype = torch.promote_types(next(iter(names)).dtype, torch.float32)
     with NoDraws():
         logits, nodes, unknown = linearize(model, samples[:1], dtype)
-    classes, like = logits.shape[1], {"dtype": dtype, "device": samples.device}
+    classes = logits.shape[1]
+    like: dict[str, Any] = {"dtype": dtype, "device": samples.device}
     seeds = torch.ones(1, classes, **like) if set(kernels) == {"sum"} else torch.eye(classes, **like)
 
-    ways, positions, seen = defaultdict(set), defaultdict(int), [0]
+    ways: dict[Tensor, set[tuple[str, int]]] = defaultdict(set)
+    positions: dict[Tensor, int] = defaultdict(int)
+    seen = [0]
     for node in nodes.values():
         for use in node.uses:
             ways[use.parameter].add((use.kind, use.window.groups))
             positions[use.parameter] += node.output.shape.numel() // node.output.channels
-            seen.append(0 if use.x is None else use.x.numel())
+            seen.append(use.x.numel())
     sent: dict[Tensor, int] = {}
     if len(samples) > 1:
         unknown, sent = _two_together(model, samples[:2], logits, dtype, len(seeds), unknown)
@@ -194,7 +198,7 @@ def _two_together(
     """
     together, nodes, here = linearize(model, two, dtype)
     slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
-    apart = ((together[:1] - logits).nan_to_num().abs() <= slack).all()
+    apart = bool(((together[:1] - logits).nan_to_num().abs() <= slack).all())
     seed = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
     seed[0] = 1
     sent: dict[Tensor, int] = defaultdict(int)
@@ -232,9 +236,8 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
 
     batches = -(-len(samples) // plan.batch)
     in_chunks(0, len(samples), -(-len(samples) // batches), collect)
-    while jacobians:
-        p, parts = jacobians.popitem()
-        shares[plan.layers[p]].add_jacobian(torch.cat(parts))
+    for p in list(reversed(jacobians)):
+        shares[plan.layers[p]].add_jacobian(torch.cat(jacobians.pop(p)))
     while weights:
         p, parts = weights.popitem()
         uses = [
@@ -252,7 +255,8 @@ def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]
     logits, nodes, unknown = linearize(model, samples, plan.dtype)
     if not unknown <= plan.examplewise.keys():
         raise ValueError("the network works otherwise for another number of samples")
-    whole, kept = {}, defaultdict(list)
+    whole: dict[Tensor, Tensor] = {}
+    kept: dict[Tensor, list[tuple[Use, Cotangent]]] = defaultdict(list)
     for use, cotangent in cotangents(logits, nodes, plan.seeds):
         p = use.parameter
         if p in plan.examplewise:
@@ -282,7 +286,7 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
             with in_float64():
                 combined = functional_call(model, state | buffers, (x,))[0] @ plan.seeds.double().T
             for value in combined:
-                found = torch.autograd.grad(value, leaves.values(), retain_graph=True, materialize_grads=True)
+                found = torch.autograd.grad(value, tuple(leaves.values()), retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([g.flatten() for g in found])[columns])
         return torch.stack(rows).view(len(samples), len(plan.seeds), -1)
 
@@ -307,7 +311,8 @@ def _free_bytes(device: torch.device) -> int:
 @contextmanager
 def _exact(device: torch.device) -> Iterator[None]:
     """No TF32, no bf16, no autocast, and gradients whatever the caller has switched off."""
-    backends, lowered = torch.backends, []
+    backends: Any = torch.backends  # its modules make their switches as they are asked for
+    lowered: list[tuple[Any, str]] = []
     of_device = [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
     if device.type == "cuda":
         of_device = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from reactivation import sparse
 
@@ -33,6 +35,7 @@ BLOCKED = 16  # rows from which on a product is added up block by block, and kee
 LONG = 1 << 18  # columns, and below it over
 SHORT = 1 << 14
 WINOGRAD_BYTES = 8 << 20  # of transformed kernels at a time
+NOTHING = torch.empty(0)  # where there is no tensor
 SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
 
@@ -92,7 +95,7 @@ def long_row_products(left: Tensor, right: Tensor) -> Tensor:
     """left rightᵀ in float64, and so the sums over parts of the rows: float32 loses digits over very long ones."""
     part = SHORT if min(len(left), len(right)) < BLOCKED else LONG
     parts = zip(left.split(part, dim=1), right.split(part, dim=1), strict=True)
-    return sum(row_products(a, b).double() for a, b in parts)
+    return reduce(torch.add, (row_products(a, b).double() for a, b in parts))
 
 
 def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
@@ -106,8 +109,8 @@ def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
     (top, left), (rows, columns) = window.padding, window.output(height, width)
     if top or left:
         pixels = F.pad(pixels, (left, left, top, top) * 2)
-    across = sum(pixels[:, :, :, column, :, column] for _, column in taps[: window.kernel[1]])
-    total = sum(across[:, :, row, :, row] for row, _ in taps[:: window.kernel[1]])
+    across = reduce(torch.add, (pixels[:, :, :, column, :, column] for _, column in taps[: window.kernel[1]]))
+    total = reduce(torch.add, (across[:, :, row, :, row] for row, _ in taps[:: window.kernel[1]]))
     return total.reshape(len(x), count, rows * columns, rows * columns)
 
 
@@ -194,7 +197,7 @@ class Use:
 
     parameter: Tensor
     kind: str
-    x: Tensor | None = None
+    x: Tensor = NOTHING
     window: Window = Window()
 
     @staticmethod
@@ -272,7 +275,7 @@ def pull_convolution(weight: Tensor, window: Window, size: tuple[int, int], cota
         z = cotangent.dense().flatten(0, 1).unflatten(1, window.output(*size)).permute(0, 3, 1, 2)
         shape = (n * classes, weight.shape[1] * window.groups, *size)
         options = (window.stride, window.padding, window.dilation, window.groups)
-        x = torch.nn.grad.conv2d_input(shape, weight, z, *options).permute(0, 2, 3, 1)
+        x = conv2d_input(shape, weight, z, *options).permute(0, 2, 3, 1)
         return Cotangent(x.reshape(n, classes, math.prod(size), -1), math.prod(size))
     x = weight.new_zeros(n, classes, math.prod(size), weight.shape[1])
     for tap, target in zip(weight.permute(2, 3, 0, 1).flatten(0, 1).contiguous(), window.targets(*size), strict=True):

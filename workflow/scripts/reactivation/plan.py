@@ -146,14 +146,18 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     chain: list[str] = []
     kernels: list[str] = []
     for k in range(1, len(sequence) + 1):
-        split_spec = {"dataset": dataset_spec, "images": images, "tasks": task_specs(sequence[:k], scenario.replay)}
+        split_spec: Spec = {
+            "dataset": dataset_spec,
+            "images": images,
+            "tasks": task_specs(sequence[:k], scenario.replay),
+        }
         if any(task["replay"] or min(task["weights"]) < 1 for task in split_spec["tasks"]):
             split_spec["seed"] = seed  # of what is drawn; else all runs share the split
         split = f"{variant.dataset}-{len(sequence[k - 1].classes)}classes-task{k}-{digest(split_spec)}"
         plan.splits[split] = Indices(split_spec, dataset)
         epochs = [task.epochs or variant.training.epochs for task in sequence[:k]]
         chain.append(_add_segment(plan, variant, seed, dataset, split, {**split_spec, "epochs": epochs}, chain))
-        kinds = sorted(variant.kernels)
+        kinds: list[str] = sorted(variant.kernels)
         kernels.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
         plan.kernels[kernels[-1]] = Kernels(kinds, chain[-1], probe)
     name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])

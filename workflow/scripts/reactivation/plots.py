@@ -20,13 +20,15 @@ from matplotlib.lines import Line2D
 from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.typing import RcKeyType
 
 from . import labels
 from .errors import InputError
 from .shown import of_kernel, ordered, time_column, together
 
+Spec = dict[str, Any]
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
-SWITCH = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
+SWITCH: Spec = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 # Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
 PALETTES = ("viridis", "plasma", "cividis", "magma", "inferno", "copper")
 FLOOR = 1e-9  # of the largest eigenvalue at the time: those below are rounding
@@ -40,10 +42,9 @@ BOUNDED = (
     "kernel_velocity",
     "test_accuracy",
 )
-MEAN = {"color": "black", "linewidth": 0.8, "zorder": 1}
-Spec = dict[str, Any]
+MEAN: Spec = {"color": "black", "linewidth": 0.8, "zorder": 1}
 CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -222,7 +223,8 @@ def _draw_panel(
     _scale(ax, panel, drawn)
     if panel["kind"] == "summary":
         _draw_summary(ax, panel, drawn, colors)
-        ax.set_xlabel(labels.AXES.get(panel["x"], panel["x"]))
+        x: str = panel["x"]
+        ax.set_xlabel(labels.AXES.get(x, x))
     else:
         _draw_over_time(ax, panel, drawn, colors)
         if panel["kind"] == "spectrum":
@@ -264,7 +266,7 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
     """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
     axis, time = labels.color_axis(panel), time_column(panel)
     styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
-    curves = [(None, "0.2", block, style) for block, style in styles]
+    curves: list[tuple[Any, ...]] = [(None, "0.2", block, style) for block, style in styles]
     if axis == "block":
         curves = [(None, colors[axis][group], block, "-") for block, group in labels.groups(panel).items()]
     elif axis:
@@ -272,7 +274,7 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
     for value, color, block, style in curves:
         curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
         for _, piece in _pieces(curve, panel, block):
-            alone = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
+            alone: Spec = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
             ax.plot(piece[time], piece["mean"], linestyle=style, color=color, **alone)
             ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
             if alone:
@@ -281,13 +283,14 @@ def _draw_over_time(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str
 
 def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Seeds as points; a line through the means, one for each color unless colors and places go together."""
-    x, axis, one_line = panel["x"], panel["color"], together(panel, drawn)
+    axis, one_line = panel["color"], together(panel, drawn)
+    x: str = panel["x"]
     for value, color in colors[axis].items() if axis else [(None, "0.2")]:
         of_value = drawn[drawn[axis] == value] if axis else drawn
         ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
         if not one_line:
             means = of_value.drop_duplicates(x).sort_values(x)
-            dash = {"marker": "_", "markersize": 9} if len(means) == 1 else {}
+            dash: Spec = {"marker": "_", "markersize": 9} if len(means) == 1 else {}
             ax.plot(means[x], means["mean"], color=color, **dash)
     if one_line:
         means = drawn.drop_duplicates(x).sort_values(x)

@@ -52,7 +52,8 @@ def load_studies(files: Iterable[Path]) -> list[Study]:
 def unnamed(results: Path, studies: Iterable[Study]) -> tuple[list[Item], list[Path]]:
     """What none of `studies` names, and what is left alone all the same: links, and folders of other studies."""
     plans = [(study.study, make_plan(study)) for study in studies]
-    paths, seen = [*_shared(results, [plan for _, plan in plans]), *_drawn(results, plans)], set()
+    paths = [*_shared(results, [plan for _, plan in plans]), *_drawn(results, plans)]
+    seen: set[tuple[int, int]] = set()
     top = sorted(results.iterdir()) if results.is_dir() else []  # `results` itself may be a link to a larger disk
     known = {*SHARED_FOLDERS, *(name for name, _ in plans)}
     left = [path for path in top if path.is_dir() and path.name not in known and path.name[0] != "."]

@@ -8,6 +8,7 @@ their C values side by side, and every entry of a list scales a whole row of a d
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -20,7 +21,7 @@ OUTPUTS = 16  # at a time, for the same reason
 
 def compiled(function: Callable) -> Callable:
     """Compiled once for all processes that find the cache; where no folder is writable, once in each."""
-    options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def write_dataset(
             pending[part].clear()
             if part not in file:
                 add(file, f"{part}/images", block[:0], (64, *block.shape[1:]))
-            content.update(block)
+            content.update(block.data)
             images = file[f"{part}/images"]
             images.resize(len(images) + len(block), axis=0)
             images[-len(block) :] = block
@@ -62,7 +62,7 @@ def write_dataset(
         classes = sorted(set(names["train"]))
         for part in names:
             labels = np.searchsorted(classes, names[part]).astype(np.int64)
-            content.update(labels)
+            content.update(labels.data)
             add(file, f"{part}/labels", labels)
         values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
         mean = shares @ values
@@ -137,7 +137,7 @@ def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray, int]:
 # ------------------------------------------------------------------------------------------- indices, tables
 def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
     with atomic(path) as temporary:
-        np.savez(temporary, **arrays)
+        np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -145,7 +145,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
-def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Iterable[str] | None = None) -> None:
+def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection[str] | None = None) -> None:
     """A CSV with one line per row; columns are by default the first row's keys; floats keep all their digits."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys() if columns is None else columns, lineterminator="\n")

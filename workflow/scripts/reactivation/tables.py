@@ -137,9 +137,9 @@ def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]
     A task's test set has its classes as often as its training images.
     """
     epochs: dict[tuple, dict[int, Row]] = {}
-    for task, rows in enumerate(segments, start=1):
+    for k, rows in enumerate(segments, start=1):
         for row in rows:
-            epochs.setdefault((task, row["step"], row["epoch"]), {})[row["class"]] = row
+            epochs.setdefault((k, row["step"], row["epoch"]), {})[row["class"]] = row
     at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
     task = np.array([a["task"] for a in at])
     ends = np.append(np.diff(task) > 0, True)

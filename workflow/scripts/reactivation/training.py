@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .state import Saved
 
 EVALUATION_BATCH = 250  # no slower than 1000, in a quarter of the memory
 EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test_loss")
+Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
 
 @dataclass
@@ -98,7 +99,7 @@ def new_optimizer(model: nn.Module, spec: dict[str, Any]) -> torch.optim.Optimiz
     return without_compiler(torch.optim.SGD)(groups, momentum=training["momentum"])
 
 
-def without_compiler(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def without_compiler(optimizer: type[Optimizer]) -> type[Optimizer]:
     """The same optimizer, without importing torch's compiler, torch._dynamo: 1 s in every job, and no job compiles.
 
     Torch imports it only to tell it to leave some methods alone, and to interrupt its graph around a step. What came of
@@ -189,7 +190,7 @@ def train_segment(
                 return now
         if not sound(now, model):
             return now
-        at = {"step": first_step + now.step, "epoch": first_epoch + epoch}
+        at: dict[str, Any] = {"step": first_step + now.step, "epoch": first_epoch + epoch}
         seconds = time.perf_counter() - epoch_began
         rows = evaluate(model, test, classes, precision, **at, between=tick)
         now.evaluation += rows
