@@ -12,9 +12,11 @@ demo: .venv/runtime        ## install, then draw the quickstart's figures
 test: .venv/development    ## install what tests need, then run them all
 	$(BIN)/python -m pytest
 
-lint: .venv/development    ## style of Python and Snakemake files
+lint: .venv/development    ## style and types of Python, style and habits of Snakemake files
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
 
 benchmarks: .venv/benchmarks ## install what the kernel is compared with (JAX among it), and say how to compare
 	@echo "Now run: $(BIN)/python benchmarks/ntk_peers.py --data data/cifar10-imagefolder.tar.gz"
