@@ -21,6 +21,7 @@ if not workflow.config_settings.configfiles:
 
 
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/ntk.smk"

@@ -5,26 +5,6 @@ From:   fonts, or files below `data_root`
 """
 
 
-def source_state(wildcards):
-    """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
-    if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
-        return ""
-    from reactivation import datasets, errors, storage  # here: most calls of Snakemake need neither
-
-    root = config["where"]["sources"][wildcards.dataset]["root"]
-    built = f"results/data/{wildcards.dataset}.h5"
-    try:
-        return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
-    except errors.InputError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def decoding_threads(wildcards):
-    """Files of images are decoded on all cores; the other sources have nothing to share out."""
-    cores = workflow.resource_settings.cores or workflow.resource_settings.local_cores  # on a cluster, those of its head
-    return cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
-
-
 rule dataset:
     output:
         "results/data/{dataset}.h5",

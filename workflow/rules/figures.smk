@@ -5,23 +5,6 @@ From:   the metric tables of the runs that the figure shows, and the numbers of 
 """
 
 
-def figure_files(name):
-    return expand(
-        "results/{study}/figures/{name}.{kind}",
-        study=STUDY.study,
-        name=name,
-        kind=["pdf", "png", "csv", "json"],
-    )
-
-
-def figure_inputs(wildcards):
-    figure = PLAN.figures[wildcards.figure]
-    files = {"runs": [f"results/{STUDY.study}/runs/{run}.csv" for run in figure.runs]}
-    if figure.beside is not None:
-        files["beside"] = f"results/{STUDY.study}/figures/{figure.beside}.csv"
-    return files
-
-
 rule figure:
     input:
         unpack(figure_inputs),

@@ -5,15 +5,6 @@ From:   the kernels, test evaluations and records of the run's segments
 """
 
 
-def run_inputs(wildcards):
-    run = PLAN.runs[wildcards.run]
-    return {
-        "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
-        "evaluations": [f"results/segments/{segment}/evaluation.csv" for segment in run.segments],
-        "records": [f"results/segments/{segment}/segment.json" for segment in run.segments],
-    }
-
-
 rule metrics:
     input:
         unpack(run_inputs),

@@ -5,15 +5,6 @@ From:   the segment's checkpoints, the probe and its images
 """
 
 
-def kernel_inputs(wildcards):
-    kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
-    return {
-        "dataset": f"results/data/{PLAN.segments[wildcards.segment].dataset}.h5",
-        "probe": f"results/probes/{kernels.probe}.npz",
-        "checkpoints": f"results/segments/{wildcards.segment}/checkpoints",
-    }
-
-
 rule ntk:
     input:
         unpack(kernel_inputs),

@@ -1,24 +1,20 @@
 """From the config to the plan: what every other rule file looks up by wildcard.
 
-Reads: the config file. Defines: STUDY (the checked config), PLAN (its runs, segments, kernels and figures by name),
-DELETE (whether `prune` was told to) and `requested` (what a job of the plan asks of a cluster). What determines a result reaches a rule through `params` and is tracked; where it
+Reads: the config file. Defines: STUDY (the checked config), PLAN (its runs, segments, kernels and figures by name) and
+DELETE (whether `prune` was told to). What determines a result reaches a rule through `params` and is tracked; where it
 runs and where raw data lie (`config["where"]`) are not: a study moved to another disk or to a GPU is the same study.
 """
 
 import re
 import sys
-from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from reactivation.config import ConfigError, load_study
-from reactivation.costs import image_counts
-from reactivation.errors import InputError
 from reactivation.fingerprint import fingerprint
 from reactivation.plan import make_plan, sources
 from reactivation.records import unrecorded
-from reactivation.requests import request
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
@@ -46,21 +42,6 @@ if workflow.is_main_process and not any(re.fullmatch("--touch|-[A-Za-z]*t|budget
             "results; or, if you know that they are of this very code and config, record that: snakemake --touch --forceall --cores 1"
         )
 config["where"] = {"device": STUDY.device, "save_every": STUDY.save_every, "sources": sources(STUDY)}
-
-# `device: auto` asks for a GPU too. Without one, the type that a profile may ask for counts for nothing.
-GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
-
-
-@cache
-def requested(name):
-    """What the training of a segment, or kernels, ask of a cluster."""
-    dataset = PLAN.segments[name.partition("/")[0]].dataset
-    root = config["where"]["sources"][dataset]["root"]
-    try:
-        counts, _ = image_counts(PLAN.datasets[dataset], root, Path(f"results/data/{dataset}.h5"))
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
 
 
 wildcard_constraints:

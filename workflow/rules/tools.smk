@@ -3,10 +3,10 @@
 budget: prints what the study takes. prune: lists what no study config names; `--config delete=true` deletes it.
 """
 
-import os
-
 
 rule budget:
+    log:
+        ".snakemake/log/budget.log",
     localrule: True
     conda:
         "../../envs/torch.yaml"
@@ -14,18 +14,9 @@ rule budget:
         "../scripts/budget.py"
 
 
-def study_configs(wildcards):
-    """Every study of this folder and of the workflow's own, whatever this call is about."""
-    found = {
-        path.resolve(): os.path.relpath(path)
-        for folder in (Path(workflow.basedir) / "config", Path("config"))
-        for path in sorted(folder.glob("*.yaml"))
-        if path.name != "schema.yaml"
-    }
-    return list(found.values())
-
-
 rule prune:
+    log:
+        ".snakemake/log/prune.log",
     localrule: True
     conda:
         "../../envs/data.yaml"

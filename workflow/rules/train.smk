@@ -9,18 +9,6 @@ CHECKPOINTS = directory("results/segments/{segment}/checkpoints")
 FINAL = "results/segments/{segment}/final.pt"
 
 
-def segment_inputs(wildcards):
-    segment = PLAN.segments[wildcards.segment]
-    files = {
-        "dataset": f"results/data/{segment.dataset}.h5",
-        "split": f"results/splits/{segment.split}.npz",
-    }
-    if segment.parent is not None:
-        files["parent"] = f"results/segments/{segment.parent}/final.pt"
-        files["record"] = f"results/segments/{segment.parent}/segment.json"
-    return files
-
-
 rule train:
     input:
         unpack(segment_inputs),

@@ -1,5 +1,8 @@
 """Print what the study will take."""
 
+from reactivation.job import tell
+
+# isort: split
 import sys
 
 from reactivation.budget import budget
@@ -12,6 +15,7 @@ study = load_study({key: value for key, value in snakemake.config.items() if key
 try:
     device = set_up_device(study.device, snakemake.threads)
     keep_freed_memory()  # as trainings do
-    print(budget(make_plan(study), sources(study), study.checkpoints.keep, study.flops_per_second, device))
+    text = budget(make_plan(study), sources(study), study.checkpoints.keep, study.flops_per_second, device)
+    tell(text, snakemake.log[0])
 except InputError as error:
     sys.exit(f"error: {error}")

@@ -1,5 +1,8 @@
 """List, and if asked to delete, what no study's config names."""
 
+from reactivation.job import tell
+
+# isort: split
 import sys
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from reactivation.prune import prune
 PARAMS = snakemake.params
 config = {key: value for key, value in snakemake.config.items() if key != "where"}
 try:
-    print(prune(config, [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete))
+    text = prune(config, [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete)
+    tell(text, snakemake.log[0])
 except InputError as error:
     sys.exit(f"error: {error}")

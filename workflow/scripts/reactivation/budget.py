@@ -35,7 +35,8 @@ def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) ->
     kernels: Rates = []
     for rates, key, measure in ((training, "step", _time_step), (kernels, "contraction", _time_kernels)):
         allow_tf32(key == "step")
-        began, seen = time.perf_counter(), set()
+        began = time.perf_counter()
+        seen: set[tuple[float, str]] = set()
         for name in sorted(plan.segments, key=lambda name: getattr(of_segments[name], key)):
             work, precision = getattr(of_segments[name], key), plan.segments[name].spec["training"]["precision"]
             largest = max((of for of, _ in seen), default=0)
@@ -62,7 +63,8 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     spec = plan.segments[name].spec
     classes = class_count(spec["dataset"])
     batch = _random_images(spec, spec["training"]["batch_size"], classes, device)
-    model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, memory_format=torch.channels_last)
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, **layout)
     optimizer = new_optimizer(model, spec)
     precision = spec["training"]["precision"]
     return _fastest(lambda: step_on(model.train(), optimizer, *batch.batch(slice(None)), precision), device)
@@ -83,7 +85,7 @@ def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:
 
 
 def _fastest(work: Any, device: torch.device) -> float:
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < 2 or (len(seconds) < 20 and sum(seconds) < PATIENCE / 4):
         began = time.perf_counter()
         work()
@@ -116,7 +118,8 @@ def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep:
     # A core has at most one training, or the kernels of one, in hand; kernels come first.
     passing = max(c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values())
     # With `none`, the final weights of segments that others go on from may all be waiting for these.
-    parents = {plan.segments[name].parent for name in segments} - {None} if keep == "none" else ()
+    of_parents = [plan.segments[name].parent for name in segments] if keep == "none" else []
+    parents = {parent for parent in of_parents if parent is not None}
     peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights for name in parents)
     operations = sum(c.training + c.contractions for c in segments.values())
     work = sum(seconds(c, rates) for c in segments.values())
@@ -143,7 +146,7 @@ def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
 
 def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, rates, alone: bool) -> str:
     """One line per figure and one for the study. `alone`: jobs run one at a time, as on a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     at_once = 1 if alone else cores
     head = ["", "runs", "segments", "checkpoints", "peak GB", "final GB", "FLOPs", "hours" if alone else "core hours"]
     lines = [head]

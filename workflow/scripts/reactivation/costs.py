@@ -106,7 +106,8 @@ def available(spec: Spec, root: str, built: Path) -> Counts | None:
 
     if built.exists():
         train, test = (labels.tolist() for labels in storage.read_labels(built))
-        return tuple([labels.count(c) for c in range(class_count(spec))] for labels in (train, test))
+        classes = range(class_count(spec))
+        return [train.count(c) for c in classes], [test.count(c) for c in classes]
     return datasets.count_folder(Path(root))
 
 
@@ -115,7 +116,8 @@ def image_counts(spec: Spec, root: str, built: Path) -> tuple[Counts, str | None
     if found := available(spec, root, built):
         return found, None
     said = f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
-    return tuple([n] * spec["classes"] for n in ASSUMED), said
+    train, test = ([images] * spec["classes"] for images in ASSUMED)
+    return (train, test), said
 
 
 def all_image_counts(plan: Plan, sources: dict[str, Spec]) -> tuple[dict[str, Counts], list[str]]:

@@ -69,9 +69,9 @@ def count(spec: dict[str, Any], root: Path | None) -> int | None:
     return None if counts is None else sum(map(sum, counts))
 
 
-def count_folder(root: Path) -> Counts | None:
+def count_folder(root: Path | None) -> Counts | None:
     """Images of a folder by class; None where there is none, or a tarball, which would have to be read."""
-    if not root.is_dir():
+    if root is None or not root.is_dir():
         return None
     found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())
     train, test = ([images for (part, _), images in found if part == wanted] for wanted in ("train", "test"))

@@ -52,6 +52,13 @@ def logged(log: str | Path) -> Iterator[None]:
             sys.exit(1)
 
 
+def tell(text: str, log: str | Path) -> None:
+    """Print what a tool was asked for; keep it in the file `log` too, if the disk has room."""
+    print(text)
+    with contextlib.suppress(OSError):
+        Path(log).write_text(f"{text}\n", encoding="utf-8")
+
+
 def _say(line: str) -> None:
     try:
         print(line, flush=True)

@@ -4,7 +4,7 @@ Without torch, which takes seconds to import and which Snakemake's own environme
 network here with the one that torch builds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,4 +100,4 @@ def resnet18(width: int, image_size: int, classes: int, norm: str) -> Iterator[L
     yield Layer(channels, classes, others=classes)
 
 
-LAYERS = {"cnn": cnn, "mlp": mlp, "rnn": rnn, "resnet18": resnet18}
+LAYERS: dict[str, Callable[..., Iterator[Layer]]] = {"cnn": cnn, "mlp": mlp, "rnn": rnn, "resnet18": resnet18}

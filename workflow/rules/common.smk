@@ -1,0 +1,104 @@
+"""What rules look up, stage by stage: their inputs, and what they ask of the machine. No rules: Snakemake's linter wants them apart."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from reactivation.costs import image_counts
+from reactivation.errors import InputError
+from reactivation.requests import request
+
+# `device: auto` asks for a GPU too. Without one, the type that a profile may ask for counts for nothing.
+GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
+
+
+@cache
+def requested(name):
+    """What the training of a segment, or kernels, ask of a cluster."""
+    dataset = PLAN.segments[name.partition("/")[0]].dataset
+    root = config["where"]["sources"][dataset]["root"]
+    try:
+        counts, _ = image_counts(PLAN.datasets[dataset], root, Path(f"results/data/{dataset}.h5"))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
+
+
+def source_state(wildcards):
+    """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
+    if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
+        return ""
+    from reactivation import datasets, storage  # here: most calls of Snakemake need neither
+
+    root = config["where"]["sources"][wildcards.dataset]["root"]
+    built = f"results/data/{wildcards.dataset}.h5"
+    try:
+        return datasets.source_state(Path(root)) or storage.read_source_state(built) or ""
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def decoding_threads(wildcards):
+    """Files of images are decoded on all cores; the other sources have nothing to share out."""
+    cores = (
+        workflow.resource_settings.cores or workflow.resource_settings.local_cores
+    )  # on a cluster, those of its head
+    return cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
+
+
+def segment_inputs(wildcards):
+    segment = PLAN.segments[wildcards.segment]
+    files = {
+        "dataset": f"results/data/{segment.dataset}.h5",
+        "split": f"results/splits/{segment.split}.npz",
+    }
+    if segment.parent is not None:
+        files["parent"] = f"results/segments/{segment.parent}/final.pt"
+        files["record"] = f"results/segments/{segment.parent}/segment.json"
+    return files
+
+
+def kernel_inputs(wildcards):
+    kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
+    return {
+        "dataset": f"results/data/{PLAN.segments[wildcards.segment].dataset}.h5",
+        "probe": f"results/probes/{kernels.probe}.npz",
+        "checkpoints": f"results/segments/{wildcards.segment}/checkpoints",
+    }
+
+
+def run_inputs(wildcards):
+    run = PLAN.runs[wildcards.run]
+    return {
+        "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
+        "evaluations": [f"results/segments/{segment}/evaluation.csv" for segment in run.segments],
+        "records": [f"results/segments/{segment}/segment.json" for segment in run.segments],
+    }
+
+
+def figure_files(name):
+    return expand(
+        "results/{study}/figures/{name}.{kind}",
+        study=STUDY.study,
+        name=name,
+        kind=["pdf", "png", "csv", "json"],
+    )
+
+
+def figure_inputs(wildcards):
+    figure = PLAN.figures[wildcards.figure]
+    files = {"runs": [f"results/{STUDY.study}/runs/{run}.csv" for run in figure.runs]}
+    if figure.beside is not None:
+        files["beside"] = f"results/{STUDY.study}/figures/{figure.beside}.csv"
+    return files
+
+
+def study_configs(wildcards):
+    """Every study of this folder and of the workflow's own, whatever this call is about."""
+    found = {
+        path.resolve(): os.path.relpath(path)
+        for folder in (Path(workflow.basedir) / "config", Path("config"))
+        for path in sorted(folder.glob("*.yaml"))
+        if path.name != "schema.yaml"
+    }
+    return list(found.values())
