@@ -46,6 +46,12 @@ def decoding_threads(wildcards):
     return cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
 
 
+def dataset_environment(wildcards):
+    """With torchvision, and torch, which that imports, only where it is the source."""
+    source = PLAN.datasets[wildcards.dataset]["source"]
+    return f"../../envs/{'torchvision' if source == 'torchvision' else 'data'}.yaml"
+
+
 def segment_inputs(wildcards):
     segment = PLAN.segments[wildcards.segment]
     files = {

@@ -12,7 +12,7 @@ rule dataset:
         "results/logs/dataset/{dataset}.log",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        dataset_environment
     threads: decoding_threads
     params:
         spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
