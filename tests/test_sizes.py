@@ -3,6 +3,7 @@
 import pytest
 import torch
 from reactivation import sizes
+from reactivation.errors import InputError
 from reactivation.models import MODELS, build
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,6 +19,11 @@ NETWORKS = [
 
 def test_no_network_is_missing():
     assert set(sizes.LAYERS) == set(MODELS) == {model["name"] for model in NETWORKS}
+
+
+def test_a_network_that_is_missing_is_said_to_be():
+    with pytest.raises(InputError, match="no layers of transformer: add them"):
+        sizes.network({"name": "transformer", "width": 5}, 32, 10)
 
 
 @pytest.mark.parametrize("image_size", [8, 13, 32])

@@ -19,9 +19,9 @@ def requested(name):
     root = config["where"]["sources"][dataset]["root"]
     try:
         counts, _ = image_counts(PLAN.datasets[dataset], root, Path(f"results/data/{dataset}.h5"))
+        return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
     except InputError as error:
         raise WorkflowError(str(error)) from None
-    return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
 
 
 def source_state(wildcards):

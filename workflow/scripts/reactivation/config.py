@@ -2,12 +2,11 @@
 
 import difflib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import pydantic
 import yaml
-from pydantic_core import ErrorDetails
 
 from .checks import beside_problems, experiment_problems, figure_problems, unknown
 from .fields import name_of
@@ -90,7 +89,7 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     return []
 
 
-def _named(error: ErrorDetails) -> tuple:
+def _named(error: Mapping[str, Any]) -> tuple:
     """pydantic's location, with the key whose value says which form of a section is meant."""
     discriminator = error["ctx"]["discriminator"].strip("'") if error["type"] == "union_tag_invalid" else None
     return error["loc"] if discriminator is None else (*error["loc"], discriminator)
@@ -128,7 +127,7 @@ def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
     return keys, keys if len(forms) > 1 else set()
 
 
-def _message(error: ErrorDetails) -> str:
+def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         near, elsewhere = _keys_at(error["loc"])

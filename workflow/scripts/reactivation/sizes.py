@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import InputError
+
 FLOAT = 4  # bytes of a float32, in which weights are
 
 
@@ -57,7 +59,11 @@ class Network:
 
 
 def network(model: dict[str, Any], image_size: int, classes: int) -> Network:
-    """The network that `model`, an experiment's, describes, with three colours and one logit a class."""
+    """The network that `model`, an experiment's, describes, with three colours and one logit a class; else InputError."""
+    if model["name"] not in LAYERS:
+        raise InputError(
+            f"sizes.py lists no layers of {model['name']}: add them to LAYERS, as budgets and requests need them"
+        )
     options = {k: v for k, v in model.items() if k not in ("name", "width", "parametrization", "base_width")}
     return Network(tuple(LAYERS[model["name"]](model["width"], image_size, classes, **options)), classes)
 
