@@ -13,7 +13,8 @@ from reactivation.training import keep_freed_memory, set_up_device
 
 study = load_study({key: value for key, value in snakemake.config.items() if key != "where"})
 try:
-    device = set_up_device(study.device, snakemake.threads)
+    # Where the speed is stated, nothing is measured: a login node need not have the GPU.
+    device = set_up_device("cpu" if study.flops_per_second else study.device, snakemake.threads)
     keep_freed_memory()  # as trainings do
     text = budget(make_plan(study), sources(study), study.checkpoints.keep, study.flops_per_second, device)
     tell(text, snakemake.log[0])

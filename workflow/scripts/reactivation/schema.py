@@ -308,7 +308,8 @@ class Study(Strict):
     seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
     """One run each; they move the initialisation and the order of batches."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train and compute kernels; `auto` takes a GPU if there is one. Not part of a run's identity."""
+    """Where to train and compute kernels; `auto` takes a GPU if there is one, and jobs of a cluster ask for it. Not part of
+    a run's identity."""
     data_root: str = "data"
     """Folder of data sets that are read from disk. Not part of a run's identity."""
     checkpoints: Keeping = Keeping()
@@ -316,7 +317,8 @@ class Study(Strict):
     save_every: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 60
     """Seconds after which a job saves its state: what it loses, at most, when it is killed. Not part of a run's identity."""
     flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)] | None = None
-    """Of the device, as `snakemake budget` counts hours; by default measured here, in a few seconds."""
+    """Of the device: `snakemake budget` counts hours by it, and jobs of a cluster ask for time. By default budget measures
+    this machine, in a few seconds, and jobs ask for more time than most devices need."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Data sets by name."""
     experiments: Annotated[dict[ExperimentName, Experiment], Field(min_length=1)]
