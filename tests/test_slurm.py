@@ -22,7 +22,7 @@ ONE_SEGMENT = (
     ("figures", {}),
 )
 ONE = changed(*ONE_SEGMENT)
-SLOW = changed(*ONE_SEGMENT, ("experiments.widths.training.epochs", 40))  # 120 steps: a second each, see `slowed`
+SLOW = changed(*ONE_SEGMENT, ("experiments.widths.training.epochs", 33))  # 99 steps: a second each, see `slowed`
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,9 @@ def test_where_there_may_be_a_gpu_one_is_asked_for(slurm, tmp_path):
             "Requested node configuration is not available",
         ),
         (("", ""), ("--set-resources", "ntk:mem_mb=99000000"), "Requested node configuration is not available"),
+        (("", ""), ("--set-resources", "train:runtime=6d", "ntk:runtime=2d"), "Requested time limit is invalid"),
     ],
-    ids=["partition", "GPU", "memory"],
+    ids=["partition", "GPU", "memory", "time"],
 )
 def test_what_slurm_would_refuse_is_one_line_and_nothing_runs(slurm, tmp_path, edit, asked, words):
     folder = copy_repository(tmp_path / "clone")
@@ -181,10 +182,11 @@ def test_without_slurm_the_profile_says_so(tmp_path, monkeypatch):
 def test_a_job_that_exceeds_its_time_limit_goes_on_in_the_next_attempt(hurried, tmp_path):
     folder, process = hurried
     assert process.wait(timeout=300) == 0, (folder / "log").read_text()
-    first, _ = re.findall(r"SLURM jobid (\d+)", (folder / "log").read_text())
-    assert "JobState=TIMEOUT" in said("scontrol", "show", "job", first)
+    *cut_off, last = re.findall(r"SLURM jobid (\d+)", (folder / "log").read_text())
+    assert cut_off and all("JobState=TIMEOUT" in said("scontrol", "show", "job", number) for number in cut_off)
+    assert "JobState=COMPLETED" in said("scontrol", "show", "job", last)
     (record,) = folder.glob("results/segments/*/segment.json")
-    assert json.loads(record.read_text())["sittings"] == 2
+    assert json.loads(record.read_text())["sittings"] == len(cut_off) + 1
     unhurried = finished(tmp_path / "clone", SLOW)
     ((ours,), (theirs,)) = (each.glob("results/segments/*/ntk-*.h5") for each in (folder, unhurried))
     with h5py.File(ours) as a, h5py.File(theirs) as b:

@@ -5,6 +5,7 @@ Otherwise each job of a study would be refused, several times over, each with th
 
 import shutil
 import subprocess
+from collections import Counter
 
 
 def refusal():
@@ -12,11 +13,11 @@ def refusal():
     jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_local or job.is_norun)]
     if not jobs:
         return None
-    asked, options = jobs[0].resources, ["--test-only", "--wrap=true"]
-    options += [
-        f"--time={max(job.resources.runtime for job in jobs)}",
-        f"--mem={max(job.resources.mem_mb for job in jobs)}",
-    ]
+    minutes = Counter()
+    for job in jobs:
+        minutes[job.group] += job.resources.runtime  # one after the other
+    asked, memory = jobs[0].resources, max(job.resources.mem_mb for job in jobs)
+    options = ["--test-only", "--wrap=true", f"--time={max(minutes.values())}", f"--mem={memory}"]
     options += [f"--{key}={asked[f'slurm_{key}']}" for key in ("partition", "account") if asked.get(f"slurm_{key}")]
     if asked.gpu:
         options.append("--gpus=" + ":".join([*filter(None, [asked.get("gpu_model")]), str(asked.gpu)]))
