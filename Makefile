@@ -10,7 +10,7 @@ demo: .venv/runtime        ## install, then draw the quickstart's figures
 	@echo "The figures are in results/quickstart/figures/."
 
 test: .venv/development    ## install what tests need, then run them all
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/development    ## style and types of Python, style and habits of Snakemake files
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
