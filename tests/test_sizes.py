@@ -5,15 +5,18 @@ import torch
 from reactivation import sizes
 from reactivation.errors import InputError
 from reactivation.models import MODELS, build
+from reactivation.schema import SECTIONS
 from torch.utils.flop_counter import FlopCounterMode
 
-NETWORKS = [
-    {"name": "cnn"},
+VARIANTS = [
     {"name": "mlp", "depth": 1, "activation": "relu"},
     {"name": "mlp", "depth": 3, "activation": "tanh"},
-    {"name": "rnn"},
-    {"name": "resnet18", "norm": "batch"},
     {"name": "resnet18", "norm": "group"},
+]
+# Every network that a config may name, as it is by default, beside these.
+NETWORKS = VARIANTS + [
+    form(name=form.model_fields["name"].annotation.__args__[0], width=5).model_dump(exclude={"base_width"})
+    for form in SECTIONS["model"]
 ]
 
 

@@ -45,11 +45,11 @@ def said(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def jobs(*states):
-    """(number, segment) of each job of Slurm in one of these states, in the order of their numbers."""
+def jobs(*states, segment=""):
+    """(number, segment) of each job of Slurm in one of these states, in the order of their numbers; some of them by name."""
     listed = said("squeue", "-h", "-t", ",".join(states), "-S", "i", "-o", "%A|%k")
     found = (re.fullmatch(r"(\d+)\|rule_(\S+-task\d+-\w+?)_(?:ntk_)?train.*", line) for line in listed.splitlines())
-    return [match.groups() for match in found if match]
+    return [match.groups() for match in found if match and segment in match[2]]
 
 
 def saved(folder, segment):
@@ -131,7 +131,7 @@ def test_where_there_may_be_a_gpu_one_is_asked_for(slurm, tmp_path):
     profile.write_text(filled)
     for device, wanted in (("auto", True), ("cpu", False)):
         run = snakemake(folder, "--profile", "slurm", *EVERY_SECOND, "--forceall", config=ONE | {"device": device})
-        assert run.returncode == 0, run.stdout
+        assert run.returncode == 0, run.stdout[-2000:]
         (number,) = re.findall(r"SLURM jobid (\d+)", run.stdout)
         shown = said("scontrol", "show", "job", number)
         assert "Partition=gpu" in shown and ("TresPerJob=gres:gpu:standin:1" in shown) == wanted
@@ -177,6 +177,39 @@ def test_without_slurm_the_profile_says_so(tmp_path, monkeypatch):
     assert run.returncode == 1 and not (folder / "results").exists()
     assert len(re.findall("^there is no sbatch on PATH: .*--profile slurm$", run.stdout, re.M)) == 1
     assert "Traceback" not in run.stdout
+
+
+def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(slurm, tmp_path):
+    folder = copy_repository(tmp_path / "clone")
+    with started(folder, config=ONE) as process:
+        while not jobs("RUNNING", segment="-w4-"):
+            time.sleep(0.1)
+        process.kill()
+    while jobs("RUNNING", "COMPLETING", segment="-w4-"):
+        time.sleep(0.5)
+    (record,) = folder.glob("results/segments/*/segment.json")
+    before = record.read_bytes()
+    for arguments in (("--unlock",), ("-n",), ()):
+        run = snakemake(folder, *arguments, "--profile", "slurm", *EVERY_SECOND, config=ONE)
+        assert run.returncode == 0, run.stdout[-2000:]
+    (log,) = folder.glob("results/logs/train/*.log")
+    assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
+    assert record.read_bytes() == before and not list((folder / "results/.state").iterdir())
+    assert "Nothing to be done" in snakemake(folder, "-n", config=ONE).stdout
+
+
+def test_kernels_on_a_second_probe_are_a_job_of_their_own(slurm, tmp_path):
+    """In the same one Snakemake would compute both at once, with twice the processors and GPUs."""
+    experiment = ONE["experiments"]["widths"]
+    larger = experiment | {"probe": {"size": 8}}
+    config = ONE | {"experiments": {"widths": experiment, "larger": larger}, "device": "auto"}
+    folder = copy_repository(tmp_path / "clone")
+    run = snakemake(folder, "--profile", "slurm", *EVERY_SECOND, config=config)
+    assert run.returncode == 0, run.stdout[-2000:]
+    numbers = re.findall(r"SLURM jobid (\d+)", run.stdout)
+    shown = [said("scontrol", "show", "job", number) for number in numbers]
+    assert len(shown) == 2 and all("NumCPUs=1 " in job and "TresPerJob=gres:gpu:1" in job for job in shown)
+    assert len(list(folder.glob("results/segments/*/ntk-*.h5"))) == 2
 
 
 def test_a_job_that_exceeds_its_time_limit_goes_on_in_the_next_attempt(hurried, tmp_path):

@@ -5,19 +5,19 @@ Otherwise each job of a study would be refused, several times over, each with th
 
 import shutil
 import subprocess
-from collections import Counter
+
+MOST = {"time": "runtime", "mem": "mem_mb", "cpus-per-task": "_cores"}  # what all jobs ask for, but not as much of it
 
 
 def refusal():
     """What Slurm says against a job like those of this study, with the most time and memory that any asks for; or None."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_local or job.is_norun)]
+    rules = [job for job in workflow.dag.needrun_jobs() if not (job.is_local or job.is_norun)]
+    jobs = [job.resources for job in {workflow.dag.get_job_group(rule) or rule for rule in rules}]
     if not jobs:
         return None
-    minutes = Counter()
-    for job in jobs:
-        minutes[job.group] += job.resources.runtime  # one after the other
-    asked, memory = jobs[0].resources, max(job.resources.mem_mb for job in jobs)
-    options = ["--test-only", "--wrap=true", f"--time={max(minutes.values())}", f"--mem={memory}"]
+    asked = jobs[0]
+    most = {option: max(job[key] for job in jobs) for option, key in MOST.items()}
+    options = ["--test-only", "--wrap=true", *(f"--{option}={number}" for option, number in most.items())]
     options += [f"--{key}={asked[f'slurm_{key}']}" for key in ("partition", "account") if asked.get(f"slurm_{key}")]
     if asked.gpu:
         options.append("--gpus=" + ":".join([*filter(None, [asked.get("gpu_model")]), str(asked.gpu)]))

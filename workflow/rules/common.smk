@@ -73,6 +73,15 @@ def kernel_inputs(wildcards):
     }
 
 
+FIRST_KERNELS = {kernels.segment: name for name, kernels in reversed(PLAN.kernels.items())}
+
+
+def kernel_group(wildcards):
+    """The segment's; of its own for kernels on further probes, as those of one group would run, and ask for GPUs, at once."""
+    name = f"{wildcards.segment}/{wildcards.kernels}"
+    return wildcards.segment if name == FIRST_KERNELS[wildcards.segment] else name.replace("/", "-")
+
+
 def run_inputs(wildcards):
     run = PLAN.runs[wildcards.run]
     return {

@@ -15,7 +15,7 @@ rule ntk:
     # Before further trainings: checkpoints that are not kept can then go.
     priority: 1
     group:
-        "{segment}"
+        kernel_group
     conda:
         "../../envs/torch.yaml"
     threads: 1

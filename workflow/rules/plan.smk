@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from reactivation.config import ConfigError, load_study
 from reactivation.fingerprint import fingerprint
 from reactivation.plan import make_plan, sources
-from reactivation.records import unrecorded
+from reactivation.records import mark_incomplete, unrecorded
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
@@ -33,9 +33,12 @@ except ConfigError as error:
 
 PLAN = make_plan(STUDY)
 
-# `--touch` is how a user makes records of results that are known to be right; the tools make no results.
-if workflow.is_main_process and not any(re.fullmatch("--touch|-[A-Za-z]*t|budget|prune", word) for word in sys.argv):
-    if strays := unrecorded(PLAN, STUDY.study):
+# `--touch` is how a user makes records of results that are known to be right; the others make no results.
+MAKE_NONE = "--touch|-[A-Za-z]*t|--unlock|budget|prune"
+if workflow.is_main_process and not any(re.fullmatch(MAKE_NONE, word) for word in sys.argv):
+    strays, unnoted = unrecorded(PLAN, STUDY.study)
+    mark_incomplete(unnoted)
+    if strays:
         raise WorkflowError(
             f"{strays[0]}{f' and {len(strays) - 1} more' if strays[1:] else ''}: .snakemake has no record of the code and config "
             "that made this, so a change of them would go unnoticed. Copy .snakemake/metadata along with results; or delete the "

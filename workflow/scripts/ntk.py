@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from reactivation import files, models, storage
-from reactivation.memory import CONTEXT, COPIES, PROCESS
+from reactivation.memory import CONTEXT, COPIES, HELD, PROCESS
 from reactivation.ntk import default_memory_limit, empirical_ntk
 from reactivation.provenance import provenance, versions
 from reactivation.state import workplace
@@ -21,7 +21,7 @@ from reactivation.training import Images, device_name, set_up_device
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 INPUT, SPEC, SEGMENT = snakemake.input, snakemake.params.spec["segment"], snakemake.wildcards.segment
 LEAST = 10**8  # bytes in which to compute, whatever was asked for
-SAVE_EVERY = 1  # second: what is saved is small, and a kernel that is computed when the job is killed is lost anyway
+SAVE_EVERY = 1  # second at least: a kernel that is being computed when the job is killed is lost anyway
 
 
 def reset_peak(device):
@@ -42,11 +42,16 @@ def peak_bytes(device):
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
-def memory_limit(model, device):
-    """Bytes in which to compute: what the job has asked for, but for the process and the weights, and no more than is free."""
-    asked = snakemake.resources.gpu_mem_mb if device.type == "cuda" else snakemake.resources.mem_mb
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    taken = (CONTEXT if device.type == "cuda" else PROCESS["cpu"]) + COPIES * weights
+def memory_limit(model, device, kernels):
+    """Bytes in which to compute: what the job has asked for, but for what else it holds, and no more than is free.
+
+    `kernels`: bytes of all that will be computed.
+    """
+    if device.type == "cuda":
+        asked, taken = snakemake.resources.gpu_mem_mb, CONTEXT
+    else:
+        asked, taken = snakemake.resources.mem_mb, PROCESS["cpu"] + HELD * kernels
+    taken += COPIES * sum(t.numel() * t.element_size() for t in model.state_dict().values())
     return max(LEAST, min(int(asked * 1e6 - taken), default_memory_limit(device)))
 
 
@@ -62,7 +67,8 @@ def kernels_of(
     rows = {digest: {key: found[key][i] for key in found} for i, digest in enumerate(found["checkpoint"])}
     if rows:
         print(f"{len(rows)} kernels were saved")
-    last, of_paths, limit = time.monotonic(), [], memory_limit(model, x.device)
+    last, wait, of_paths = time.monotonic(), SAVE_EVERY, []
+    limit = memory_limit(model, x.device, 8 * len(paths) * len(x) ** 2 * len(snakemake.params.spec["kernels"]))
     for i, path in enumerate(paths):
         digest = files.archive_digest(path)
         if digest not in rows:
@@ -85,9 +91,11 @@ def kernels_of(
         if not all(np.isfinite(row[kind]).all() for kind in snakemake.params.spec["kernels"]):
             return of_paths, {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}
         of_paths.append(row)
-        if time.monotonic() - last > SAVE_EVERY:
+        if time.monotonic() - last > wait:
+            began = time.monotonic()
             storage.write_arrays(saved, **stacked(list(rows.values())))
             last = time.monotonic()
+            wait = max(SAVE_EVERY, 20 * (last - began))  # of a large probe, so as to be 5 % of the work at most
     return of_paths, None
 
 

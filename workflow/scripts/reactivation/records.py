@@ -4,22 +4,45 @@ It keeps these records in .snakemake/, beside the results, not in them. A result
 copied without .snakemake/, never runs again whatever changes.
 """
 
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 from .plan import Plan
 
+LONGEST = 254  # characters of a record's name: one less than file systems allow, as Snakemake counts
 
-def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> list[str]:
-    """Names of the plan's results that are there, that are not being made, and of which there is no record."""
+
+def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> tuple[list[str], list[str]]:
+    """Names of the plan's results that are there, that are not being made, and of which there is no record.
+
+    Apart from the others, those whose job's state is there too: a cluster's job made them after its Snakemake was killed.
+    Made again, they are taken from that state, if it is of this very code and config.
+    """
     # In this order: Snakemake writes the record of a job that ends before it takes away the mark that it runs.
     there = [name for name in _results(plan, study) if (folder / name).exists()]
     if not there:
-        return []
+        return [], []
     marked = {*_named(folder / ".snakemake/incomplete")}
     known = marked | {*_named(folder / ".snakemake/metadata")}
-    return [name for name in there if name not in known]
+    found = [name for name in there if name not in known]
+    unnoted = [name for name in found if _has_state(name, folder)]
+    return [name for name in found if name not in unnoted], unnoted
+
+
+def mark_incomplete(names: list[str], folder: Path = Path()) -> None:
+    """As Snakemake marks the results of a job that it starts: a later call makes them again."""
+    for name in names:
+        code = urlsafe_b64encode(name.encode()).decode()
+        *above, last = (code[i : i + LONGEST] for i in range(0, len(code), LONGEST))
+        path = folder.joinpath(".snakemake/incomplete", *(f"@{part}" for part in above), last)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"external_jobid": null}')
+
+
+def _has_state(name: str, folder: Path) -> bool:
+    path = Path(name)
+    return path.parts[1] == "segments" and (folder / "results/.state" / path.parts[2]).is_dir()
 
 
 def _results(plan: Plan, study: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .costs import image_size, images_of, moments, probe_images, seed_count, segment_cost
 from .counts import Counts
-from .memory import CONTEXT, COPIES, PROCESS
+from .memory import CONTEXT, COPIES, HELD, PROCESS
 from .plan import Plan, Spec
 from .sizes import FLOAT, network
 
@@ -30,6 +30,7 @@ class Request:
     seconds: float
     working: float  # bytes beside the libraries
     device: str
+    held: float = 0  # further bytes, never on a GPU
 
     @property
     def minutes(self) -> int:
@@ -38,7 +39,7 @@ class Request:
     @property
     def memory(self) -> int:
         """MB; where there may be a GPU and may be none, for either."""
-        return math.ceil((PROCESS[self.device] + self.working) / 1e6)
+        return math.ceil((PROCESS[self.device] + self.working + self.held) / 1e6)
 
     @property
     def gpu_memory(self) -> int:
@@ -58,8 +59,8 @@ def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | 
     rate = stated or RATE[chip]
     seconds = cost.checkpoints * cost.weights / WRITING
     if probe:
-        seconds += cost.contractions / rate + cost.checkpoints * CHECKPOINT
-        return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe), chip)
+        seconds += cost.contractions / rate + cost.checkpoints * CHECKPOINT + HELD * cost.kernels / WRITING
+        return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe), chip, HELD * cost.kernels)
     return Request(seconds + cost.training / rate + cost.steps * STEP[chip], training_bytes(spec, counts), chip)
 
 
