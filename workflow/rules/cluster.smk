@@ -33,6 +33,6 @@ onstart:
             )
         if words := refusal():
             raise WorkflowError(
-                f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in slurm/config.yaml, or "
-                "ask for less time or memory with --set-resources"
+                f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in slurm/config.yaml, ask "
+                "for less time or memory with --set-resources, or for no GPU with --config device=cpu"
             )

@@ -40,9 +40,8 @@ def source_state(wildcards):
 
 def decoding_threads(wildcards):
     """Files of images are decoded on all cores; the other sources have nothing to share out."""
-    cores = (
-        workflow.resource_settings.cores or workflow.resource_settings.local_cores
-    )  # on a cluster, those of its head
+    settings = workflow.resource_settings
+    cores = settings.cores or settings.local_cores  # on a cluster, those of its head
     return cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
 
 
