@@ -77,8 +77,8 @@ FIRST_KERNELS = {kernels.segment: name for name, kernels in reversed(PLAN.kernel
 
 def kernel_group(wildcards):
     """The segment's; of its own for kernels on further probes, as those of one group would run, and ask for GPUs, at once."""
-    name = f"{wildcards.segment}/{wildcards.kernels}"
-    return wildcards.segment if name == FIRST_KERNELS[wildcards.segment] else name.replace("/", "-")
+    segment, kernels = wildcards.segment, wildcards.kernels
+    return segment if f"{segment}/{kernels}" == FIRST_KERNELS[segment] else f"{segment}-{kernels}"
 
 
 def run_inputs(wildcards):
