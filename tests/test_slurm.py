@@ -15,9 +15,10 @@ from helpers import REPOSITORY, TINY, call, changed, copy_repository, finished, 
 
 SCRIPTS = REPOSITORY / "tests/slurm"
 EVERY_SECOND = ("--slurm-init-seconds-before-status-checks", "1")
+WIDTH = "experiments.widths.grid.width"
 ONE_SEGMENT = (
     ("experiments.widths.scenario.tasks", 1),
-    ("experiments.widths.grid.width", [4]),
+    (WIDTH, [4]),
     ("seeds", [0]),
     ("figures", {}),
 )
@@ -180,22 +181,22 @@ def test_without_slurm_the_profile_says_so(tmp_path, monkeypatch):
 
 
 def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(slurm, tmp_path):
-    folder = copy_repository(tmp_path / "clone")
-    with started(folder, config=ONE) as process:
-        while not jobs("RUNNING", segment="-w4-"):
+    folder, config = copy_repository(tmp_path / "clone"), changed(*ONE_SEGMENT, (WIDTH, [3]))  # no other test's segment
+    with started(folder, config=config) as process:
+        while not jobs("RUNNING", segment="-w3-"):
             time.sleep(0.1)
         process.kill()
-    while jobs("RUNNING", "COMPLETING", segment="-w4-"):
+    while jobs("RUNNING", "COMPLETING", segment="-w3-"):
         time.sleep(0.5)
     (record,) = folder.glob("results/segments/*/segment.json")
     before = record.read_bytes()
     for arguments in (("--unlock",), ("-n",), ()):
-        run = snakemake(folder, *arguments, "--profile", "slurm", *EVERY_SECOND, config=ONE)
+        run = snakemake(folder, *arguments, "--profile", "slurm", *EVERY_SECOND, config=config)
         assert run.returncode == 0, run.stdout[-2000:]
     (log,) = folder.glob("results/logs/train/*.log")
     assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
     assert record.read_bytes() == before and not list((folder / "results/.state").iterdir())
-    assert "Nothing to be done" in snakemake(folder, "-n", config=ONE).stdout
+    assert "Nothing to be done" in snakemake(folder, "-n", config=config).stdout
 
 
 def test_kernels_on_a_second_probe_are_a_job_of_their_own(slurm, tmp_path):
