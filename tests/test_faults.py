@@ -113,17 +113,17 @@ def stopped_midway(folder, config):
 def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
     folder = tmp_path / "clone"
     name, targets, log = stopped_midway(folder, SLOW)
-    training = folder / "workflow/scripts/reactivation/training.py"
-    text = training.read_text()
+    schedule = folder / "workflow/scripts/reactivation/schedule.py"
+    text = schedule.read_text()
     changed_text = re.sub(r"EVALUATION_BATCH = \d+", "EVALUATION_BATCH = 999", text)
     assert changed_text != text
-    training.write_text(changed_text)
+    schedule.write_text(changed_text)
     before = list(folder.glob(f"results/.state/{name}/train-*/state.pt"))
     shutil.copytree(folder, tmp_path / "other")
     run = snakemake(tmp_path / "other", "--cores", "1", *targets, config=SLOW)
     assert run.returncode == 0, run.stdout
     assert "going on" not in (tmp_path / "other" / log.relative_to(folder)).read_text()
-    training.write_text(text)
+    schedule.write_text(text)
     run = snakemake(folder, "--cores", "1", *targets, config=SLOW)
     assert run.returncode == 0, run.stdout
     assert "going on after step" in log.read_text() and not any(path.exists() for path in before)

@@ -11,6 +11,7 @@ from .costs import image_size, images_of, moments, probe_images, seed_count, seg
 from .counts import Counts
 from .memory import CONTEXT, COPIES, HELD, PROCESS
 from .plan import Plan, Spec
+from .schedule import EVALUATION_BATCH
 from .sizes import FLOAT, network
 
 RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks reach at least, on one thread or a GPU
@@ -20,7 +21,6 @@ WRITING = 5e7  # bytes per second
 START = 300  # seconds: a busy file system may take minutes to hand out torch
 MARGIN = 2  # on seconds: nodes differ
 KERNELS = (0.5e9, 4.3e9)  # bytes in which kernels are computed: the least, and the most that are of use
-EVALUATED = 250  # images tested at once, as in training.py
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def training_bytes(spec: Spec, counts: Counts) -> float:
     of, size = network(spec["model"], image_size(spec["dataset"]), len(counts[0])), image_size(spec["dataset"])
     weights = of.bytes * (6 + 2 * moments(spec["training"]))
     largest = max(layer.outputs for layer in of.layers)
-    activations = FLOAT * max(6 * spec["training"]["batch_size"] * of.outputs, EVALUATED * (2 * largest + of.outputs))
+    activations = FLOAT * max(
+        6 * spec["training"]["batch_size"] * of.outputs, EVALUATION_BATCH * (2 * largest + of.outputs)
+    )
     images = sum(images_of(spec, counts)) * 3 * size**2
     return weights + activations + 2 * images  # those of a task are picked from blocks of all
 

@@ -14,11 +14,10 @@ from torch.nn import functional as F
 
 from .errors import InputError, one_line
 from .models import parameter_groups
-from .schedule import checkpoint_steps
+from .schedule import EVALUATION_BATCH, checkpoint_steps
 from .seeds import stream
 from .state import Saved
 
-EVALUATION_BATCH = 250  # no slower than 1000, in a quarter of the memory
 EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test_loss")
 Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
