@@ -13,12 +13,18 @@ GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
 
 
 @cache
+def counted(dataset):
+    """Images of each class; once for all segments, as a folder may have many files."""
+    root = config["where"]["sources"][dataset]["root"]
+    counts, _ = image_counts(PLAN.datasets[dataset], root, Path(f"results/data/{dataset}.h5"))
+    return counts
+
+
+@cache
 def requested(name):
     """What the training of a segment, or kernels, ask of a cluster."""
-    dataset = PLAN.segments[name.partition("/")[0]].dataset
-    root = config["where"]["sources"][dataset]["root"]
     try:
-        counts, _ = image_counts(PLAN.datasets[dataset], root, Path(f"results/data/{dataset}.h5"))
+        counts = counted(PLAN.segments[name.partition("/")[0]].dataset)
         return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
     except InputError as error:
         raise WorkflowError(str(error)) from None

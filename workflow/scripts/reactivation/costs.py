@@ -3,6 +3,7 @@
 All of it follows from the plan, the shapes of the networks and the numbers of images.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,9 @@ def available(spec: Spec, root: str, built: Path) -> Counts | None:
     from . import datasets, storage  # here: what is planned without them starts sooner
 
     if built.exists():
-        train, test = (labels.tolist() for labels in storage.read_labels(built))
+        train, test = (Counter(labels.tolist()) for labels in storage.read_labels(built))
         classes = range(class_count(spec))
-        return [train.count(c) for c in classes], [test.count(c) for c in classes]
+        return [train[c] for c in classes], [test[c] for c in classes]
     return datasets.count_folder(Path(root))
 
 
