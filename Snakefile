@@ -27,6 +27,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/ntk.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/tools.smk"
 include: "workflow/rules/cluster.smk"
 
@@ -36,6 +37,8 @@ rule all:
     input:
         expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
         [figure_files(name) for name in PLAN.figures],
+        rules.claims.output,
+        rules.switches.output,
 
 
 rule figures:

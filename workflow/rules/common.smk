@@ -122,3 +122,12 @@ def study_configs(wildcards):
         if path.name != "schema.yaml"
     }
     return list(found.values())
+
+
+def numbered_runs():
+    """Of each run, what a row of its numbers says of it, and the time step of its velocities."""
+    specs = {name: run.spec for name, run in PLAN.runs.items()}
+    return {
+        name: {key: spec[key] for key in ("experiment", "seed", "axes")} | {"dt": spec["velocity_dt"][0]}
+        for name, spec in specs.items()
+    }

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from .expressions import evaluate
-from .grid import counterpart, resolved, same, section_of, view
+from .grid import chosen, counterpart, resolved, same, section_of, view
 from .scenarios import Task, problems, tasks
 from .schema import Dataset, Experiment, Figure
+from .schema_claims import Claims
 from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
 
 Problems = Iterator[tuple[str, str]]
@@ -122,14 +123,53 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, comb
             yield "x", f"{panel.x} {missing}"
         elif not all(isinstance(value, int | float) for value in axes[panel.x]):
             yield "x", f"{panel.x} has values that are no numbers"
-    for key, value in where.items():
-        if key not in axes:
-            yield f"where.{key}", missing
-        elif not any(same(value, candidate) for candidate in axes[key]):
-            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
+    yield from _where_problems(where, name, experiment, combinations)
     for key in axes if shown <= set(axes) else []:
         if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
+
+
+def _where_problems(where: dict[str, Any], name: str, experiment: Experiment, combinations: Variants) -> Problems:
+    """Values that choose runs of the experiment `name`."""
+    axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
+    for key, value in where.items():
+        if key not in axes:
+            yield f"where.{key}", f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
+        elif not any(same(value, candidate) for candidate in axes[key]):
+            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
+
+
+# ---------------------------------------------------------------------------------------------------- claims
+def claim_problems(
+    claims: Claims, kernel: str, experiments: dict[str, Experiment], combinations: dict[str, Variants], names: Mapping
+) -> Problems:
+    """`kernel`: of all claims; the other arguments as for `figure_problems`."""
+    for claim_name, claim in claims.tested().items():
+        for key, needs, where in (("experiment", claim.needs, claim.where), ("beside", ("shift",), {})):
+            if (name := getattr(claim, key, None)) is None:
+                continue
+            if name not in names:
+                yield f"{claim_name}.{key}", unknown("experiment", name, names)
+            elif name in experiments:
+                problems = list(_where_problems(where, name, experiments[name], combinations[name]))
+                runs = [(axes, variant) for axes, variant in combinations[name] if problems or chosen(axes, where)]
+                problems += _runs_problems(key, name, needs, claim.tasks, runs)
+                if kernel not in experiments[name].kernels:
+                    problems.append((key, f"{name} does not compute the kernel {kernel}, which claims.kernel asks for"))
+                yield from ((f"{claim_name}.{place}", message) for place, message in problems)
+
+
+def _runs_problems(key: str, name: str, needs: tuple[str, ...], least: int, runs: Variants) -> Problems:
+    """What a claim needs of the runs that it looks at, of the experiment `name`."""
+    for axis in needs:
+        values = {str(axes.get(axis)) for axes, _ in runs}
+        if len(values) < 2:
+            yield key, f"{name} should have several values of {axis} in its grid"
+        elif not all(isinstance(axes[axis], int | float) for axes, _ in runs):
+            yield key, f"{name} has values of {axis} that are no numbers"
+    fewest = min((len(tasks(variant.scenario)) for _, variant in runs), default=least)
+    if fewest < least:
+        yield key, f"{name} should have {least} tasks, it has {fewest}"
 
 
 # ---------------------------------------------------------------------------------------------------- panels

@@ -8,15 +8,19 @@ from typing import Any, get_args
 import pydantic
 import yaml
 
-from .checks import beside_problems, experiment_problems, figure_problems, unknown
+from .checks import beside_problems, claim_problems, experiment_problems, figure_problems, unknown
 from .fields import name_of
 from .grid import axis_names, section_of, variants, with_values
 from .schema import SECTIONS, Dataset, Experiment, Figure, Study
+from .schema_claims import Claim, Claims
 from .schema_figures import AnyPanel
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
-TARGETS = ("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure", "budget", "prune")
+TARGETS = (
+    *("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure", "switches", "claims"),
+    *("budget", "prune"),
+)
 
 
 class ConfigError(Exception):
@@ -122,6 +126,7 @@ def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
         "experiments": section or (Experiment,),
         "datasets": get_args(get_args(Dataset)[0]),
         "figures": (Figure, *get_args(get_args(AnyPanel)[0])),
+        "claims": (Claims, *Claim.__subclasses__()) if len(loc) > 2 else (Claims,),
     }.get(loc[0] if len(loc) > 1 else "", (Study,))
     keys = {key for form in forms for key in form.model_fields}
     return keys, keys if len(forms) > 1 else set()
@@ -219,6 +224,12 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
             *beside_problems(figure, figures, experiments, _mapping(raw, "figures")),
         ]
         found += [(f"figures.{name}.{key}", message) for key, message in wrong]
+    each = {key: {key: value} for key, value in _mapping(raw, "claims").items()}
+    claims = _sound(pydantic.TypeAdapter(Claims), each)  # with one key each
+    kernel = claims.get("kernel", Claims()).kernel
+    for claim in claims.values():
+        problems = claim_problems(claim, kernel, experiments, combinations, _mapping(raw, "experiments"))
+        found += [(f"claims.{key}", message) for key, message in problems]
     return found
 
 

@@ -77,6 +77,7 @@ class Plan:
     kernels: dict[str, Kernels] = field(default_factory=dict)  # key: "<segment>/ntk-<hash>"
     runs: dict[str, Run] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
+    claims: Spec = field(default_factory=dict)
 
 
 def digest(spec: Spec) -> str:
@@ -115,7 +116,21 @@ def make_plan(study: Study) -> Plan:
         spec = {"panels": panels, **figure.model_dump(include={"columns", "title", "beside"})}
         runs = dict.fromkeys(run for panel in panels for run in panel["runs"])
         plan.figures[name] = Figure(spec, tuple(runs), figure.beside)
+    plan.claims = _claims_spec(study, by_experiment)
     return plan
+
+
+def _claims_spec(study: Study, by_experiment: dict) -> Spec:
+    """What holds for all claims and, of each that is `tested`, its thresholds and the names of its runs."""
+    spec = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"})
+    spec["tested"] = {}
+    for name, claim in study.claims.tested().items():
+        of = claim.model_dump(exclude={"where"})
+        of["runs"] = [run for axes, run in by_experiment[claim.experiment] if chosen(axes, claim.where)]
+        if "beside" in of:
+            of["beside"] = [run for _, run in by_experiment[of["beside"]]]
+        spec["tested"][name] = of
+    return spec
 
 
 def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:

@@ -21,6 +21,7 @@ from .fields import (
     distinct,
     no_bool,
 )
+from .schema_claims import Claims
 from .schema_figures import Curves, Figure, Spectrum, Summary
 
 TORCHVISION_CLASSES = {"CIFAR10": 10, "CIFAR100": 100}
@@ -325,6 +326,8 @@ class Study(Strict):
     """Experiments by name."""
     figures: dict[FigureName, Figure] = {}
     """Figures by name, which is also their target: `snakemake fig4`."""
+    claims: Claims = Claims()
+    """Which of the paper's claims are tested, on which experiment, against which thresholds."""
 
 
 def schema_text() -> str:

@@ -96,7 +96,8 @@ def _forms(path: str, field: dict, defs: dict) -> tuple[str, list[dict], str | N
         return _forms(f"{path}.<name>", value, defs)
     if "items" in field:
         return _forms(f"{path}.<i>", field["items"], defs)
-    named = [option["$ref"].rsplit("/", 1)[1] for option in field.get("oneOf", [field]) if "$ref" in option]
+    options = field.get("oneOf", field.get("anyOf", [field]))  # any of: that, or nothing
+    named = [option["$ref"].rsplit("/", 1)[1] for option in options if "$ref" in option]
     forms = [field] if "properties" in field else [defs[name] for name in named]
     return path, forms, field.get("discriminator", {}).get("propertyName")
 

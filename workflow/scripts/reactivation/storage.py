@@ -276,6 +276,14 @@ def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
         return [{key: kinds[key](value) for key, value in row.items()} for row in reader]
 
 
+def read_table(path: str | Path):
+    """A table as a pandas data frame."""
+    import pandas as pd
+
+    with reading(path):
+        return pd.read_csv(io.StringIO(_whole(path)))
+
+
 def read_tables(paths: Iterable[str | Path], column: str = "value"):
     """Tables as one pandas data frame, with the name of each in the column `run`; `column` must be finite.
 
@@ -285,8 +293,8 @@ def read_tables(paths: Iterable[str | Path], column: str = "value"):
 
     tables = []
     for path in paths:
+        table = read_table(path)
         with reading(path):
-            table = pd.read_csv(io.StringIO(_whole(path)))
             check(bool(np.isfinite(table[column].astype(float)).all()), f"{column} is not finite everywhere")
-            tables.append(table.assign(run=Path(path).stem))
+        tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)

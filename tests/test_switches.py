@@ -1,0 +1,139 @@
+"""The numbers of a switch, on a metric table whose numbers are known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from reactivation import storage
+from reactivation.switches import COLUMNS, accuracy_rows, switch_rows
+
+# Two tasks of four epochs; a checkpoint a quarter of an epoch after the switch.
+EPOCHS = [0.0, 1, 2, 3, 4, 4.25, 5, 6, 7, 8]
+NORM = [10.0, 20, 30, 40, 100, 25, 50, 90, 110, 120]
+ALIGNMENT = [0.1, 0.2, 0.3, 0.35, 0.36, 0.5, 0.56, 0.46, 0.44, 0.42]
+VELOCITY = {0: 0.9, 1: 0.5, 2: 0.03, 3: 0.02, 4: 0.4, 5: 0.1, 6: 0.05, 7: 0.04}
+
+
+def rows(metric, values, **columns):
+    """Rows of `metric` at the epochs that are the keys of `values`; a step is a hundredth of an epoch."""
+    empty = {"kernel": "sum", "block": "all", "reference": None, "dt": np.nan}
+    return [
+        empty | {"metric": metric, "epoch": epoch, "step": int(100 * epoch), "value": value} | columns
+        for epoch, value in values.items()
+    ]
+
+
+def table(*more, velocity=VELOCITY, norm=NORM):
+    found = rows("spectral_norm", dict(zip(EPOCHS, norm, strict=True)))
+    found += rows("spectral_norm", dict.fromkeys(EPOCHS, 1e6), block="task1")  # of no interest here
+    found += rows("alignment", dict(zip(EPOCHS, ALIGNMENT, strict=True)))
+    found += rows("kernel_velocity", velocity, dt=1) + rows("kernel_velocity", {0: 7.0, 4: 7.0}, dt=2)
+    found += rows("kernel_distance", {4: 0.6}, reference="task_start")
+    found += rows("kernel_distance", {8: 0.3}, reference="task_start") + rows(
+        "kernel_distance", {8: 0.7}, reference="init"
+    )
+    for block, accuracies in {"task1": (0.1, 0.9, 0.2), "task2": (0.2, 0.0, 0.8)}.items():
+        values = dict(zip((0, 4, 8), accuracies, strict=True)) | {6: 0.5}
+        found += rows("test_accuracy", values, kernel=None, block=block)
+    found += rows("test_accuracy", {8: 0.55}, kernel=None)
+    found += rows("forgetting", {6: 0.4, 8: 0.7}, kernel=None)
+    found = pd.DataFrame([*found, *more])
+    later = found["epoch"] > 4
+    # Velocities at the switch and accuracies at the end of task 1 are rows of task 1.
+    return found.assign(task=1 + later.astype(int), similarity=np.where(later, 0.25, np.nan))
+
+
+def test_numbers_of_a_switch():
+    first, second = switch_rows(table(), dt=1)
+    assert set(first) <= set(second) | {"start"} and set(second) <= set(COLUMNS)
+    assert first == {
+        "kernel": "sum",
+        "task": 1,
+        "start": 0,
+        "end": 4,
+        "dt": 1,
+        "distance": 0.6,
+        "path": pytest.approx(0.9 + 0.5 + 0.03 + 0.02),
+        "velocity_mean": pytest.approx((0.9 + 0.5 + 0.03 + 0.02) / 4),
+    }
+    assert second == pytest.approx(
+        {
+            "kernel": "sum",
+            "task": 2,
+            "similarity": 0.25,
+            "start": 4,
+            "end": 8,
+            "dt": 1,
+            "distance": 0.3,
+            "path": 0.59,
+            "velocity_mean": 0.59 / 4,
+            "velocity_before": 0.02,
+            "velocity_at": 0.4,
+            "velocity_ratio": 20,
+            "velocity_last": 0.04,
+            "spike_epoch": 0,
+            "norm_before": 100,
+            "norm_lowest": 25,
+            "norm_last": 120,
+            "norm_drop": 0.75,
+            "norm_recovery": 0.95,
+            "drop_epochs": 0.25,
+            "recovery_epochs": 3,
+            "alignment_before": 0.36,
+            "alignment_after": 0.42,
+            "alignment_turn": 0.2,
+            "alignment_pace": 0.01,
+            "turn_epochs": 0.25,
+            "forgetting": 0.7,
+        }
+    )
+
+
+def test_the_spike_is_looked_for_from_half_of_the_task_before():
+    (_, second) = switch_rows(table(velocity=VELOCITY | {2: 0.6}), dt=1)
+    assert second["spike_epoch"] == -2
+    (_, second) = switch_rows(table(velocity=VELOCITY | {7: 0.6}), dt=1)
+    assert second["spike_epoch"] == 3
+
+
+def test_another_time_step():
+    (_, second) = switch_rows(table(), dt=2)
+    assert second["velocity_at"] == 7 and "velocity_before" not in second and "velocity_ratio" not in second
+    assert second["alignment_pace"] == pytest.approx(0.06)
+
+
+def test_a_norm_that_is_not_back():
+    norm = [*NORM[:-2], 95, 99]
+    (_, second) = switch_rows(table(norm=norm), dt=1)
+    assert "recovery_epochs" not in second and second["norm_recovery"] == pytest.approx(0.74)
+
+
+def test_a_norm_that_only_rises_is_back_at_once():
+    norm = [*NORM[:5], 101, 102, 103, 104, 105]
+    (_, second) = switch_rows(table(norm=norm), dt=1)
+    assert second["norm_drop"] == pytest.approx(-0.01) and second["recovery_epochs"] == 0.25
+
+
+def test_a_task_that_diverged_has_no_row():
+    diverged = {"metric": "diverged", "block": "all", "epoch": 6.5, "step": 650, "value": 650}
+    whole = table(diverged)
+    found = list(switch_rows(whole[whole["epoch"] < 7], dt=1))
+    assert [row["task"] for row in found] == [1]
+    assert {row["trained"] for row in accuracy_rows(whole)} == {0, 1}
+    at_once = table({**diverged, "epoch": 0.5, "step": 50})
+    assert list(switch_rows(at_once, dt=1)) == []
+
+
+def test_the_accuracy_matrix():
+    found = {(row["trained"], row["task"]): row["test_accuracy"] for row in accuracy_rows(table())}
+    assert found == {(0, 1): 0.1, (1, 1): 0.9, (2, 1): 0.2, (0, 2): 0.2, (1, 2): 0.0, (2, 2): 0.8}
+
+
+def test_the_same_after_a_file(tmp_path):
+    storage.write_rows(tmp_path / "run.csv", table().to_dict("records"))
+    read = storage.read_table(tmp_path / "run.csv")
+    for row, again in zip(switch_rows(table(), 1), switch_rows(read, 1), strict=True):
+        assert row == pytest.approx(again)
+        assert all(value == value and value is not None for value in row.values())
+        assert not any(isinstance(value, float) and math.isinf(value) for value in row.values())

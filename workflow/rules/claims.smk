@@ -1,0 +1,42 @@
+"""What each switch does to the kernel, in numbers; and the paper's claims, tested on these.
+
+Builds: results/<study>/{reactivation,accuracy}.csv, results/<study>/claims.{csv,md}
+From:   the metric tables of all runs
+"""
+
+
+rule switches:
+    input:
+        expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
+    output:
+        switches=f"results/{STUDY.study}/reactivation.csv",
+        accuracy=f"results/{STUDY.study}/accuracy.csv",
+    log:
+        f"results/logs/switches/{STUDY.study}.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        spec=numbered_runs(),
+        code=fingerprint("switches.py"),
+    script:
+        "../scripts/switches.py"
+
+
+rule claims:
+    input:
+        f"results/{STUDY.study}/reactivation.csv",
+    output:
+        csv=f"results/{STUDY.study}/claims.csv",
+        md=f"results/{STUDY.study}/claims.md",
+    log:
+        f"results/logs/claims/{STUDY.study}.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        study=STUDY.study,
+        spec=PLAN.claims,
+        code=fingerprint("claims.py"),
+    script:
+        "../scripts/claims.py"

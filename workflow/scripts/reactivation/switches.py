@@ -1,0 +1,169 @@
+"""What a task does to the kernel, in numbers: one row per run, kernel and task, from the run's metric table.
+
+All of it on the whole probe. A switch is the end of the task before; `dt` is the time step of velocities.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import metrics
+
+Row = dict[str, Any]
+METRICS = ("spectral_norm", "alignment", "kernel_distance", "kernel_velocity", "test_accuracy", "forgetting")
+# What each column is, in their order, after those that name the run.
+COLUMNS = {
+    "kernel": "which kernel",
+    "task": "which task of the run; the first follows no switch",
+    "similarity": "of the task to the one before",
+    "start": "epoch at which the task begins: the switch",
+    "end": "epoch at which it ends",
+    "dt": "time step of velocities, in epochs",
+    "distance": "S(Θ_start, Θ_end): how far the kernel has turned in the end",
+    "path": "Σ S(Θ_t, Θ_t+dt) over the task in steps of dt: how far it has travelled",
+    "velocity_mean": "mean velocity in the task (1/epoch)",
+    "velocity_before": "v(start − dt): velocity just before the switch (1/epoch)",
+    "velocity_at": "v(start): velocity across the switch (1/epoch)",
+    "velocity_ratio": "velocity_at / velocity_before: the spike",
+    "velocity_last": "v(end − dt) (1/epoch)",
+    "spike_epoch": "when the largest velocity begins, from half of the task before to the end, in epochs since the switch",
+    "norm_before": "largest eigenvalue at the switch",
+    "norm_lowest": "lowest in the task",
+    "norm_last": "at its end",
+    "norm_drop": "(before − lowest) / before",
+    "norm_recovery": "(last − lowest) / before",
+    "drop_epochs": "epochs from the switch to the lowest",
+    "recovery_epochs": "epochs from the switch until the norm, after its lowest, is back at its value there; empty: not in this task",
+    "alignment_before": "alignment at the switch",
+    "alignment_after": "at the end of the task",
+    "alignment_turn": "largest |A − alignment_before| in the first dt epochs",
+    "alignment_pace": "|A(start) − A(start − dt)|",
+    "turn_epochs": "epochs from the switch until |A − alignment_before| is half of its largest in the task",
+    "forgetting": "mean over the earlier tasks of the best accuracy at the end of a task, minus that at the end of this one",
+}
+
+
+def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
+    """Rows of a run, with the columns of COLUMNS; of the tasks that were trained to their ends.
+
+    `table`: its metric table, as `storage.read_table` reads it. What is undefined, such as a velocity for which there is no
+    checkpoint, is not in the row.
+    """
+    ends = _ends(table)
+    whole = table[(table["block"] == "all") & table["metric"].isin(METRICS)]
+    forgotten = whole[whole["metric"] == "forgetting"].groupby("task")["value"].last()
+    for kernel in table["kernel"].dropna().unique():
+        of_kernel = whole[whole["kernel"] == kernel]
+        for task, end in ends.items():
+            start = ends.get(task - 1, 0.0)
+            row = {"kernel": kernel, "task": task, "start": start, "end": end, "dt": dt}
+            row["similarity"] = table.loc[table["task"] == task, "similarity"].iloc[0]
+            row |= _motion(of_kernel, task, start, end, dt)
+            if task > 1:
+                row |= _velocities(of_kernel, ends.get(task - 2, 0.0), start, end, dt)
+                row |= _norms(_curve(of_kernel, "spectral_norm"), start, end)
+                row |= _alignments(_curve(of_kernel, "alignment"), start, end, dt)
+                row["forgetting"] = forgotten.get(task, np.nan)
+            yield {column: row[column] for column in COLUMNS if column in row and row[column] == row[column]}  # no NaN
+
+
+def accuracy_rows(table: pd.DataFrame) -> Iterator[Row]:
+    """The accuracy matrix of a run: of each task's test set, seen or not, before training (`trained` 0) and after each task."""
+    ends = _ends(table)
+    accuracy = table[(table["metric"] == "test_accuracy") & table["block"].str.fullmatch(r"task\d+")]
+    for trained, end in {0: 0.0, **ends}.items():
+        for _, row in accuracy[_near(accuracy["epoch"], end)].iterrows():
+            task = int(row["block"].removeprefix("task"))
+            yield {"trained": trained, "task": task, "test_accuracy": row["value"]}
+
+
+def _ends(table: pd.DataFrame) -> dict[int, float]:
+    """Epoch at which each task ends; without those that diverged, and later ones."""
+    lost = table.loc[table["metric"] == "diverged", "task"]
+    whole = table[table["task"] < lost.iloc[0]] if len(lost) else table
+    ends = whole.groupby("task")["epoch"].max()
+    return dict(zip(map(int, ends.index.to_numpy()), map(float, ends), strict=True))
+
+
+def _near(epochs: Any, wanted: float) -> np.ndarray:
+    return np.abs(np.asarray(epochs) - wanted) < 1e-6
+
+
+def _curve(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Values of a metric by epoch."""
+    found = rows[rows["metric"] == metric].sort_values("step", kind="stable")
+    return found.set_index("epoch")["value"]
+
+
+def _epochs(curve: pd.Series) -> list[float]:
+    return curve.index.to_numpy(dtype=float).tolist()
+
+
+def _at(curve: pd.Series, epoch: float) -> float:
+    found = curve[_near(curve.index, epoch)]
+    return float(found.iloc[-1]) if len(found) else np.nan
+
+
+def _velocity(rows: pd.DataFrame, dt: float) -> pd.Series:
+    return _curve(rows[rows["dt"] == dt], "kernel_velocity")
+
+
+def _between(curve: pd.Series, first: float, last: float) -> pd.Series:
+    """The part of a curve from `first` to `last`, both included."""
+    return curve[(curve.index > first - 1e-6) & (curve.index < last + 1e-6)]
+
+
+def _motion(rows: pd.DataFrame, task: int, start: float, end: float, dt: float) -> Row:
+    from_start = _curve(rows[(rows["reference"] == "task_start") & (rows["task"] == task)], "kernel_distance")
+    inside = _between(_velocity(rows, dt), start, end - dt)
+    steps = [_at(inside, start + dt * k) for k in range(round((end - start) / dt))]
+    return {
+        "distance": _at(from_start, end),
+        "path": dt * float(np.sum(steps)) if steps else np.nan,
+        "velocity_mean": float(np.mean(steps)) if steps else np.nan,
+    }
+
+
+def _velocities(rows: pd.DataFrame, earlier: float, start: float, end: float, dt: float) -> Row:
+    """`earlier`: when the task before began. Around initialisation the velocity is largest of all: its first half is left out."""
+    velocity = _velocity(rows, dt)
+    before, at = _at(velocity, start - dt), _at(velocity, start)
+    around = _between(velocity, (earlier + start) / 2, end - dt)
+    return {
+        "velocity_before": before,
+        "velocity_at": at,
+        "velocity_ratio": at / before if before > 0 else np.nan,
+        "velocity_last": _at(velocity, end - dt),
+        "spike_epoch": _epochs(around)[around.argmax()] - start if len(around) else np.nan,
+    }
+
+
+def _norms(norm: pd.Series, start: float, end: float) -> Row:
+    before, after = _at(norm, start), norm[(norm.index > start + 1e-6) & (norm.index < end + 1e-6)]
+    lowest = _epochs(after)[after.argmin()]
+    back = after[(after.index >= lowest) & (after >= before)]
+    return {
+        "norm_before": before,
+        "norm_lowest": float(after.min()),
+        "norm_last": float(after.iloc[-1]),
+        "norm_drop": metrics.drop(before, after.to_numpy()),
+        "norm_recovery": metrics.recovery(before, after.to_numpy()),
+        "drop_epochs": lowest - start,
+        "recovery_epochs": _epochs(back)[0] - start if len(back) else np.nan,
+    }
+
+
+def _alignments(alignment: pd.Series, start: float, end: float, dt: float) -> Row:
+    before = _at(alignment, start)
+    away = (alignment[(alignment.index > start + 1e-6) & (alignment.index < end + 1e-6)] - before).abs()
+    soon = away[away.index < start + dt + 1e-6]
+    turned = away[away >= away.max() / 2]
+    return {
+        "alignment_before": before,
+        "alignment_after": _at(alignment, end),
+        "alignment_turn": float(soon.max()) if len(soon) else np.nan,
+        "alignment_pace": abs(before - _at(alignment, start - dt)),
+        "turn_epochs": _epochs(turned)[0] - start if len(turned) else np.nan,
+    }

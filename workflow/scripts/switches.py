@@ -1,0 +1,23 @@
+"""What each task of each run does to the kernel, in numbers; and the accuracy matrices."""
+
+from reactivation.job import logged
+
+# isort: split
+from pathlib import Path
+
+from reactivation import storage
+from reactivation.switches import COLUMNS, accuracy_rows, switch_rows
+
+with logged(snakemake.log[0]):
+    runs, switches, accuracies = snakemake.params.spec, [], []
+    for path in snakemake.input:
+        table, run = storage.read_tables([path]), Path(path).stem
+        spec = runs[run]
+        about = {"run": run, "experiment": spec["experiment"], **spec["axes"], "seed": spec["seed"]}
+        switches += [about | row for row in switch_rows(table, spec["dt"])]
+        accuracies += [about | row for row in accuracy_rows(table)]
+    axes = dict.fromkeys(axis for spec in runs.values() for axis in spec["axes"])
+    columns = ["run", "experiment", *axes, "seed"]
+    storage.write_rows(snakemake.output.switches, switches, [*columns, *COLUMNS])
+    storage.write_rows(snakemake.output.accuracy, accuracies, [*columns, "trained", "task", "test_accuracy"])
+    print(f"{len(runs)} runs, {len(switches)} rows")
