@@ -50,6 +50,7 @@ TINY = {
             ],
         }
     },
+    "claims": {"min_seeds": 2, "velocity_spikes": {"experiment": "widths"}},
 }
 
 
@@ -136,7 +137,7 @@ def own_process(code: str, folder: str = "workflow/scripts") -> str:
     return run.stdout
 
 
-def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
+def all_planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
     """Jobs of a dry run, by rule; empty if nothing is to be done."""
     run = snakemake(folder, "-n", *arguments, config=config)
     assert run.returncode == 0, run.stdout
@@ -146,3 +147,13 @@ def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[s
     counts = {line.split()[0]: int(line.split()[1]) for line in table}
     counts.pop("total")
     return counts
+
+
+# Rules that read the tables of all runs of a study, so that they run after most changes.
+OF_ALL_RUNS = ("switches", "claims", "explore", "table", "resolved")
+
+
+def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
+    """`all_planned` without rules of all runs."""
+    counts = all_planned(folder, *arguments, config=config)
+    return {rule: count for rule, count in counts.items() if rule not in OF_ALL_RUNS}

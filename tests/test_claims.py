@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import changed
-from reactivation.claims import CLAIMS, COLUMNS, claims_rows, interval, judge, markdown
+from reactivation.claims import CLAIMS, COLUMNS, COVERAGE, claims_rows, interval, judge, markdown
 from reactivation.config import ConfigError, load_study
 from reactivation.plan import make_plan
 from reactivation.schema_claims import Claims
@@ -270,6 +270,14 @@ def test_the_interval_of_many_seeds_is_that_of_the_normal_approximation():
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.05)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.05)
     assert interval(values, 0.95) == (low, high)  # the same each time
+
+
+@pytest.mark.parametrize("seeds, share", [(3, 64), (5, 84), (20, 91)])
+def test_the_stated_coverage_is_that_of_the_intervals(seeds, share):
+    rng = np.random.default_rng(2)
+    spans = [interval(rng.normal(size=seeds), 0.95) for _ in range(300)]
+    held = np.mean([low <= 0 <= high for low, high in spans])
+    assert held == pytest.approx(share / 100, abs=0.07) and f"{share} %" in COVERAGE
 
 
 def test_seeds_are_paired():

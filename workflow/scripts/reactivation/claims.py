@@ -14,6 +14,8 @@ import pandas as pd
 
 EXACT = 5  # seeds, up to which every resample is taken
 RESAMPLES = 10_000  # drawn, with more seeds
+# Of normal numbers; measured, and by a test.
+COVERAGE = "95 % intervals hold the true mean 64 % of the time with 3 seeds, 84 % with 5, 91 % with 20"
 
 COLUMNS = (
     *(
@@ -168,16 +170,13 @@ def alignment_turns(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
     yield Measure(
         "change of alignment in the dt after the switch, over that in the dt before", turn, limits["ratio"], "times"
     )
-    if "lr" in rows and rows["lr"].nunique() > 1:
-        slow, fast = (
-            over_runs(part, log(part["turn_epochs"])) for part in (at(rows, "lr", "min"), at(rows, "lr", "max"))
-        )
-        yield Measure(
-            "time of the turn at the smallest learning rate, over that at the largest",
-            slow - fast,
-            limits["slower"],
-            "times",
-        )
+    slow, fast = (over_runs(part, log(part["turn_epochs"])) for part in (at(rows, "lr", "min"), at(rows, "lr", "max")))
+    yield Measure(
+        "time of the turn at the smallest learning rate, over that at the largest",
+        slow - fast,
+        limits["slower"],
+        "times",
+    )
 
 
 def repeats(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
@@ -346,8 +345,10 @@ def markdown(found: list[dict[str, Any]], study: str, claims: dict[str, Any]) ->
     lines = [
         f"# Claims of the paper, tested in the study {study}",
         "",
-        f"Effects are means over seeds, with {100 * claims['confidence']:g} % bootstrap intervals over seeds (of few seeds these are too "
-        f"narrow); kernel `{claims['kernel']}`; thresholds are those of the config. Supported: every interval lies beyond its threshold.",
+        f"Effects are means over seeds, with {100 * claims['confidence']:g} % bootstrap intervals over seeds; kernel "
+        f"`{claims['kernel']}`; thresholds are those of the config. Supported: every interval lies beyond its threshold.",
+        "",
+        f"Bootstrap intervals of few seeds are too narrow: {COVERAGE}.",
         "",
         "| | claim | verdict | seeds | evidence |",
         "| --- | --- | --- | --- | --- |",

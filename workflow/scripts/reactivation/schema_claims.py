@@ -69,11 +69,11 @@ class OverConvergedRecoversLast(Claim):
 class AlignmentTurns(Claim):
     """6. Alignment turns at the switch, and far more slowly in the under-converged phase (smallest learning rate)."""
 
+    needs = ("lr",)
     ratio: Number = 2
     """How far alignment moves in the first dt epochs of the task, over its change in the last dt before: more than this."""
     slower: Number = 2
-    """Time until half of that turn at the smallest learning rate, over that at the largest: more than this. Without several learning
-    rates the first half of the claim is tested alone."""
+    """Time until half of its turn in the task at the smallest learning rate, over that at the largest: more than this."""
 
 
 class Repeats(Claim):
