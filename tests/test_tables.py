@@ -70,7 +70,7 @@ def test_columns_and_identity(run):
     assert not table.duplicated([c for c in table.columns if c != "value"]).any()
 
 
-@pytest.mark.parametrize("name", ["spectral_norm", "trace", "effective_rank"])
+@pytest.mark.parametrize("name", metrics.PER_KERNEL)
 def test_one_number_per_kernel_and_block(run, name):
     stack, table = run
     for block, part in (("all", slice(None)), ("task1", slice(0, 4)), ("task2", slice(4, 8))):

@@ -7,7 +7,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from .expressions import evaluate
 from .grid import chosen, counterpart, resolved, same, section_of, view
@@ -177,7 +177,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
     """`forms`: the experiment with each combination of its grid."""
     lists = [tasks(form.scenario) for form in forms]
     most = max(map(len, lists))
-    of_kernel = isinstance(panel, Spectrum) or panel.metric in get_args(KERNEL_METRICS)
+    of_kernel = isinstance(panel, Spectrum) or panel.metric in KERNEL_METRICS
     if of_kernel and panel.kernel not in experiment.kernels:
         yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
     if isinstance(panel, Spectrum):
@@ -218,7 +218,7 @@ def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:
     names = [f"task{k}" for k in range(1, len(of) + 1)]
     if metric == "forgetting":
         return ["all", *names[:-1]]
-    if metric not in (*get_args(KERNEL_METRICS), "eigenvalues"):
+    if metric not in (*KERNEL_METRICS, "eigenvalues"):
         return ["all", *names, "current"]
     # Of the probe, a task has the classes that it is the first to bring.
     classes = [set(task.classes) for task in of]

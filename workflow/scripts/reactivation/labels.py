@@ -69,9 +69,10 @@ def groups(panel: Spec) -> dict[str, str]:
 
 def metric(panel: Spec) -> str:
     """What a panel's vertical axis shows."""
+    name = METRICS.get(panel["metric"], panel["metric"].replace("_", " "))
     if panel["kind"] == "summary":
-        return STATISTICS[panel["statistic"]].format(metric=METRICS[panel["metric"]], task=panel["task"])
-    return METRICS[panel["metric"]]
+        return STATISTICS[panel["statistic"]].format(metric=name, task=panel["task"])
+    return name
 
 
 def details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str]:

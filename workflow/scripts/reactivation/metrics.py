@@ -4,7 +4,18 @@ K, L: kernels (n, n), symmetric and positive semi-definite. Figures and equation
 Empirical NTK Dynamics Under Task Shifts* (2025) unless another source is named.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+
+PER_KERNEL: dict[str, Callable[[np.ndarray], float]] = {}
+"""Numbers of one kernel, by name: each is in the tables of runs, for every checkpoint, and can be drawn."""
+
+
+def per_kernel(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
+    """The same function, in PER_KERNEL."""
+    PER_KERNEL[function.__name__] = function
+    return function
 
 
 def eigenvalues(K: np.ndarray) -> np.ndarray:
@@ -12,16 +23,19 @@ def eigenvalues(K: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(K)[::-1]
 
 
+@per_kernel
 def spectral_norm(K: np.ndarray) -> float:
     """Largest eigenvalue: the leading mode's error decays by 1 − ηλ a step (eq. 6–7)."""
     return float(eigenvalues(K)[0])
 
 
+@per_kernel
 def trace(K: np.ndarray) -> float:
     """Sum of the eigenvalues, Σ_i ‖∇f(x_i)‖²."""
     return float(np.trace(K))
 
 
+@per_kernel
 def effective_rank(K: np.ndarray) -> float:
     """exp of the entropy of the normalised eigenvalues, from 1 to n (Roy & Vetterli 2007)."""
     p = np.clip(eigenvalues(K), 0, None)

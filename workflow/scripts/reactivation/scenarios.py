@@ -81,7 +81,7 @@ def similarity(previous: Task, task: Task) -> float:
     return round(1 - sum(abs(p.get(c, 0) - q.get(c, 0)) for c in p | q) / 2, 12)
 
 
-def problems(scenario: Scenario, dataset: str, available: int) -> Iterator[tuple[str, str]]:
+def problems(scenario: AnyScenario, dataset: str, available: int) -> Iterator[tuple[str, str]]:
     """(key, what is wrong) of a scenario on a data set with `available` classes."""
     has = f"{dataset} has classes 0 to {available - 1}"
     for key, classes in _classes_by_key(scenario):
@@ -103,6 +103,8 @@ def problems(scenario: Scenario, dataset: str, available: int) -> Iterator[tuple
                     f"as {len(scenario.first)} classes have, times α; name more classes, or fewer in `first`"
                 ),
             )
+    if max(universe(scenario)) >= available and not isinstance(scenario, ClassSplit | SlidingWindow):
+        yield "", f"needs class {max(universe(scenario))}: {has}"
     if isinstance(scenario, Sequence):
         for k, task in enumerate(scenario.tasks):
             missing = sorted(set(task.classes) - set(universe(scenario)))

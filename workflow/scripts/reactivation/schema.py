@@ -22,7 +22,7 @@ from .fields import (
     no_bool,
 )
 from .schema_claims import Claims
-from .schema_figures import Curves, Figure, Spectrum, Summary
+from .schema_figures import AnyPanel, Figure
 
 TORCHVISION_CLASSES = {"CIFAR10": 10, "CIFAR100": 100}
 
@@ -335,7 +335,7 @@ def schema_text() -> str:
     schema = Study.model_json_schema()
     for form in (form for forms in SECTIONS.values() for form in forms):
         schema["$defs"][form.__name__].pop("required")  # the grid may give it
-    for panel in (Curves, Summary, Spectrum):
+    for panel in get_args(get_args(AnyPanel)[0]):
         schema["$defs"][panel.__name__]["required"].remove("kind")  # the figure gives it
     text = yaml.safe_dump(_for_editors(schema), sort_keys=False, allow_unicode=True, width=110)
     return "# Written by `make schema` from workflow/scripts/reactivation/schema.py.\n" + text

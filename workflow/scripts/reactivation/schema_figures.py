@@ -1,23 +1,18 @@
 """The keys of figures: what each panel draws."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import AfterValidator, Field, StrictInt
 
 from .fields import Digits, Kernel, Name, Positive, Strict, distinct
+from .metrics import PER_KERNEL
 
 Reference = Literal["init", "task_start", "previous"]
-KERNEL_METRICS = Literal[
-    "spectral_norm",
-    "trace",
-    "effective_rank",
-    "alignment",
-    "kernel_distance",
-    "kernel_velocity",
-    "cross_task_overlap",
-]
-TEST_METRICS = Literal["test_accuracy", "test_loss", "forgetting"]
+KERNEL_METRICS = (*PER_KERNEL, "alignment", "kernel_distance", "kernel_velocity", "cross_task_overlap")
+TEST_METRICS = ("test_accuracy", "test_loss", "forgetting")
+Metric: Any = Literal[(*KERNEL_METRICS, *TEST_METRICS)]
+PanelKind = Literal["curves", "summary", "spectrum"]
 
 
 class Panel(Strict):
@@ -39,7 +34,7 @@ class Curves(Panel):
     """One metric over time: a curve for each value of one axis, with a band over seeds."""
 
     kind: Literal["curves"]
-    metric: Literal[KERNEL_METRICS, TEST_METRICS]
+    metric: Metric
     """What is drawn."""
     reference: Reference = "init"
     """What `kernel_distance` is measured from."""
@@ -60,7 +55,7 @@ class Summary(Panel):
     """One number per run against one axis: seeds as points, a line through their means."""
 
     kind: Literal["summary"]
-    metric: Literal[KERNEL_METRICS, TEST_METRICS]
+    metric: Metric
     """Of what the number is."""
     statistic: Literal["last", "max", "drop", "recovery"]
     """Over one task: the last value, the largest; by how much the metric falls below its value at the switch, and how
@@ -97,7 +92,7 @@ AnyPanel = Annotated[Curves | Summary | Spectrum, Field(discriminator="kind")]
 class Figure(Strict):
     """Panels of one kind or several."""
 
-    kind: Literal["curves", "summary", "spectrum"] = "curves"
+    kind: PanelKind = "curves"
     """Of the panels that do not say their own."""
     experiment: str | None = None
     """A name under `experiments`, of the panels that do not say their own."""
@@ -119,5 +114,5 @@ class Figure(Strict):
     def _kinds(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or not isinstance(raw.get("panels"), list):
             return raw
-        kind = {"kind": raw.get("kind") if raw.get("kind") in ("curves", "summary", "spectrum") else "curves"}
+        kind = {"kind": raw.get("kind") if raw.get("kind") in get_args(PanelKind) else "curves"}
         return {**raw, "panels": [kind | panel if isinstance(panel, dict) else panel for panel in raw["panels"]]}

@@ -113,9 +113,7 @@ def _blocks(probe: dict[str, np.ndarray], tasks: list[Row]) -> dict[str, np.ndar
 def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
     """Metrics of one kernel each; `t` is its position in `stack` (T, n, n)."""
     for t, K in enumerate(stack):
-        yield {"t": t, "metric": "spectral_norm", "value": metrics.spectral_norm(K)}
-        yield {"t": t, "metric": "trace", "value": metrics.trace(K)}
-        yield {"t": t, "metric": "effective_rank", "value": metrics.effective_rank(K)}
+        yield from ({"t": t, "metric": name, "value": of(K)} for name, of in metrics.PER_KERNEL.items())
         yield {"t": t, "metric": "alignment", "value": metrics.kernel_alignment(K, one_hot)}
         for i, value in enumerate(metrics.eigenvalues(K)):
             yield {"t": t, "metric": "eigenvalues", "index": i, "value": value}
