@@ -31,8 +31,8 @@ def requested(name):
 
 
 def source_state(wildcards):
-    """Changes with the images of a folder or tarball, not with its place, nor when it is gone once it is read."""
-    if PLAN.datasets[wildcards.dataset]["source"] != "image_folder":
+    """Changes with the images of a folder or file, not with its place, nor when it is gone once it is read."""
+    if "root" not in PLAN.datasets[wildcards.dataset]:  # drawn; or torchvision's, which checks its files itself
         return ""
     from reactivation import datasets, storage  # here: most calls of Snakemake need neither
 

@@ -334,7 +334,7 @@ def _legend(
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
     kinds = set(drawn["kind"])
     seeds = drawn["seeds"].max()  # of nothing: no number, and not larger
-    if seeds > 1 and kinds & {"curves", "spectrum"}:
+    if seeds > 1 and kinds - {"summary"}:
         number = f"up to {seeds}" if diverged["diverged"] else seeds
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {number} seeds"))
     if "summary" in kinds:
