@@ -221,7 +221,7 @@ def test_images_are_read_again_when_they_change_and_not_when_they_move(tmp_path)
     target, at = f"results/data/{name}.h5", lambda place: ("--config", f"data_root={tmp_path / place}")
     run = snakemake(folder, "--cores", "2", target, *at("here"), config=config)
     assert run.returncode == 0 and "threads: 2" in run.stdout
-    assert " 4/4 [" in (folder / f"results/logs/dataset/{name}.log").read_text()
+    assert "4/4 images" in (folder / f"results/logs/dataset/{name}.log").read_text()
     assert planned(folder, target, *at("here"), config=config) == {}
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert planned(folder, target, *at("there"), config=config) == {}

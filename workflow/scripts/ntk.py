@@ -6,6 +6,7 @@ from reactivation.job import logged
 import contextlib
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,9 @@ def kernels_of(
                 "seconds": np.float64(seconds),
                 "peak_bytes": np.int64(peak_bytes(x.device)),
             }
-            print(f"checkpoint {i + 1}/{len(paths)}  epoch {checkpoint['epoch']:.3f}  {seconds:.2f} s", flush=True)
+            left = timedelta(seconds=int(seconds * (len(paths) - i - 1)))
+            at = f"checkpoint {i + 1}/{len(paths)}  epoch {checkpoint['epoch']:.3f}"
+            print(f"{at}  {seconds:.2f} s  {left} left", flush=True)
         row = rows[digest]
         if not all(np.isfinite(row[kind]).all() for kind in snakemake.params.spec["kernels"]):
             return of_paths, {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}

@@ -1,24 +1,18 @@
-"""The progress bar of a long job."""
+"""The progress of a long job, in its log."""
 
-import shutil
-import sys
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import TypeVar
 
 from tqdm import tqdm
 
+EVERY = 10  # seconds between two lines
 Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], total: int | None, unit: str) -> Iterable[Item]:
-    """`items`, while a bar on the terminal counts them; without a terminal, a line that is printed every 10 seconds.
-
-    The terminal is the one that the process was started on: what a job prints goes into its log.
-    """
-    if sys.__stderr__ and sys.__stderr__.isatty():
-        columns = shutil.get_terminal_size().columns  # 80 where the terminal does not say
-        return tqdm(items, total=total, unit=f" {unit}", file=sys.__stderr__, ncols=columns)
-    # The bar rewrites its line; in a log each state has a line of its own.
+    """`items`, while lines that are printed now and then count them."""
+    # A bar rewrites its line; in a log each state has a line of its own.
     lines = SimpleNamespace(write=lambda text: print(text.strip()) if text.strip() else None)
-    return tqdm(items, total=total, unit=f" {unit}", file=lines, mininterval=10)
+    form = "{n_fmt}/{total_fmt}{unit}  {rate_noinv_fmt}  {remaining} left"
+    return tqdm(items, total=total, unit=f" {unit}", file=lines, mininterval=EVERY, bar_format=form)

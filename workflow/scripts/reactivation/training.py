@@ -5,6 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from .seeds import stream
 from .state import Saved
 
 EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test_loss")
+TELL_EVERY = 10  # seconds at least between two lines on an epoch: for its loss, a GPU waits
 Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
 
@@ -162,8 +164,8 @@ def train_segment(
     found = saved and saved.found
     now = restored(found, model, optimizer) if found else Trained(shuffle.get_state())
     shuffle.set_state(now.shuffle)
-    began = time.perf_counter()
-    epoch_began = began - now.seconds
+    epoch_began = time.perf_counter() - now.seconds
+    tell = teller(now, epochs, len(train), batch_size)
 
     def tick() -> None:
         if saved and saved.due() and sound(now, model):
@@ -187,6 +189,7 @@ def train_segment(
             tick()
             if now.diverged is not None:
                 return now
+            tell(time.perf_counter() - epoch_began)
         if not sound(now, model):
             return now
         at: dict[str, Any] = {"step": first_step + now.step, "epoch": first_epoch + epoch}
@@ -194,8 +197,7 @@ def train_segment(
         rows = evaluate(model, test, classes, precision, **at, between=tick)
         now.evaluation += rows
         now.log.append(at | log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
-        left = (time.perf_counter() - began) / (epoch - first + 1) * (epochs - epoch)
-        print(progress(now.log[-1], epoch, epochs, task, left), flush=True)
+        tell(seconds, now.log[-1])
         now.losses, epoch_began = [], time.perf_counter()
     return now
 
@@ -318,12 +320,34 @@ def accuracy(rows: list[dict], task: dict[str, Any]) -> float:
     return sum(images[row["class"]] * row["test_accuracy"] for row in rows) / sum(images.values())
 
 
-def progress(row: dict, epoch: int, epochs: int, task: int, left: float) -> str:
-    """One line for a person following the log."""
-    scores = " ".join(f"{row[f'test_accuracy_task{k}']:.3f}" for k in range(1, task + 1))
-    left = int(left)
-    return (
-        f"task {task}  epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {row['train_loss']:.4f}  "
-        f"test accuracy by task {scores}  {row['images_per_second']:,.0f} images/s  "
-        f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
-    )
+def teller(now: Trained, epochs: int, images: int, batch_size: int) -> Callable[..., None]:
+    """A function that prints how far training is, for a person who follows the log, what matters most first.
+
+    It is called after each step with the epoch's seconds so far, and prints only where nothing has been for TELL_EVERY; at an
+    epoch's end with its row of the log, too.
+    """
+    told = time.perf_counter()
+    began, before = told - now.seconds, now.step - len(now.losses)
+    steps_per_epoch = -(-images // batch_size)
+
+    def tell(seconds: float, row: dict[str, Any] | None = None) -> None:
+        nonlocal told
+        at = time.perf_counter()
+        if row is None and at - told < TELL_EVERY:
+            return
+        told, scores = at, ""
+        left = (at - began) / (now.step - before) * (epochs * steps_per_epoch - now.step)
+        if row is None:
+            loss = float(torch.stack(now.losses).mean())
+            speed = min(len(now.losses) * batch_size, images) / seconds
+        else:
+            loss, speed = row["train_loss"], row["images_per_second"]
+            accuracies = (f"{value:.3f}" for key, value in row.items() if key.startswith("test_accuracy"))
+            scores = f"  test accuracy by task {' '.join(accuracies)}"
+        epoch = round(now.step / steps_per_epoch, 2)
+        print(
+            f"epoch {epoch:g}/{epochs}  loss {loss:.4f}  {speed:,.0f} images/s  {timedelta(seconds=int(left))} left{scores}",
+            flush=True,
+        )
+
+    return tell
