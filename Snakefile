@@ -32,6 +32,15 @@ include: "workflow/rules/tools.smk"
 include: "workflow/rules/cluster.smk"
 
 
+# In the process that a user calls only, as Snakemake calls itself with --no-hooks; nor in dry runs.
+onstart:
+    refuse_what_slurm_would()
+    if not (workflow.touch or {"budget", "prune"} & set(sys.argv)):
+        from reactivation import watch  # here: it costs no other call anything
+
+        watch.start(workflow)
+
+
 rule all:
     default_target: True
     input:

@@ -62,8 +62,9 @@ def imported(files):
 
 
 def planning():
-    """Files of the library that rule files import."""
-    rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
+    """Files of the library that the Snakefile and rule files import."""
+    files = [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow/rules").glob("*.smk")]
+    rules = "".join(path.read_text() for path in files)
     modules = re.findall(r"from reactivation\.(\w+) import", rules)
     for names in re.findall(r"from reactivation import ([\w, ]+)", rules):
         modules += re.findall(r"\w+", names)

@@ -25,14 +25,16 @@ def refusal():
     return " ".join(tried.stderr.replace("sbatch: ", "").split()) if tried.returncode else None
 
 
-onstart:
-    if workflow.executor_plugin.name == "slurm":
-        if shutil.which("sbatch") is None:
-            raise WorkflowError(
-                "there is no sbatch on PATH: call this where jobs are submitted to Slurm, or leave out --profile slurm"
-            )
-        if words := refusal():
-            raise WorkflowError(
-                f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in slurm/config.yaml, ask "
-                "for less time or memory with --set-resources, or for no GPU with --config device=cpu"
-            )
+def refuse_what_slurm_would():
+    """WorkflowError where jobs of this call would be refused."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    if shutil.which("sbatch") is None:
+        raise WorkflowError(
+            "there is no sbatch on PATH: call this where jobs are submitted to Slurm, or leave out --profile slurm"
+        )
+    if words := refusal():
+        raise WorkflowError(
+            f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in slurm/config.yaml, ask "
+            "for less time or memory with --set-resources, or for no GPU with --config device=cpu"
+        )
