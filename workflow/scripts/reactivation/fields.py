@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from .expressions import check_names, evaluate
 
@@ -35,9 +35,18 @@ def distinct(values: list) -> list:
     return values
 
 
+def no_script(text: str) -> str:
+    """What the report says of a figure stands in a script of its page, as it is: nothing in it may end that."""
+    for mark in ("</script", "<!--"):
+        if mark in text.lower():
+            raise ValueError(f"must not contain {mark}, which would end the report's own script")
+    return text
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 # No dash: in the name of a run it ends that of the experiment.
 ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
+Text = Annotated[str, AfterValidator(no_script)]
 Digits = BeforeValidator(_digits)
 Natural = Annotated[StrictInt, Field(ge=0), Digits]
 Positive = Annotated[StrictInt, Field(ge=1), Digits]

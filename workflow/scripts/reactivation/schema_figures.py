@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 import pydantic
 from pydantic import AfterValidator, Field, StrictInt
 
-from .fields import Digits, Kernel, Name, Positive, Strict, distinct
+from .fields import Digits, Kernel, Name, Positive, Strict, Text, distinct
 from .metrics import PER_KERNEL
 
 Reference = Literal["init", "task_start", "previous"]
@@ -24,7 +24,7 @@ class Panel(Strict):
     """By default the figure's."""
     where: dict[str, Any] = {}
     """One value for each axis of the grid that has several; added to the figure's."""
-    title: str = ""
+    title: Text = ""
     """Beside the panel's letter; by default the panel's own `where`."""
     kernel: Kernel = "sum"
     """Which kernel (kernel metrics only)."""
@@ -106,8 +106,10 @@ class Figure(Strict):
     """Panels side by side."""
     beside: str | None = None
     """Another figure, with the same panels among its own: each panel is drawn again on that one's vertical scale."""
-    title: str = ""
+    title: Text = ""
     """Above the figure."""
+    caption: str = ""
+    """Beside the figure in the report, as plain text: what it shows and what to look for. It is not drawn."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
