@@ -3,11 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export MPLBACKEND := agg
 
-.PHONY: demo test lint benchmarks lock schema clean
+.PHONY: demo report test lint benchmarks lock schema clean
 
 demo: .venv/runtime        ## install, then draw the quickstart's figures
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 	@echo "The figures are in results/quickstart/figures/."
+
+report: demo               ## the same, then everything in one page
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report results/quickstart/report.html
 
 test: .venv/development    ## install what tests need, then run them all
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

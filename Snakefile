@@ -1,6 +1,6 @@
 """Reactivation: what happens to the empirical Neural Tangent Kernel when the task changes.
 
-Targets: all (the default: every figure and every run's metrics), figures, and each figure by name, such as fig4; budget
+Targets: all (the default: every figure, every run's metrics and the report's pages), figures, and each figure by name, such as fig4; budget
 (what all that takes) and prune (what no study needs any more).
 """
 
@@ -20,6 +20,9 @@ if not workflow.config_settings.configfiles:
     configfile: "config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
@@ -28,6 +31,7 @@ include: "workflow/rules/ntk.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/tools.smk"
 include: "workflow/rules/cluster.smk"
 
@@ -46,8 +50,10 @@ rule all:
     input:
         expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
         [figure_files(name) for name in PLAN.figures],
-        rules.claims.output,
         rules.switches.output,
+        rules.claims.output,
+        expand("results/{study}/{page}", study=STUDY.study, page=["explore.html", "config.yaml", "config.html"]),
+        expand("results/{study}/tables/{table}.html", study=STUDY.study, table=TABLES),
 
 
 rule figures:

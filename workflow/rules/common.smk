@@ -1,12 +1,15 @@
 """What rules look up, stage by stage: their inputs, and what they ask of the machine. No rules: Snakemake's linter wants them apart."""
 
+import hashlib
 import os
 from functools import cache
 from pathlib import Path
 
+from reactivation.captions import plain
 from reactivation.costs import image_counts
 from reactivation.errors import InputError
 from reactivation.requests import request
+from reactivation.resolved import resolved
 
 # `device: auto` asks for a GPU too. Without one, the type that a profile may ask for counts for nothing.
 GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
@@ -111,6 +114,12 @@ def figure_inputs(wildcards):
     if figure.beside is not None:
         files["beside"] = f"results/{STUDY.study}/figures/{figure.beside}.csv"
     return files
+
+
+def template(name):
+    """What stands for the content of a page's template: a change of it makes the page again."""
+    content = Path(workflow.basedir, "workflow/report", name).read_bytes()
+    return f"report/{name}:{hashlib.sha256(content).hexdigest()[:10]}"
 
 
 def study_configs(wildcards):

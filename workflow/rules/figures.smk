@@ -10,7 +10,12 @@ rule figure:
         unpack(figure_inputs),
     output:
         pdf=f"results/{STUDY.study}/figures/{{figure}}.pdf",
-        png=f"results/{STUDY.study}/figures/{{figure}}.png",
+        png=report(
+            f"results/{STUDY.study}/figures/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         csv=f"results/{STUDY.study}/figures/{{figure}}.csv",
         origin=f"results/{STUDY.study}/figures/{{figure}}.json",
     log:

@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from reactivation.config import ConfigError, load_study
 from reactivation.fingerprint import fingerprint
-from reactivation.plan import make_plan, sources
+from reactivation.plan import digest, make_plan, sources
 from reactivation.records import mark_incomplete, unrecorded
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
@@ -54,3 +54,4 @@ wildcard_constraints:
     segment="[^/]+",
     kernels="ntk-[^/]+",
     run="[^/]+",
+    table="[^/]+",

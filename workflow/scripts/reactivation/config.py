@@ -19,7 +19,7 @@ from .schema_figures import AnyPanel
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
 TARGETS = (
     *("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure", "switches", "claims"),
-    *("budget", "prune"),
+    *("explore", "resolved", "table", "budget", "prune"),
 )
 
 

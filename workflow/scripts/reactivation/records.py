@@ -53,7 +53,8 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
     yield from (f"results/segments/{name}.h5" for name in plan.kernels)
     yield from (f"results/{study}/runs/{name}.csv" for name in plan.runs)
     yield from (f"results/{study}/figures/{name}.pdf" for name in plan.figures)
-    yield from (f"results/{study}/{name}.csv" for name in ("reactivation", "claims"))
+    pages = ("reactivation.csv", "claims.csv", "explore.html", "config.yaml")
+    yield from (f"results/{study}/{name}" for name in pages)
 
 
 def _named(folder: Path) -> Iterator[str]:

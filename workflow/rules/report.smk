@@ -1,0 +1,75 @@
+"""Pages: what `--report` shows beside the figures, and one page that draws any curve of any run.
+
+Builds: results/<study>/explore.html, results/<study>/tables/<table>.html, results/<study>/config.{yaml,html}
+From:   the metric tables of all runs; tables; the config
+"""
+
+TABLES = []  # names of results/<study>/<table>.csv
+
+
+# Not among params: a caption is not drawn, so that its figure stays as it is; and what params say stands in the report as it
+# is, where free text could end the report's own script.
+config["captions"] = {name: plain(figure.caption) for name, figure in STUDY.figures.items()}
+config["resolved"] = resolved(STUDY)
+
+
+rule explore:
+    input:
+        runs=expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
+    output:
+        f"results/{STUDY.study}/explore.html",
+    log:
+        f"results/logs/explore/{STUDY.study}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        study=STUDY.study,
+        code=fingerprint("explore.py"),
+        page=template("explore.html"),
+    script:
+        "../scripts/explore.py"
+
+
+rule table:
+    input:
+        f"results/{STUDY.study}/{{table}}.csv",
+    output:
+        report(
+            f"results/{STUDY.study}/tables/{{table}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+    log:
+        f"results/logs/table/{STUDY.study}/{{table}}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=fingerprint("table.py"),
+        page=template("table.html"),
+    script:
+        "../scripts/table.py"
+
+
+rule resolved:
+    output:
+        yaml=f"results/{STUDY.study}/config.yaml",
+        html=report(
+            f"results/{STUDY.study}/config.html",
+            caption="../report/config.rst",
+            category="Config",
+            labels={"config": "resolved"},
+        ),
+    log:
+        f"results/logs/resolved/{STUDY.study}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        study=digest(config["resolved"]),
+        code=fingerprint("resolved.py"),
+        page=template("config.html"),
+    script:
+        "../scripts/resolved.py"

@@ -1,0 +1,9 @@
+"""Free text in the report, which is written in reStructuredText."""
+
+import re
+
+
+def plain(text: str) -> str:
+    """`text` as reStructuredText that says just that, paragraph by paragraph: no character of it is markup."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text.strip()))
+    return "\n\n".join(re.sub(r"([^A-Za-z0-9\s])", r"\\\1", paragraph) for paragraph in paragraphs)

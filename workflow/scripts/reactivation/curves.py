@@ -1,0 +1,70 @@
+"""The metrics of runs as short as a page can hold them: what all runs share once, values in five digits."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import storage
+
+LEADING = 8  # eigenvalues, of the kernel of all images: further ones, and those of parts, are most of a run's table
+SERIES = ["metric", "kernel", "block", "reference", "dt", "index"]  # what tells apart the curves of one run
+TIME = ["task", "similarity", "step", "epoch", "progress"]
+Row = dict[str, Any]
+
+
+def compact(tables: Iterable[str]) -> dict[str, list]:
+    """The metric tables of all runs, one at a time, as the page of explore.html reads them.
+
+    `series`: [metric, kernel, block, reference, dt, index of the eigenvalue] of each curve that some run has. `runs`, each
+    with its name, experiment, seed and axes; `epoch`, `progress` and `task` of its times, and `switches`, those of them
+    at which a task ends; `diverged`: None, or the step; `curves`: for the position of each of its series, the position
+    in `at` of a list of positions in the times, then the values at these.
+    """
+    known: dict[tuple, int] = {}
+    runs = [_run(storage.read_tables([path]), known) for path in tables]
+    return {"series": [list(series) for series in known], "runs": runs}
+
+
+def _run(table: pd.DataFrame, known: dict[tuple, int]) -> Row:
+    first = table.iloc[0]
+    axes = [column for column in table.columns if column not in {"experiment", "seed", "value", "run", *SERIES, *TIME}]
+    diverged = table.loc[table["metric"] == "diverged", "value"]
+    table = table[table["metric"] != "diverged"]
+    leading = (table["index"] < LEADING) & (table["block"] == "all")
+    table = table[(table["metric"] != "eigenvalues") | leading]
+    times = table.drop_duplicates("step").sort_values("step")
+    places = {step: i for i, step in enumerate(times["step"])}
+    at: dict[tuple, int] = {}
+    curves = {}
+    for key, rows in table.groupby(SERIES, dropna=False, sort=False):
+        series = tuple(_plain(value) for value in key)
+        when = tuple(places[step] for step in rows["step"])
+        curves[known.setdefault(series, len(known))] = [
+            at.setdefault(when, len(at)),
+            [_plain(float(f"{value:.5g}")) for value in rows["value"].tolist()],
+        ]
+    tasks = times["task"].tolist()
+    return {
+        "name": first["run"],
+        "experiment": first["experiment"],
+        "seed": _plain(first["seed"]),
+        "axes": {axis: _plain(first[axis]) for axis in axes},
+        "epoch": [round(epoch, 6) for epoch in times["epoch"].tolist()],
+        "progress": [round(progress, 6) for progress in times["progress"].tolist()],
+        "task": tasks,
+        "switches": [i for i, (task, following) in enumerate(pairwise(tasks)) if following > task],
+        "diverged": None if diverged.empty else int(diverged.iloc[0]),
+        "at": [list(when) for when in at],
+        "curves": curves,
+    }
+
+
+def _plain(value: Any) -> int | float | str | None:
+    """A cell as JSON knows it: None where it is empty, whole numbers without a point."""
+    if pd.isna(value):
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
