@@ -9,8 +9,10 @@ TABLES = []  # names of results/<study>/<table>.csv
 
 # Not among params: a caption is not drawn, so that its figure stays as it is; and what params say stands in the report as it
 # is, where free text could end the report's own script.
-config["captions"] = {name: plain(figure.caption) for name, figure in STUDY.figures.items()}
-config["resolved"] = resolved(STUDY)
+config["report"] = {
+    "captions": {name: plain(figure.caption) for name, figure in STUDY.figures.items()},
+    "study": resolved(STUDY),
+}
 
 
 rule explore:
@@ -68,7 +70,7 @@ rule resolved:
     conda:
         "../../envs/report.yaml"
     params:
-        study=digest(config["resolved"]),
+        study=digest(config["report"]["study"]),
         code=fingerprint("resolved.py"),
         page=template("config.html"),
     script:

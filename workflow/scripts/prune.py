@@ -10,7 +10,7 @@ from reactivation.errors import InputError
 from reactivation.prune import prune
 
 PARAMS = snakemake.params
-config = {key: value for key, value in snakemake.config.items() if key != "where"}
+config = {key: value for key, value in snakemake.config.items() if key not in ("where", "report")}
 try:
     text = prune(config, [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete)
     tell(text, snakemake.log[0])

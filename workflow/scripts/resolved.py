@@ -7,7 +7,7 @@ import yaml
 from reactivation import files, pages
 
 with logged(snakemake.log[0]):
-    study = snakemake.config["resolved"]
+    study = snakemake.config["report"]["study"]
     text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True, width=110)
     with files.atomic(snakemake.output.yaml) as temporary:
         temporary.write_text(text, encoding="utf-8")
