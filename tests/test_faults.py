@@ -230,9 +230,7 @@ def test_another_branch_and_back_reruns_nothing(tiny, tmp_path):
         path = folder / "workflow/scripts/reactivation" / name
         path.write_text(path.read_text() + "\nOTHER = 1\n")
     git(folder, "commit", "-a", "-m", "two")
-    assert planned(folder, config=config) == {
-        "train": 2, "ntk": 2, "metrics": 1, "figure": 1, "explore": 1, "all": 1,
-    }  # fmt: skip
+    assert planned(folder, config=config) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}
     git(folder, "checkout", "main")
     assert planned(folder, config=config) == {}
 
@@ -308,7 +306,7 @@ def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
     folder = shutil.copytree(done, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake"))
     run = snakemake(folder, "-n", config=config)
     assert run.returncode != 0 and "Traceback" not in run.stdout
-    assert "results/data/glyphs-" in run.stdout and "and 11 more: .snakemake has no record of the code" in run.stdout
+    assert "results/data/glyphs-" in run.stdout and "and 13 more: .snakemake has no record of the code" in run.stdout
     assert snakemake(folder, "--touch", "--forceall", "--cores", "1", config=config).returncode == 0
     assert planned(folder, config=config) == {}
     plots = folder / "workflow/scripts/reactivation/plots.py"

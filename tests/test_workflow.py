@@ -21,7 +21,6 @@ from reactivation.seeds import stream
 from reactivation.training import Images
 
 EXPERIMENT = "experiments.widths"
-PAGES = {"explore": 1, "resolved": 1, "all": 1}  # what every change of the runs leads to
 
 
 @pytest.fixture(scope="module")
@@ -194,12 +193,12 @@ def test_a_second_call_has_nothing_to_do(done):
 
 def test_adding_a_width_plans_only_the_new_widths_jobs(done):
     wider = changed((f"{EXPERIMENT}.grid.width", [2, 4, 8]))
-    assert planned(done, config=wider) == {"train": 4, "ntk": 4, "metrics": 2, "figure": 1} | PAGES
+    assert planned(done, config=wider) == {"train": 4, "ntk": 4, "metrics": 2, "figure": 1} | {"all": 1}
 
 
 def test_adding_a_seed_plans_only_its_jobs(done):
     jobs = {"train": 4, "ntk": 4, "metrics": 2, "figure": 1}
-    assert planned(done, config=changed(("seeds", [0, 1, 2]))) == jobs | PAGES
+    assert planned(done, config=changed(("seeds", [0, 1, 2]))) == jobs | {"all": 1}
 
 
 def test_a_figure_of_its_own_choice_is_redrawn_alone(done):
@@ -238,7 +237,7 @@ def test_names_that_figures_cannot_have(tmp_path):
 
 def test_another_study_shares_what_is_the_same(done):
     other = changed(("study", "other"), ("seeds", [1]))
-    assert planned(done, config=other) == {"metrics": 2, "figure": 1} | PAGES
+    assert planned(done, config=other) == {"metrics": 2, "figure": 1} | {"all": 1}
 
 
 def test_a_target_trains_only_what_it_needs(done):
@@ -259,11 +258,11 @@ def test_a_target_trains_only_what_it_needs(done):
             "reactivation/contract.py",
             "kernel.triu() + kernel.triu(1).T",
             "kernel.triu() + kernel.tril(-1)",
-            {"ntk": 8, "metrics": 4, "figure": 1, "explore": 1},
+            {"ntk": 8, "metrics": 4, "figure": 1},
         ),
         ("reactivation/plots.py", '"font.size": 8', '"font.size": 9', {"figure": 1}),
-        ("reactivation/tables.py", "chosen.sum() > 1", "chosen.sum() > 2", {"metrics": 4, "figure": 1, "explore": 1}),
-        ("train.py", "print(f", "print('', f", {"train": 8, "ntk": 8, "metrics": 4, "figure": 1, "explore": 1}),
+        ("reactivation/tables.py", "chosen.sum() > 1", "chosen.sum() > 2", {"metrics": 4, "figure": 1}),
+        ("train.py", "print(f", "print('', f", {"train": 8, "ntk": 8, "metrics": 4, "figure": 1}),
         ("reactivation/ntk.py", '"""The empirical', '"""An empirical', {}),
         ("train.py", "\nwith logged", "\n# A comment.\nwith logged", {}),
         ("reactivation/schema.py", '"""Name of', '"""The name of', {}),

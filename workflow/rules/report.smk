@@ -4,7 +4,7 @@ Builds: results/<study>/explore.html, results/<study>/tables/<table>.html, resul
 From:   the metric tables of all runs; tables; the config
 """
 
-TABLES = []  # names of results/<study>/<table>.csv
+TABLES = ["claims", "reactivation", "accuracy"]
 
 
 # Not among params: a caption is not drawn, so that its figure stays as it is; and what params say stands in the report as it

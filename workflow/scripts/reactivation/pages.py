@@ -1,6 +1,5 @@
 """Pages that open from disk: each is one file, with the libraries and data that it needs inside, and fetches nothing."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from pygments.lexers import YamlLexer
 
 from . import labels
 from .explained import COLUMNS
-from .files import check, reading
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 # Four digits on the page; sorting and filters take the number itself. An empty cell comes before all numbers.
@@ -41,14 +39,6 @@ def explore_page(study: str, curves: dict[str, list]) -> str:
     }
     data = {"study": study, "words": words, "palette": sequential.Viridis, **curves}
     return _page("explore.html", study=study, data=data, plotly=Markup(get_plotlyjs()))
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """A table of any columns, of which empty cells are NaN."""
-    with reading(path):
-        text = Path(path).read_text(encoding="utf-8")
-        check(text.endswith("\n"), "it is cut off")
-        return pd.read_csv(io.StringIO(text))
 
 
 def table_page(name: str, table: pd.DataFrame) -> str:
