@@ -7,7 +7,7 @@ From:   the metric tables of all runs
 
 rule switches:
     input:
-        expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=PLAN.runs),
+        expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=sorted(PLAN.runs)),
     output:
         switches=f"results/{STUDY.study}/reactivation.csv",
         accuracy=f"results/{STUDY.study}/accuracy.csv",

@@ -134,8 +134,8 @@ def study_configs(wildcards):
 
 
 def numbered_runs():
-    """Of each run, what a row of its numbers says of it, and the time step of its velocities."""
-    specs = {name: run.spec for name, run in PLAN.runs.items()}
+    """Of each run, in whatever order the config names them, what a row of its numbers says of it, and dt of its velocities."""
+    specs = {name: PLAN.runs[name].spec for name in sorted(PLAN.runs)}
     return {
         name: {key: spec[key] for key in ("experiment", "seed", "axes")} | {"dt": spec["velocity_dt"][0]}
         for name, spec in specs.items()
