@@ -123,7 +123,7 @@ def test_results_are_those_of_a_run_without_conda_and_tools_run_too(conda, clone
     tables = [path.relative_to(plain) for path in plain.glob("results/tiny/*/*.csv")]
     assert len(tables) == 2
     assert all((plain / table).read_bytes() == (clone / table).read_bytes() for table in tables)
-    check_isolated(clone, [*RESULTS, "explore", "resolved", "budget", "prune"])
+    check_isolated(clone, [*RESULTS, "switches", "claims", "explore", "resolved", "table", "budget", "prune"])
 
 
 def test_a_data_set_of_torchvision_is_read_with_torchvision(conda, clone):

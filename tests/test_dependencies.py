@@ -18,7 +18,7 @@ ENVIRONMENTS = {
     "data": ["dataset", "split", "probe", "prune"],
     "torchvision": ["dataset"],
     "torch": ["train", "ntk", "budget"],
-    "analysis": ["metrics", "figure"],
+    "analysis": ["metrics", "figure", "switches", "claims"],
     "report": ["explore", "table", "resolved"],
 }
 # Imported in functions that these scripts never call: what other scripts share their modules for.

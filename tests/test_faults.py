@@ -157,13 +157,12 @@ def test_weights_go_once_they_have_been_used(wanted, tmp_path, keep, left):
     found = faults.results(folder)
     assert found == {name: wanted[name] for name in wanted if not name.endswith(".pt") or name.split("/")[-1] in left}
     assert planned(folder, config=config) == {}
-    assert planned(folder, config=faults.STUDY) == {"resolved": 1, "all": 1}  # what is gone is not missed
+    assert planned(folder, config=faults.STUDY) == {"all": 1}  # what is gone is not missed
     # A further task of one segment starts where it ended.
     if keep == "final":
         longer = config["experiments"]["widths"] | {"probe": {"size": 30}}
         jobs = planned(folder, config=config | {"experiments": {"widths": longer}})
-        pages = {"explore": 1, "resolved": 1, "all": 1}
-        assert jobs == {"probe": 1, "train": 4, "ntk": 4, "metrics": 2, "figure": 1} | pages
+        assert jobs == {"probe": 1, "train": 4, "ntk": 4, "metrics": 2, "figure": 1, "all": 1}
 
 
 def test_two_snakemakes_in_one_folder(tmp_path):
@@ -298,7 +297,7 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
     drawn = pd.read_csv(folder / "results/tiny/figures/fig4.csv")
     assert np.isfinite(drawn[["mean", "low", "high"]].to_numpy()).all()
     assert set(drawn[drawn["kind"] == "summary"]["lr"]) <= {0.01, 0.05, 30.0}
-    assert planned(folder, config=config) == {"resolved": 1, "all": 1}  # of one figure less
+    assert planned(folder, config=config) == {"all": 1}  # of one figure less
 
 
 def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):

@@ -20,19 +20,19 @@ COVERAGE = "95 % intervals hold the true mean 64 % of the time with 3 seeds, 84 
 COLUMNS = (
     *(
         "claim",
-        "name",
+        "verdict",
         "statement",
-        "experiment",
         "measure",
-        "unit",
         "effect",
         "low",
         "high",
+        "unit",
         "sign",
         "threshold",
         "holds",
+        "seeds",
     ),
-    *("seeds", "verdict", "sentence"),
+    *("name", "experiment", "sentence"),
 )
 
 Unit = Literal["times", "share", "epochs", "number"]

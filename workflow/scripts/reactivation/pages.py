@@ -25,7 +25,7 @@ SHORT = """function (data, type) {
   if (data === null || Number.isNaN(data)) return type === 'sort' ? -Infinity : '';
   return type === 'display' && !Number.isInteger(data) ? String(+data.toPrecision(4)) : data;
 }"""
-LONG = 40  # characters of a text that takes several lines
+LONG, LONGER = 40, 200  # characters of a text that takes several lines, and wide ones
 
 
 def explore_page(study: str, curves: dict[str, list]) -> str:
@@ -46,7 +46,10 @@ def table_page(name: str, table: pd.DataFrame) -> str:
     whole = {key: values if _numeric(values) else values.astype(object).fillna("") for key, values in table.items()}
     table = pd.DataFrame(whole)  # an empty cell of text is no NaN
     numbers = [i for i, column in enumerate(table) if _numeric(table[column])]
-    long = [i for i, column in enumerate(table) if table[column].astype(str).str.len().max() > LONG]
+    most = [table[column].astype(str).str.len().max() for column in table]
+    wrapped = [
+        {"targets": [i], "className": "longer" if n > LONGER else "long"} for i, n in enumerate(most) if n > LONG
+    ]
     meaning = {column: COLUMNS[column] for column in table if column in COLUMNS}
     shown = to_html_datatable(
         table,
@@ -65,7 +68,7 @@ def table_page(name: str, table: pd.DataFrame) -> str:
         text_in_header_can_be_selected=False,  # a click sorts
         columnDefs=[
             {"targets": numbers, "render": JavascriptFunction(SHORT)},
-            {"targets": long, "className": "long"},
+            *wrapped,
         ],
     )
     library = generate_init_offline_itables_html(dt_bundle)
