@@ -39,6 +39,7 @@ def test_configs_of_the_repository_are_valid(path):
         ("seeds", "0", "seeds: Input should be a valid list"),
         ("study", "a/b", "study: should be a name of letters, digits, - and _, b"),
         ("study", "segments", "study: segments is a folder that all studies share"),
+        ("figures.fig4.title", "a</Script>", "figures.fig4.title: must not contain </script"),
         (
             "datasets.glyphs.classes",
             101,
