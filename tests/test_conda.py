@@ -41,8 +41,8 @@ def record():
 if "/.snakemake/scripts/" in sys.argv[0]:
     atexit.register(record)
 """
-# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch tries to import.
-SHARED = ("snakemake", "tabulate")
+# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch and itables try to import.
+SHARED = ("snakemake", "platformdirs", "tabulate")
 
 
 @pytest.fixture(scope="module")
