@@ -50,7 +50,6 @@ TINY = {
             ],
         }
     },
-    "claims": {"min_seeds": 2, "velocity_spikes": {"experiment": "widths"}},
 }
 
 

@@ -10,7 +10,7 @@ from helpers import REPOSITORY, all_planned, changed, copy_repository, snakemake
 from reactivation import pages
 from reactivation.captions import plain
 from reactivation.config import load_study
-from reactivation.curves import compact
+from reactivation.curves import compact, explore_page
 from reactivation.plan import make_plan
 from reactivation.resolved import resolved
 from selenium.webdriver.common.by import By
@@ -137,7 +137,7 @@ def test_tables_sort_by_number_and_filter_inside_the_report(folder, page):
 
 def test_a_table_of_several_pages_is_searched_and_its_rows_per_page_chosen(tmp_path, page):
     table = pd.DataFrame({"run": [f"run{i:02}" for i in range(30)], "seed": range(30)})
-    (tmp_path / "table.html").write_text(pages.table_page("long", table))
+    (tmp_path / "table.html").write_text(pages.table_page("long", table, {}))
     page.get(url(tmp_path / "table.html"))
     count = "return document.querySelectorAll('table.dataTable tbody tr').length === arguments[0]"
     until(page, count, 25)
@@ -270,7 +270,7 @@ def test_a_run_that_diverged_is_named_and_names_are_no_markup(folder, tmp_path, 
             table = pd.concat([table[table["step"] < end], table.iloc[:1].assign(**last)])
         paths.append(tmp_path / f"run-s{seed}.csv")
         table.to_csv(paths[-1], index=False)
-    (tmp_path / "page.html").write_text(pages.explore_page("tiny", compact(map(str, paths))))
+    (tmp_path / "page.html").write_text(explore_page("tiny", compact(map(str, paths))))
     page.get(url(tmp_path / "page.html"))
     notes = page.find_element(By.ID, "notes").text
     assert f"run-s1 diverged in step {end:.0f}: left out, as other seeds did not." in notes

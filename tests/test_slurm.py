@@ -184,6 +184,7 @@ def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(slurm
     folder, config = copy_repository(tmp_path / "clone"), changed(*ONE_SEGMENT, (WIDTH, [3]))  # no other test's segment
     with started(folder, config=config) as process:
         while not jobs("RUNNING", segment="-w3-"):
+            assert process.poll() is None, (folder / "log").read_text()
             time.sleep(0.1)
         process.kill()
     while jobs("RUNNING", "COMPLETING", segment="-w3-"):

@@ -278,46 +278,6 @@ def test_code_reruns_what_it_can_change(copy, module, old, new, jobs):
         assert f"{module}:" in snakemake(copy, "-n", config=TINY).stdout  # the reason names the module
 
 
-@pytest.mark.parametrize(
-    "module, old, new, rules",
-    [
-        ("reactivation/metrics.py", "0.5 * np.sum", "0.50001 * np.sum", {"metrics", "switches", "claims", "figure"}),
-        ("reactivation/switches.py", "away.max() / 2", "away.max() / 3", {"switches", "claims"}),
-        ("reactivation/claims.py", "EXACT = 5", "EXACT = 4", {"claims"}),
-    ],
-)
-def test_code_reruns_the_claims_that_it_can_change(copy, module, old, new, rules):
-    path = copy / "workflow/scripts" / module
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-    of_claims = {"metrics", "switches", "claims", "figure"}
-    assert of_claims & set(all_planned(copy, config=TINY)) == rules
-
-
-def test_a_threshold_reruns_the_claims_only(done):
-    config = changed(("claims.velocity_spikes.ratio", 3))
-    assert {"switches", "claims", "metrics", "figure"} & set(all_planned(done, config=config)) == {"claims"}
-
-
-def test_claims_of_a_real_study(done):
-    folder = done / "results/tiny"
-    numbers, accuracy = (pd.read_csv(folder / f"{name}.csv") for name in ("reactivation", "accuracy"))
-    assert len(numbers) == 4 * 2 * 2 and set(numbers["kernel"]) == {"sum", "trace"}  # runs, kernels, tasks
-    assert list(numbers)[:5] == ["run", "experiment", "width", "seed", "kernel"]
-    assert len(accuracy) == 4 * 3 * 2  # after 0, 1, 2 tasks, of each
-    second = numbers[(numbers["task"] == 2) & (numbers["kernel"] == "sum")]
-    rows = storage.read_tables(files(done, "tiny/runs/*.csv"))
-    at = (rows["metric"] == "kernel_velocity") & (rows["kernel"] == "sum") & (rows["block"] == "all")
-    for _, row in second.iterrows():
-        velocity = rows[at & (rows["run"] == row["run"])].set_index("epoch")["value"]
-        assert row["velocity_ratio"] == pytest.approx(velocity[2] / velocity[1])
-    claims = pd.read_csv(folder / "claims.csv")
-    assert (claims["name"] == "velocity_spikes").all() and (claims["seeds"] == 2).all() and len(claims) == 2
-    smallest = second.assign(log=np.log(second["velocity_ratio"])).groupby("seed")["log"].min()
-    assert claims["effect"][0] == pytest.approx(np.exp(smallest.mean()))
-    assert claims["verdict"][0] in (folder / "claims.md").read_text()
-
-
 def test_touched_code_reruns_nothing(copy):
     for path in copy.glob("workflow/**/*"):
         os.utime(path)

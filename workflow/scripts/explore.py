@@ -3,12 +3,12 @@
 from reactivation.job import logged
 
 # isort: split
-from reactivation import files, pages
-from reactivation.curves import compact
+from reactivation import files
+from reactivation.curves import compact, explore_page
 
 with logged(snakemake.log[0]):
     curves = compact(snakemake.input.runs)
-    text = pages.explore_page(snakemake.params.study, curves)
+    text = explore_page(snakemake.params.study, curves)
     with files.atomic(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{len(curves['runs'])} runs, {len(text.encode()) / 1e6:.1f} MB")

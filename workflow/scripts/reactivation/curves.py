@@ -1,4 +1,4 @@
-"""The metrics of runs as short as a page can hold them: what all runs share once, values in five digits."""
+"""All curves of all runs in one page: what they share once, values in five digits."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
+from plotly.colors import sequential
+from plotly.offline import get_plotlyjs
 
-from . import storage
+from . import labels, storage
+from .pages import page
 
 LEADING = 8  # eigenvalues, of the kernel of all images: further ones, and those of parts, are most of a run's table
 SERIES = ["metric", "kernel", "block", "reference", "dt", "index"]  # what tells apart the curves of one run
@@ -68,3 +72,21 @@ def _plain(value: Any) -> int | float | str | None:
         return None
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def explore_page(study: str, curves: dict[str, list]) -> str:
+    """A page that draws what `compact` returned."""
+    words = {
+        "metrics": {metric: _unicode(text) for metric, text in labels.METRICS.items()},
+        "axes": {axis: _unicode(text) for axis, text in labels.AXES.items()},
+        "kernels": labels.KERNELS,
+        "references": labels.REFERENCES,
+        "blocks": {block: labels.block_name(block) for _, _, block, *_ in curves["series"]},
+    }
+    data = {"study": study, "words": words, "palette": sequential.Viridis, **curves}
+    return page("explore.html", study=study, data=data, plotly=Markup(get_plotlyjs()))
+
+
+def _unicode(text: str) -> str:
+    """A label of figures without the marks of formulas."""
+    return text.replace(r"\alpha", "α").replace("$", "")

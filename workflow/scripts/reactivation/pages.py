@@ -10,14 +10,9 @@ from itables.typing import JavascriptFunction
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from plotly.colors import sequential
-from plotly.offline import get_plotlyjs
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import YamlLexer
-
-from . import labels
-from .explained import COLUMNS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 # Four digits on the page; sorting and filters take the number itself. An empty cell comes before all numbers.
@@ -28,21 +23,8 @@ SHORT = """function (data, type) {
 LONG, LONGER = 40, 200  # characters of a text that takes several lines, and wide ones
 
 
-def explore_page(study: str, curves: dict[str, list]) -> str:
-    """A page that draws what `curves.compact` returned."""
-    words = {
-        "metrics": {metric: _unicode(text) for metric, text in labels.METRICS.items()},
-        "axes": {axis: _unicode(text) for axis, text in labels.AXES.items()},
-        "kernels": labels.KERNELS,
-        "references": labels.REFERENCES,
-        "blocks": {block: labels.block_name(block) for _, _, block, *_ in curves["series"]},
-    }
-    data = {"study": study, "words": words, "palette": sequential.Viridis, **curves}
-    return _page("explore.html", study=study, data=data, plotly=Markup(get_plotlyjs()))
-
-
-def table_page(name: str, table: pd.DataFrame) -> str:
-    """A page with a table that can be sorted, searched and filtered, column by column."""
+def table_page(name: str, table: pd.DataFrame, meanings: dict[str, str]) -> str:
+    """A page with a table that can be sorted, searched and filtered, column by column; `meanings`: of columns, if known."""
     whole = {key: values if _numeric(values) else values.astype(object).fillna("") for key, values in table.items()}
     table = pd.DataFrame(whole)  # an empty cell of text is no NaN
     numbers = [i for i, column in enumerate(table) if _numeric(table[column])]
@@ -50,7 +32,7 @@ def table_page(name: str, table: pd.DataFrame) -> str:
     wrapped = [
         {"targets": [i], "className": "longer" if n > LONGER else "long"} for i, n in enumerate(most) if n > LONG
     ]
-    meaning = {column: COLUMNS[column] for column in table if column in COLUMNS}
+    meaning = {column: meanings[column] for column in table if column in meanings}
     shown = to_html_datatable(
         table,
         connected=False,
@@ -72,29 +54,22 @@ def table_page(name: str, table: pd.DataFrame) -> str:
         ],
     )
     library = generate_init_offline_itables_html(dt_bundle)
-    return _page(
-        "table.html", name=name, rows=len(table), meaning=meaning, library=Markup(library), table=Markup(shown)
-    )
+    return page("table.html", name=name, rows=len(table), meaning=meaning, library=Markup(library), table=Markup(shown))
 
 
 def config_page(study: str, text: str) -> str:
     """A page that shows a config."""
     colors = HtmlFormatter(nowrap=False)
     shown = highlight(text, YamlLexer(), colors)
-    return _page("config.html", study=study, style=Markup(colors.get_style_defs()), config=Markup(shown))
+    return page("config.html", study=study, style=Markup(colors.get_style_defs()), config=Markup(shown))
 
 
 def _numeric(values: pd.Series) -> bool:
     return is_numeric_dtype(values) and not is_bool_dtype(values)
 
 
-def _page(template: str, **values: Any) -> str:
+def page(template: str, **values: Any) -> str:
     """The template of that name, filled in; text of others is escaped, also where it is data of a script."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     return environment.get_template(template).render(values)
-
-
-def _unicode(text: str) -> str:
-    """A label of figures without the marks of formulas."""
-    return text.replace(r"\alpha", "α").replace("$", "")
