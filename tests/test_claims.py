@@ -6,18 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import all_planned, changed, finished
-from reactivation import storage
-from reactivation.claims import CLAIMS, COLUMNS, COVERAGE, claims_rows, interval, judge, markdown
+from reactivation import storage, switches
+from reactivation.claims import CLAIMS
 from reactivation.config import ConfigError, load_study
+from reactivation.grid import axis_names
 from reactivation.plan import make_plan
 from reactivation.schema_claims import Claims
+from reactivation.verdicts import COLUMNS, COVERAGE, claims_rows, interval, judge, markdown
 
 ALL = {"kernel": "sum", "min_seeds": 3, "confidence": 0.95}
 # A task after a switch at which the kernel reactivates; the switch is at epoch 10, velocities are over one epoch.
 REACTIVATED = {
     "task": 2,
-    "start": 10.0,
-    "end": 20.0,
+    "starts": 10.0,
+    "ends": 20.0,
     "dt": 1.0,
     "distance": 0.3,
     "velocity_mean": 0.02,
@@ -27,6 +29,7 @@ REACTIVATED = {
     "velocity_last": 0.01,
     "spike_epoch": 0.0,
     "norm_drop": 0.6,
+    "norm_unrest": 0.05,
     "norm_recovery": 0.5,
     "drop_epochs": 0.1,
     "recovery_epochs": 5.0,
@@ -43,7 +46,7 @@ def table(seeds=3, noise=0.02, change=lambda row: {}, **axes):
         row = {"kernel": "sum", **REACTIVATED} | dict(zip(["seed", *axes], values, strict=True))
         row["run"] = "-".join(f"{key}{row[key]}" for key in axes) + f"-s{row['seed']}"
         row |= change(row)
-        for key in set(REACTIVATED) - {"task", "start", "end", "dt", "spike_epoch"}:
+        for key in set(REACTIVATED) - {"task", "starts", "ends", "dt", "spike_epoch"}:
             row[key] *= 1 + noise * rng.uniform(-1, 1)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -54,14 +57,19 @@ def judged(name, rows, beside=None, **limits):
     form = next(claim for claim in Claims.model_fields.values() if claim.description == f"Claim {number(name)}.")
     experiments = {"experiment": "e"} | ({"beside": "b"} if beside is not None else {})
     spec = form.annotation.__args__[0].model_validate(experiments | limits).model_dump()
-    spec["runs"] = rows["run"].unique().tolist()
+    spec["runs"] = expected(rows)
     if beside is not None:
         beside = beside.assign(run="b-" + beside["run"])
-        spec["beside"] = beside["run"].unique().tolist()
+        spec["beside"] = expected(beside)
         rows = pd.concat([rows, beside], ignore_index=True)
     found = judge(name, rows, spec, ALL)
     (verdict,) = {row["verdict"] for row in found}
     return verdict, found
+
+
+def expected(rows):
+    """The runs of a table, all of which should have all their tasks."""
+    return {run: {"seed": of["seed"].iloc[0], "tasks": of["task"].nunique()} for run, of in rows.groupby("run")}
 
 
 def number(name):
@@ -103,6 +111,8 @@ TABLES = {
         [
             table(**WIDTHS, change=lambda row: {"velocity_ratio": 1.0 if row["width"] == 256 else 10.0}),
             table(**WIDTHS, change=lambda row: {"velocity_last": 0.1}),
+            table(task=[2, 3, 4, 5], change=lambda row: {"velocity_ratio": 100.0 if row["task"] == 2 else 1.0}),
+            table(**WIDTHS, **RATES, change=lambda row: {"velocity_ratio": 0.5 if row["width"] == 16 else 1e4}),
         ],
     ),
     "check_mark": (
@@ -111,6 +121,13 @@ TABLES = {
             table(**WIDTHS, change=lambda row: {"norm_drop": 0.02 if row["width"] == 16 else 0.6}),
             table(**WIDTHS, change=lambda row: {"norm_drop": -0.1, "norm_recovery": 0.3, "recovery_epochs": 1.0}),
             table(**WIDTHS, change=lambda row: {"norm_recovery": 0.05}),
+            table(**WIDTHS, change=lambda row: {"norm_unrest": 0.55}),  # it falls as far without a switch
+            table(
+                **RATES,  # never back but at one rate, where next to nothing fell
+                change=lambda row: (
+                    {"norm_recovery": 0.5, "norm_drop": 0.001} if row["lr"] == 0.1 else {"norm_recovery": 0}
+                ),
+            ),
             table(**WIDTHS, change=lambda row: {"drop_epochs": 4.0}),
         ],
     ),
@@ -119,6 +136,7 @@ TABLES = {
         [
             table(**WIDTHS, change=lambda row: {"drop_epochs": 5.0}),
             table(**WIDTHS, change=lambda row: {"spike_epoch": -3.0}),
+            table(**WIDTHS, change=lambda row: {"norm_drop": 0.0}),
         ],
     ),
     "over_converged_recovers_last": (
@@ -160,6 +178,7 @@ TABLES = {
             table(shift=[0, 1, 3, 10], change=lambda row: {"norm_drop": 0.008 * row["shift"] ** 2}),
             table(shift=[0, 1, 3, 10], noise=0, change=lambda row: {"norm_drop": 0.08 * row["shift"]}),
             table(shift=[0, 1, 3, 10], noise=0),  # nothing changes
+            table(shift=[0, 1, 2, 3], change=lambda row: {"norm_drop": (0.5, 0.9, 0.1, 0.501)[row["shift"]]}),
         ],
     ),
     "lazy_networks_reactivate": (
@@ -228,29 +247,74 @@ def test_a_norm_that_is_not_back_took_at_least_as_long_as_the_task():
     assert verdict == "supported" and longer["effect"] == pytest.approx(10 - 4)
 
 
+def test_rounding_decides_nothing_at_a_threshold():
+    """The mean of three 0.8 is more than 0.8 by the last digit."""
+    rows = table(task=[2, 3, 4, 5, 6], noise=0, change=lambda row: {"drop_epochs": 5.0 if row["task"] == 6 else 0.1})
+    verdict, (row,) = judged("drop_and_spike_coincide", rows)
+    assert row["effect"] == pytest.approx(0.8) and verdict == "not supported"
+
+
 # ---------------------------------------------------------------------------------------------- too few runs
 def test_too_few_seeds():
     verdict, found = judged("velocity_spikes", table(seeds=2, **WIDTHS))
-    assert verdict == "too few runs" and found[0]["sentence"].startswith("2 seeds with all runs, 3 are needed: ")
+    assert verdict == "too few runs" and found[0]["sentence"].startswith("2 seeds with all that it needs, of 3; ")
     assert found[0]["effect"] == pytest.approx(10, rel=0.1)  # which is said all the same
 
 
-def test_a_seed_with_a_diverged_run_is_left_out():
+def judged_without(rows, lost, name="velocity_spikes", **limits):
+    """The same, where the runs `lost` diverged in their last task."""
+    spec = {"experiment": "e", "where": {}, "runs": expected(rows), "ratio": 2.0, "longer": 0.0} | limits
+    found = judge(name, rows[~lost], spec, ALL)
+    return found[0]["verdict"], found
+
+
+def test_a_seed_with_a_diverged_run_is_left_out_and_the_run_named():
     rows = table(seeds=4, **WIDTHS)
-    rows = rows[(rows["seed"] != 3) | (rows["width"] != 64)]
+    lost = (rows["seed"] == 3) & (rows["width"] == 64)
     rows.loc[rows["seed"] == 3, "velocity_ratio"] = 1e6  # would show
-    verdict, found = judged("velocity_spikes", rows)
+    verdict, found = judged_without(rows, lost)
     assert verdict == "supported" and {row["seeds"] for row in found} == {3} and found[0]["effect"] < 11
+    assert found[0]["sentence"].endswith("left out are seeds with runs that diverged: width64-s3")
+
+
+def test_what_diverged_in_every_seed_does_not_vanish_from_a_claim():
+    rows = table(**WIDTHS)
+    verdict, (row,) = judged_without(rows, rows["width"] == 256)
+    assert verdict == "too few runs" and row["seeds"] == 0
+    assert row["sentence"].endswith("diverged: width256-s0, width256-s1, width256-s2")
+
+
+def test_seeds_that_lost_different_runs_are_not_averaged_over_different_runs():
+    rows = table(width=[16, 64, 256], lr=[0.1, 0.01], change=lambda row: {"recovery_epochs": row["width"] / 50})
+    lost = (rows["lr"] == 0.1) & (rows["width"] == rows["seed"].map({0: 16, 1: 16, 2: 64}))
+    assert judged_without(rows, lost, "over_converged_recovers_last")[0] == "too few runs"
 
 
 def test_no_runs_at_all():
     verdict, (row,) = judged("velocity_spikes", table(**WIDTHS).iloc[:0])
-    assert verdict == "too few runs" and row["sentence"] == "0 seeds with all runs, 3 are needed: none finished a task"
+    assert verdict == "too few runs" and row["sentence"] == "0 seeds with all that it needs, of 3"
+
+
+def test_another_experiment_with_text_on_an_axis_changes_nothing(tmp_path):
+    rows = table(
+        lr=[1e-3, 1e-4, 1e-5], change=lambda row: {"recovery_epochs": {1e-3: 2.0, 1e-4: 4.0, 1e-5: 8.0}[row["lr"]]}
+    )
+    other = table(lr=["0.1/width", "0.2/width"])
+    both = pd.concat([rows, other.assign(run="other" + other["run"])])
+    both.to_csv(tmp_path / "table.csv", index=False)
+    spec = {"experiment": "e", "where": {}, "runs": expected(rows), "longer": 0.0}
+    (alone,), (beside,) = (
+        judge("over_converged_recovers_last", given, spec, ALL)
+        for given in (rows, storage.read_table(tmp_path / "table.csv"))
+    )
+    assert (
+        beside == alone | {key: pytest.approx(alone[key]) for key in ("effect", "low", "high")} and alone["effect"] < 0
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_undefined_numbers_are_too_few_runs_not_a_verdict(name):
-    undefined = set(REACTIVATED) - {"task", "start", "end", "dt"}
+    undefined = set(REACTIVATED) - {"task", "starts", "ends", "dt"}
     rows = TABLES[name][0].assign(**dict.fromkeys(undefined, np.nan))
     verdict, found = judged(name, rows)
     assert verdict == "too few runs" and not any(row["holds"] for row in found)
@@ -321,12 +385,36 @@ def test_what_a_config_may_get_wrong():
         "claims.velocity_spikes.where.shift: is no axis of widths, which has width, lr",
         "claims.check_mark.drop: Input should be a valid number",
         "claims.repeats.experiment: widths should have 3 tasks, it has 2",
-        "claims.new_classes_order.experiment: widths should have several values of shift in its grid",
-        "claims.lazy_networks_reactivate.experiment: widths should have several values of width in its grid",
+        "claims.new_classes_order.experiment: widths should have 3 values of shift in its grid, or more",
+        "claims.lazy_networks_reactivate.experiment: widths should have 2 values of width in its grid, or more",
         "claims.frequencies_barely_matter.beside: is missing",
         "claims.velosity_spikes: unknown key; did you mean velocity_spikes?",
     ):
         assert line in text
+
+
+def test_numbers_of_switches_need_steps_that_fit_into_tasks():
+    with pytest.raises(
+        ConfigError, match=r"widths should have epochs of each task that are a multiple of velocity_dt \(2\)"
+    ):
+        load_study(
+            changed(
+                ("experiments.widths.metrics", {"velocity_dt": [2]}),
+                ("figures", {}),
+                ("claims", {"velocity_spikes": {"experiment": "widths"}}),
+            )
+        )
+
+
+def test_no_column_of_numbers_has_the_name_of_an_axis():
+    assert not set(switches.COLUMNS) & set(axis_names())
+
+
+def test_defaults_written_out_are_the_same_claims():
+    claims = {"velocity_spikes": {"experiment": "widths"}}
+    written = {"velocity_spikes": {"experiment": "widths", "ratio": 2, "where": {}}}
+    plans = [make_plan(load_study(changed(("claims", of)))).claims for of in (claims, written)]
+    assert repr(plans[0]) == repr(plans[1])
 
 
 def test_a_claim_is_tested_on_the_runs_that_it_names():
@@ -337,16 +425,27 @@ def test_a_claim_is_tested_on_the_runs_that_it_names():
     assert plan.claims["min_seeds"] == 3 and plan.claims["kernel"] == "sum"
     spec = plan.claims["tested"]["velocity_spikes"]
     assert spec["ratio"] == 3
-    assert spec["runs"] == [f"widths-width{width}-lr0.01-s{seed}" for width in (2, 4) for seed in (0, 1)]
+    runs = {f"widths-width{width}-lr0.01-s{seed}": {"seed": seed, "tasks": 2} for width in (2, 4) for seed in (0, 1)}
+    assert spec["runs"] == runs
 
 
 def test_the_table_for_people_has_a_row_for_each_claim():
     rows = pd.concat([table(**WIDTHS, **RATES), TABLES["repeats"][0]])
-    spec = {"experiment": "e|f", "runs": table(**WIDTHS, **RATES)["run"].tolist(), "ratio": 2.0, "moved": 0.05}
+    spec = {
+        "experiment": "e|f",
+        "where": {"lr": 0.1},
+        "runs": expected(table(**WIDTHS, **RATES)),
+        "ratio": 2.0,
+        "moved": 0.05,
+    }
     found = claims_rows(rows, ALL | {"tested": {"velocity_spikes": spec, "lazy_networks_reactivate": spec}})
     assert [row["claim"] for row in found] == [2, 2, 11, 11] and all(set(row) == set(COLUMNS) for row in found)
     lines = markdown(found, "tiny", ALL).splitlines()
-    assert lines[-2].startswith("| 2 | At every switch") and r"`e\|f`" in lines[-2] and "**supported**" in lines[-1]
+    assert (
+        lines[-2].startswith("| 2 | At every switch")
+        and r"(`e\|f`, lr 0.1)" in lines[-2]
+        and "**supported**" in lines[-1]
+    )
     assert "should be more than 2×" in lines[-1]
     assert "names no claims" in markdown([], "tiny", ALL)
 
@@ -366,7 +465,7 @@ def done(tmp_path_factory):
     [
         ("reactivation/metrics.py", "0.5 * np.sum", "0.50001 * np.sum", {"metrics", "switches", "claims", "figure"}),
         ("reactivation/switches.py", "away.max() / 2", "away.max() / 3", {"switches", "claims"}),
-        ("reactivation/claims.py", "EXACT = 5", "EXACT = 4", {"claims"}),
+        ("reactivation/verdicts.py", "EXACT = 5", "EXACT = 4", {"claims"}),
     ],
 )
 def test_code_reruns_the_claims_that_it_can_change(done, module, old, new, rules):

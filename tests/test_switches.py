@@ -46,12 +46,12 @@ def table(*more, velocity=VELOCITY, norm=NORM):
 
 def test_numbers_of_a_switch():
     first, second = switch_rows(table(), dt=1)
-    assert set(first) <= set(second) | {"start"} and set(second) <= set(COLUMNS)
+    assert set(first) <= set(second) | {"starts"} and set(second) <= set(COLUMNS)
     assert first == {
         "kernel": "sum",
         "task": 1,
-        "start": 0,
-        "end": 4,
+        "starts": 0,
+        "ends": 4,
         "dt": 1,
         "distance": 0.6,
         "path": pytest.approx(0.9 + 0.5 + 0.03 + 0.02),
@@ -62,28 +62,29 @@ def test_numbers_of_a_switch():
             "kernel": "sum",
             "task": 2,
             "similarity": 0.25,
-            "start": 4,
-            "end": 8,
+            "starts": 4,
+            "ends": 8,
             "dt": 1,
             "distance": 0.3,
             "path": 0.59,
             "velocity_mean": 0.59 / 4,
-            "velocity_before": 0.02,
+            "velocity_before": 0.025,
             "velocity_at": 0.4,
-            "velocity_ratio": 20,
+            "velocity_ratio": 16,
             "velocity_last": 0.04,
             "spike_epoch": 0,
             "norm_before": 100,
             "norm_lowest": 25,
             "norm_last": 120,
             "norm_drop": 0.75,
+            "norm_unrest": 0,
             "norm_recovery": 0.95,
             "drop_epochs": 0.25,
             "recovery_epochs": 3,
             "alignment_before": 0.36,
             "alignment_after": 0.42,
             "alignment_turn": 0.2,
-            "alignment_pace": 0.01,
+            "alignment_pace": 0.03,
             "turn_epochs": 0.25,
             "forgetting": 0.7,
         }
@@ -97,10 +98,24 @@ def test_the_spike_is_looked_for_from_half_of_the_task_before():
     assert second["spike_epoch"] == 3
 
 
+def test_a_fall_before_the_switch_is_what_drops_are_compared_with():
+    (_, second) = switch_rows(table(norm=[10.0, 20, 80, 60, 100, *NORM[5:]]), dt=1)
+    assert second["norm_unrest"] == pytest.approx(0.25)
+
+
+def test_no_velocity_reaches_beyond_its_task():
+    """A step of three epochs fits once into a task of four, but does not fill it."""
+    velocity = [row | {"dt": 3} for row in rows("kernel_velocity", dict.fromkeys(EPOCHS[:-3], 9.0))]
+    (first, second) = switch_rows(table(*velocity), dt=3)
+    assert not {"path", "velocity_mean"} & (first.keys() | second.keys())
+    assert second["velocity_at"] == 9.0 and not {"velocity_before", "velocity_ratio"} & second.keys()
+    assert second["spike_epoch"] >= 0
+
+
 def test_another_time_step():
     (_, second) = switch_rows(table(), dt=2)
     assert second["velocity_at"] == 7 and "velocity_before" not in second and "velocity_ratio" not in second
-    assert second["alignment_pace"] == pytest.approx(0.06)
+    assert second["alignment_turn"] == pytest.approx(0.1) and second["alignment_pace"] == pytest.approx(0.06)
 
 
 def test_a_norm_that_is_not_back():
@@ -137,3 +152,19 @@ def test_the_same_after_a_file(tmp_path):
         assert row == pytest.approx(again)
         assert all(value == value and value is not None for value in row.values())
         assert not any(isinstance(value, float) and math.isinf(value) for value in row.values())
+
+
+def test_without_an_effect_alignment_moves_no_faster_across_a_switch_than_before_it():
+    """Nor where checkpoints lie closer after it: the largest of many deviations would."""
+    rng, ratios = np.random.default_rng(0), []
+    epochs = [*range(11), *(10 + 0.02 * 2**k for k in range(6)), *range(11, 21)]
+    for _ in range(100):
+        noise = rows("alignment", dict(zip(epochs, rng.normal(0.4, 0.01, len(epochs)), strict=True)))
+        quiet = rows("spectral_norm", dict.fromkeys(epochs, 1.0)) + rows(
+            "kernel_velocity", dict.fromkeys(range(20), 1.0), dt=1
+        )
+        run = pd.DataFrame([*noise, *quiet])
+        run = run.assign(task=1 + (run["epoch"] > 10).astype(int), similarity=np.nan)
+        (_, second) = switch_rows(run, dt=1)
+        ratios.append(math.log(second["alignment_turn"] / second["alignment_pace"]))
+    assert np.exp(np.mean(ratios)) < 1.5

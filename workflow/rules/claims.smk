@@ -1,6 +1,6 @@
 """What each switch does to the kernel, in numbers; and the paper's claims, tested on these.
 
-Builds: results/<study>/{reactivation,accuracy}.csv, results/<study>/claims.{csv,md}
+Builds: results/<study>/{reactivation,accuracy,files}.csv, results/<study>/claims.{csv,md}
 From:   the metric tables of all runs
 """
 
@@ -11,6 +11,7 @@ rule switches:
     output:
         switches=f"results/{STUDY.study}/reactivation.csv",
         accuracy=f"results/{STUDY.study}/accuracy.csv",
+        files=f"results/{STUDY.study}/files.csv",
     log:
         f"results/logs/switches/{STUDY.study}.log",
     localrule: True
@@ -25,7 +26,9 @@ rule switches:
 
 rule claims:
     input:
-        f"results/{STUDY.study}/reactivation.csv",
+        table=f"results/{STUDY.study}/reactivation.csv",
+        # Where the table is gone, its own inputs say what changed.
+        runs=expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=sorted(PLAN.runs)),
     output:
         csv=f"results/{STUDY.study}/claims.csv",
         md=f"results/{STUDY.study}/claims.md",

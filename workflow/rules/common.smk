@@ -134,9 +134,24 @@ def study_configs(wildcards):
 
 
 def numbered_runs():
-    """Of each run, in whatever order the config names them, what a row of its numbers says of it, and dt of its velocities."""
+    """Of each run, in whatever order the config names them, what tables say of it: its axes, dt of its velocities, its files."""
     specs = {name: PLAN.runs[name].spec for name in sorted(PLAN.runs)}
     return {
-        name: {key: spec[key] for key in ("experiment", "seed", "axes")} | {"dt": spec["velocity_dt"][0]}
+        name: {key: spec[key] for key in ("experiment", "seed", "axes")}
+        | {"dt": spec["velocity_dt"][0], "files": run_files(PLAN.runs[name])}
         for name, spec in specs.items()
     }
+
+
+def run_files(run):
+    """Of each task of a run, where its training, kernels, images and probe are."""
+    return [
+        {
+            "segment": f"results/segments/{name}",
+            "kernels": f"results/segments/{kernels}.h5",
+            "dataset": f"results/data/{PLAN.segments[name].dataset}.h5",
+            "split": f"results/splits/{PLAN.segments[name].split}.npz",
+            "probe": f"results/probes/{PLAN.kernels[kernels].probe}.npz",
+        }
+        for name, kernels in zip(run.segments, run.kernels)
+    ]

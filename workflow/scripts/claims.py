@@ -4,11 +4,11 @@ from reactivation.job import logged
 
 # isort: split
 from reactivation import files, storage
-from reactivation.claims import COLUMNS, claims_rows, markdown
+from reactivation.verdicts import COLUMNS, claims_rows, markdown
 
 with logged(snakemake.log[0]):
     claims, output = snakemake.params.spec, snakemake.output
-    found = claims_rows(storage.read_table(snakemake.input[0]), claims)
+    found = claims_rows(storage.read_table(snakemake.input.table), claims)
     storage.write_rows(output.csv, found, COLUMNS)
     with files.atomic(output.md) as temporary:
         temporary.write_text(markdown(found, snakemake.params.study, claims), encoding="utf-8")

@@ -13,7 +13,7 @@ from .expressions import evaluate
 from .grid import chosen, counterpart, resolved, same, section_of, view
 from .scenarios import Task, problems, tasks
 from .schema import Dataset, Experiment, Figure
-from .schema_claims import Claims
+from .schema_claims import Claim, Claims, FrequenciesBarelyMatter
 from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
 
 Problems = Iterator[tuple[str, str]]
@@ -145,31 +145,47 @@ def claim_problems(
 ) -> Problems:
     """`kernel`: of all claims; the other arguments as for `figure_problems`."""
     for claim_name, claim in claims.tested().items():
-        for key, needs, where in (("experiment", claim.needs, claim.where), ("beside", ("shift",), {})):
-            if (name := getattr(claim, key, None)) is None:
-                continue
+        sides = [("experiment", "where", claim.needs)]
+        sides += [("beside", "where_beside", {"shift": 2})] if isinstance(claim, FrequenciesBarelyMatter) else []
+        for key, where, needs in sides:
+            name, values = getattr(claim, key), getattr(claim, where)
             if name not in names:
                 yield f"{claim_name}.{key}", unknown("experiment", name, names)
             elif name in experiments:
-                problems = list(_where_problems(where, name, experiments[name], combinations[name]))
-                runs = [(axes, variant) for axes, variant in combinations[name] if problems or chosen(axes, where)]
-                problems += _runs_problems(key, name, needs, claim.tasks, runs)
+                problems = [
+                    (place.replace("where", where), message)
+                    for place, message in _where_problems(values, name, experiments[name], combinations[name])
+                ]
+                runs = [(axes, form) for axes, form in combinations[name] if problems or chosen(axes, values)]
+                problems += [(key, message) for message in _lacking(claim, needs, runs)]
                 if kernel not in experiments[name].kernels:
-                    problems.append((key, f"{name} does not compute the kernel {kernel}, which claims.kernel asks for"))
-                yield from ((f"{claim_name}.{place}", message) for place, message in problems)
+                    problems.append((key, f"should compute the kernel {kernel}, which claims.kernel asks for"))
+                yield from (
+                    (f"{claim_name}.{place}", f"{name} {message}" if place == key else message)
+                    for place, message in problems
+                )
 
 
-def _runs_problems(key: str, name: str, needs: tuple[str, ...], least: int, runs: Variants) -> Problems:
-    """What a claim needs of the runs that it looks at, of the experiment `name`."""
-    for axis in needs:
-        values = {str(axes.get(axis)) for axes, _ in runs}
-        if len(values) < 2:
-            yield key, f"{name} should have several values of {axis} in its grid"
-        elif not all(isinstance(axes[axis], int | float) for axes, _ in runs):
-            yield key, f"{name} has values of {axis} that are no numbers"
-    fewest = min((len(tasks(variant.scenario)) for _, variant in runs), default=least)
-    if fewest < least:
-        yield key, f"{name} should have {least} tasks, it has {fewest}"
+def _lacking(claim: Claim, needs: Mapping[str, int], runs: Variants) -> Iterator[str]:
+    """What the runs that a claim looks at should have, and have not."""
+    for axis, least in needs.items():
+        values = {axes[axis] for axes, _ in runs if axis in axes}
+        if len(values) < least:
+            yield f"should have {least} values of {axis} in its grid, or more"
+        elif not all(isinstance(value, int | float) for value in values):
+            yield f"has values of {axis} that are no numbers"
+        elif axis == claim.zero and 0 not in values:
+            yield f"should have the value 0 of {axis} in its grid"
+    lists = [(form, tasks(form.scenario)) for _, form in runs]
+    fewest = min((len(of) for _, of in lists), default=claim.tasks)
+    if fewest < claim.tasks:
+        yield f"should have {claim.tasks} tasks, it has {fewest}"
+    for form, of in lists:
+        dt = form.metrics.velocity_dt[0]
+        lengths = {task.epochs or form.training.epochs for task in of}
+        if any(epochs % dt or epochs < 2 * dt for epochs in lengths):
+            yield f"should have epochs of each task that are a multiple of velocity_dt ({dt}), twice that at least"
+            return
 
 
 # ---------------------------------------------------------------------------------------------------- panels

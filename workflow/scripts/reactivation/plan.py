@@ -16,6 +16,7 @@ from .grid import chosen, counterpart, resolved, variants, view
 from .scenarios import Task, similarity, tasks, universe
 from .schema import Dataset, Experiment, Study
 from .schema import Figure as FigureConfig
+from .schema_claims import FrequenciesBarelyMatter
 from .schema_figures import AnyPanel
 
 Spec = dict[str, Any]  # plain numbers, strings, lists and dicts only: Snakemake compares and stores them
@@ -116,20 +117,23 @@ def make_plan(study: Study) -> Plan:
         spec = {"panels": panels, **figure.model_dump(include={"columns", "title", "beside"})}
         runs = dict.fromkeys(run for panel in panels for run in panel["runs"])
         plan.figures[name] = Figure(spec, tuple(runs), figure.beside)
-    plan.claims = _claims_spec(study, by_experiment)
+    plan.claims = _claims_spec(plan, study, by_experiment)
     return plan
 
 
-def _claims_spec(study: Study, by_experiment: dict) -> Spec:
-    """What holds for all claims and, of each that is `tested`, its thresholds and the names of its runs."""
+def _claims_spec(plan: Plan, study: Study, by_experiment: dict) -> Spec:
+    """What holds for all claims and, of each that is `tested`, its thresholds and its runs: their seeds, numbers of tasks."""
+
+    def runs(experiment: str, where: dict[str, Any]) -> Spec:
+        specs = {run: plan.runs[run].spec for axes, run in by_experiment[experiment] if chosen(axes, where)}
+        return {run: {"seed": of["seed"], "tasks": len(of["tasks"])} for run, of in specs.items()}
+
     spec = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"})
     spec["tested"] = {}
     for name, claim in study.claims.tested().items():
-        of = claim.model_dump(exclude={"where"})
-        of["runs"] = [run for axes, run in by_experiment[claim.experiment] if chosen(axes, claim.where)]
-        if "beside" in of:
-            of["beside"] = [run for _, run in by_experiment[of["beside"]]]
-        spec["tested"][name] = of
+        spec["tested"][name] = claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
+        if isinstance(claim, FrequenciesBarelyMatter):
+            spec["tested"][name]["beside"] = runs(claim.beside, claim.where_beside)
     return spec
 
 

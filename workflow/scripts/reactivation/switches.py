@@ -18,29 +18,30 @@ COLUMNS = {
     "kernel": "which kernel",
     "task": "which task of the run; the first follows no switch",
     "similarity": "of the task to the one before",
-    "start": "epoch at which the task begins: the switch",
-    "end": "epoch at which it ends",
+    "starts": "epoch at which the task begins: the switch",
+    "ends": "epoch at which it ends",
     "dt": "time step of velocities, in epochs",
-    "distance": "S(Θ_start, Θ_end): how far the kernel has turned in the end",
-    "path": "Σ S(Θ_t, Θ_t+dt) over the task in steps of dt: how far it has travelled",
+    "distance": "S(Θ_starts, Θ_ends): how far the kernel has turned in the end",
+    "path": "Σ S(Θ_t, Θ_t+dt) over the task in steps of dt; S is like a squared distance, so it can be less than `distance`",
     "velocity_mean": "mean velocity in the task (1/epoch)",
-    "velocity_before": "v(start − dt): velocity just before the switch (1/epoch)",
-    "velocity_at": "v(start): velocity across the switch (1/epoch)",
+    "velocity_before": "median velocity in the second half of the task before (1/epoch)",
+    "velocity_at": "v(starts): velocity across the switch (1/epoch)",
     "velocity_ratio": "velocity_at / velocity_before: the spike",
-    "velocity_last": "v(end − dt) (1/epoch)",
+    "velocity_last": "v(ends − dt) (1/epoch)",
     "spike_epoch": "when the largest velocity begins, from half of the task before to the end, in epochs since the switch",
     "norm_before": "largest eigenvalue at the switch",
     "norm_lowest": "lowest in the task",
     "norm_last": "at its end",
     "norm_drop": "(before − lowest) / before",
+    "norm_unrest": "the same of the second half of the task before: its deepest fall below an earlier value, over that",
     "norm_recovery": "(last − lowest) / before",
     "drop_epochs": "epochs from the switch to the lowest",
     "recovery_epochs": "epochs from the switch until the norm, after its lowest, is back at its value there; empty: not in this task",
     "alignment_before": "alignment at the switch",
     "alignment_after": "at the end of the task",
-    "alignment_turn": "largest |A − alignment_before| in the first dt epochs",
-    "alignment_pace": "|A(start) − A(start − dt)|",
-    "turn_epochs": "epochs from the switch until |A − alignment_before| is half of its largest in the task",
+    "alignment_turn": "|A(starts + dt) − A(starts)|",
+    "alignment_pace": "median |A(t + dt) − A(t)| in the second half of the task before",
+    "turn_epochs": "epochs from the switch until |A − alignment_before| is half of its largest in the task; at least one step",
     "forgetting": "mean over the earlier tasks of the best accuracy at the end of a task, minus that at the end of this one",
 }
 
@@ -58,13 +59,14 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
         of_kernel = whole[whole["kernel"] == kernel]
         for task, end in ends.items():
             start = ends.get(task - 1, 0.0)
-            row = {"kernel": kernel, "task": task, "start": start, "end": end, "dt": dt}
+            row = {"kernel": kernel, "task": task, "starts": start, "ends": end, "dt": dt}
             row["similarity"] = table.loc[table["task"] == task, "similarity"].iloc[0]
             row |= _motion(of_kernel, task, start, end, dt)
             if task > 1:
-                row |= _velocities(of_kernel, ends.get(task - 2, 0.0), start, end, dt)
-                row |= _norms(_curve(of_kernel, "spectral_norm"), start, end)
-                row |= _alignments(_curve(of_kernel, "alignment"), start, end, dt)
+                before, norm = (start + ends.get(task - 2, 0.0)) / 2, _curve(of_kernel, "spectral_norm")
+                row |= _velocities(_velocity(of_kernel, dt), before, start, end, dt)
+                row |= _norms(norm, start, end) | {"norm_unrest": _unrest(_between(norm, before, start))}
+                row |= _alignments(_curve(of_kernel, "alignment"), before, start, end, dt)
                 row["forgetting"] = forgotten.get(task, np.nan)
             yield {column: row[column] for column in COLUMNS if column in row and row[column] == row[column]}  # no NaN
 
@@ -117,31 +119,36 @@ def _between(curve: pd.Series, first: float, last: float) -> pd.Series:
 
 def _motion(rows: pd.DataFrame, task: int, start: float, end: float, dt: float) -> Row:
     from_start = _curve(rows[(rows["reference"] == "task_start") & (rows["task"] == task)], "kernel_distance")
-    inside = _between(_velocity(rows, dt), start, end - dt)
-    steps = [_at(inside, start + dt * k) for k in range(round((end - start) / dt))]
-    return {
-        "distance": _at(from_start, end),
-        "path": dt * float(np.sum(steps)) if steps else np.nan,
-        "velocity_mean": float(np.mean(steps)) if steps else np.nan,
-    }
+    steps = _in_steps(_velocity(rows, dt), start, end, dt)
+    return {"distance": _at(from_start, end), "path": dt * float(np.sum(steps)), "velocity_mean": float(np.mean(steps))}
 
 
-def _velocities(rows: pd.DataFrame, earlier: float, start: float, end: float, dt: float) -> Row:
-    """`earlier`: when the task before began. Around initialisation the velocity is largest of all: its first half is left out."""
-    velocity = _velocity(rows, dt)
-    before, at = _at(velocity, start - dt), _at(velocity, start)
-    around = _between(velocity, (earlier + start) / 2, end - dt)
+def _in_steps(velocity: pd.Series, start: float, end: float, dt: float) -> list[float]:
+    """Velocities at steps of dt that fill the task; NaN where they do not."""
+    steps = round((end - start) / dt)
+    whole = steps > 0 and abs(start + steps * dt - end) < 1e-6
+    return [_at(velocity, start + dt * k) for k in range(steps)] if whole else [np.nan]
+
+
+def _velocities(velocity: pd.Series, before: float, start: float, end: float, dt: float) -> Row:
+    """`before`: half of the task before. In its first half the kernel may still move as it does after initialisation.
+
+    A velocity is of the dt epochs that follow: none here reaches beyond its task.
+    """
+    settled, inside = _between(velocity, before, start - dt), _between(velocity, start, end - dt)
+    around = pd.concat([settled, inside])
+    earlier, at = settled.median(), _at(inside, start)
     return {
-        "velocity_before": before,
+        "velocity_before": earlier,
         "velocity_at": at,
-        "velocity_ratio": at / before if before > 0 else np.nan,
-        "velocity_last": _at(velocity, end - dt),
+        "velocity_ratio": at / earlier if earlier > 0 else np.nan,
+        "velocity_last": _at(inside, end - dt),
         "spike_epoch": _epochs(around)[around.argmax()] - start if len(around) else np.nan,
     }
 
 
 def _norms(norm: pd.Series, start: float, end: float) -> Row:
-    before, after = _at(norm, start), norm[(norm.index > start + 1e-6) & (norm.index < end + 1e-6)]
+    before, after = _at(norm, start), _after(norm, start, end)
     lowest = _epochs(after)[after.argmin()]
     back = after[(after.index >= lowest) & (after >= before)]
     return {
@@ -155,15 +162,26 @@ def _norms(norm: pd.Series, start: float, end: float) -> Row:
     }
 
 
-def _alignments(alignment: pd.Series, start: float, end: float, dt: float) -> Row:
-    before = _at(alignment, start)
-    away = (alignment[(alignment.index > start + 1e-6) & (alignment.index < end + 1e-6)] - before).abs()
-    soon = away[away.index < start + dt + 1e-6]
+def _unrest(norm: pd.Series) -> float:
+    """The deepest fall below an earlier value, as a share of that: what a drop has to be compared with."""
+    return float((1 - norm / norm.cummax()).max()) if len(norm) > 1 else np.nan
+
+
+def _alignments(alignment: pd.Series, before: float, start: float, end: float, dt: float) -> Row:
+    value = _at(alignment, start)
+    settled = _between(alignment, before, start - dt)
+    paces = [abs(_at(alignment, epoch + dt) - A) for epoch, A in zip(_epochs(settled), settled, strict=True)]
+    away = (_after(alignment, start, end) - value).abs()
     turned = away[away >= away.max() / 2]
     return {
-        "alignment_before": before,
+        "alignment_before": value,
         "alignment_after": _at(alignment, end),
-        "alignment_turn": float(soon.max()) if len(soon) else np.nan,
-        "alignment_pace": abs(before - _at(alignment, start - dt)),
+        "alignment_turn": _at(away, start + dt),
+        "alignment_pace": float(pd.Series(paces, dtype=float).median()),
         "turn_epochs": _epochs(turned)[0] - start if len(turned) else np.nan,
     }
+
+
+def _after(curve: pd.Series, start: float, end: float) -> pd.Series:
+    """The part of a curve after `start`, until `end`."""
+    return curve[(curve.index > start + 1e-6) & (curve.index < end + 1e-6)]
