@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from reactivation import metrics
+from reactivation.schema_figures import KERNEL_METRICS
 
 
 @pytest.fixture
@@ -112,3 +113,7 @@ def test_forgetting_starts_after_the_tasks_own_end():
     lost = metrics.forgetting(accuracy, ended)
     assert np.isnan(lost[:2]).all()
     assert lost[2:] == pytest.approx([0.6, 0.5, 0.3, 0.8])
+
+
+def test_metrics_of_one_kernel_have_their_names_in_configs():
+    assert [name for name in KERNEL_METRICS if name in metrics.PER_KERNEL] == list(metrics.PER_KERNEL)

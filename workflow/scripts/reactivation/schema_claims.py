@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StrictInt
 
-from .fields import Digits, Kernel, Share, Strict, no_bool
+from .fields import Digits, Kernel, Strict, no_bool
 
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(no_bool)]
 
@@ -55,7 +55,7 @@ class CheckMark(Claim):
 class DropAndSpikeCoincide(Claim):
     """4. The drop and the spike coincide."""
 
-    share: Annotated[Share, Field(lt=1)] = 0.8
+    share: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.8
     """Of the switches, those where the norm falls, and is lowest within the dt epochs of the largest velocity: more than this."""
 
 
@@ -93,7 +93,7 @@ class NewClassesOrder(Claim):
 
     needs = {"shift": 3}
     zero = "shift"
-    rank_correlation: Annotated[Number, Field(lt=1)] = 0.8
+    rank_correlation: Annotated[float, Field(ge=-1, lt=1), BeforeValidator(no_bool)] = 0.8
     """Spearman's, of the number of new classes with each of the three: more than this."""
     unchanged: Number = 0.1
     """The drop without new classes, as a share of the largest: less than this."""
@@ -115,7 +115,7 @@ class FrequenciesBarelyMatter(Claim):
     """The experiment with new classes (axis `shift`) that it is compared with."""
     where_beside: dict[str, Any] = {}
     """Values of axes of that experiment: only these runs are looked at."""
-    share: Annotated[Number, Field(gt=0)] = 0.33
+    share: Annotated[float, Field(gt=0, le=1), BeforeValidator(no_bool)] = 0.33
     """The largest drop and velocity, as shares of the largest with new classes: less than this."""
 
 
