@@ -110,7 +110,9 @@ def test_in_a_terminal_bars_stay_below_and_leave_nothing_behind(tmp_path):
     }
     for said, end_it in endings.items():
         reader, end = terminal(120, 40)
-        run = subprocess.Popen(**called, stdout=end, stderr=end, start_new_session=True)
+        # Where tests run in the background of a shell, Ctrl-C is ignored, by all that they start too.
+        heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        run = subprocess.Popen(**called, **heard, stdout=end, stderr=end, start_new_session=True)
         os.close(end)
         bar = rf"█+.? +glyphs-cnn-w4-lr0.05-s0-task1  {STATUS}"
         seen = read(reader, bar)
