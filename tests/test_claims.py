@@ -46,7 +46,7 @@ def table(seeds=3, noise=0.02, change=lambda row: {}, **axes):
         row = {"kernel": "sum", **REACTIVATED} | dict(zip(["seed", *axes], values, strict=True))
         row["run"] = "-".join(f"{key}{row[key]}" for key in axes) + f"-s{row['seed']}"
         row |= change(row)
-        for key in set(REACTIVATED) - {"task", "starts", "ends", "dt", "spike_epoch"}:
+        for key in sorted(set(REACTIVATED) - {"task", "starts", "ends", "dt", "spike_epoch"}):
             row[key] *= 1 + noise * rng.uniform(-1, 1)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -101,9 +101,9 @@ TABLES = {
     "wider_is_lazier": (
         table(**WIDTHS, change=first_task(-0.5)),
         [
-            table(**WIDTHS, change=first_task(0.0)),
+            table(**WIDTHS, noise=0, change=first_task(0.0)),
             table(**WIDTHS, change=first_task(0.3)),
-            table(**WIDTHS, change=lambda row: first_task(-0.5)(row) | {"velocity_mean": 0.02}),
+            table(**WIDTHS, noise=0, change=lambda row: first_task(-0.5)(row) | {"velocity_mean": 0.02}),
         ],
     ),
     "velocity_spikes": (
