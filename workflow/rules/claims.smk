@@ -28,7 +28,7 @@ rule claims:
     input:
         table=f"results/{STUDY.study}/reactivation.csv",
         # Where the table is gone, its own inputs say what changed.
-        runs=expand("results/{study}/runs/{run}.csv", study=STUDY.study, run=sorted(PLAN.runs)),
+        runs=rules.switches.input,
     output:
         csv=f"results/{STUDY.study}/claims.csv",
         md=f"results/{STUDY.study}/claims.md",

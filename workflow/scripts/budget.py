@@ -6,12 +6,12 @@ from reactivation.job import tell
 import sys
 
 from reactivation.budget import budget
-from reactivation.config import load_study
+from reactivation.config import as_given, load_study
 from reactivation.errors import InputError
 from reactivation.plan import make_plan, sources
 from reactivation.training import keep_freed_memory, set_up_device
 
-study = load_study({key: value for key, value in snakemake.config.items() if key not in ("where", "report")})
+study = load_study(as_given(snakemake.config))
 try:
     # Where the speed is stated, nothing is measured: a login node need not have the GPU.
     device = set_up_device("cpu" if study.flops_per_second else study.device, snakemake.threads)

@@ -10,7 +10,6 @@ with logged(snakemake.log[0]):
     claims, output = snakemake.params.spec, snakemake.output
     found = claims_rows(storage.read_table(snakemake.input.table), claims)
     storage.write_rows(output.csv, found, COLUMNS)
-    with files.atomic(output.md) as temporary:
-        temporary.write_text(markdown(found, snakemake.params.study, claims), encoding="utf-8")
+    files.write_text(output.md, markdown(found, snakemake.params.study, claims))
     for row in {row["claim"]: row for row in found}.values():
         print(f"{row['claim']:>2}  {row['verdict']:<13}  {row['statement']}")

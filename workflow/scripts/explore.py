@@ -9,6 +9,5 @@ from reactivation.curves import compact, explore_page
 with logged(snakemake.log[0]):
     curves = compact(snakemake.input.runs)
     text = explore_page(snakemake.params.study, curves)
-    with files.atomic(snakemake.output[0]) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    files.write_text(snakemake.output[0], text)
     print(f"{len(curves['runs'])} runs, {len(text.encode()) / 1e6:.1f} MB")

@@ -6,13 +6,13 @@ from reactivation.job import tell
 import sys
 from pathlib import Path
 
+from reactivation.config import as_given
 from reactivation.errors import InputError
 from reactivation.prune import prune
 
 PARAMS = snakemake.params
-config = {key: value for key, value in snakemake.config.items() if key not in ("where", "report")}
 try:
-    text = prune(config, [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete)
+    text = prune(as_given(snakemake.config), [Path(path) for path in PARAMS.configs], PARAMS.given, PARAMS.delete)
     tell(text, snakemake.log[0])
 except InputError as error:
     sys.exit(f"error: {error}")

@@ -9,7 +9,5 @@ from reactivation import files, pages
 with logged(snakemake.log[0]):
     study = snakemake.config["report"]["study"]
     text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True, width=110)
-    with files.atomic(snakemake.output.yaml) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    with files.atomic(snakemake.output.html) as temporary:
-        temporary.write_text(pages.config_page(study["study"], text), encoding="utf-8")
+    files.write_text(snakemake.output.yaml, text)
+    files.write_text(snakemake.output.html, pages.config_page(study["study"], text))

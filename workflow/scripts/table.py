@@ -8,6 +8,5 @@ from reactivation.explained import COLUMNS
 
 with logged(snakemake.log[0]):
     table = storage.read_table(snakemake.input[0])
-    with files.atomic(snakemake.output[0]) as temporary:
-        temporary.write_text(pages.table_page(snakemake.wildcards.table, table, COLUMNS), encoding="utf-8")
+    files.write_text(snakemake.output[0], pages.table_page(snakemake.wildcards.table, table, COLUMNS))
     print(f"{len(table)} rows")

@@ -80,8 +80,8 @@ def per_doubling(rows: pd.DataFrame, column: str) -> pd.Series:
         means = log(part.groupby("width")[column].mean())
         return np.polyfit(np.log2(means.index.astype(float)), means / np.log(2), 1)[0] if len(means) > 1 else np.nan
 
-    others = [axis for axis in ("lr",) if axis in rows]
-    slopes = {key: slope(part) for key, part in rows.groupby(["seed", *others], dropna=False)}
+    keys = [key for key in ("seed", "lr") if key in rows]
+    slopes = {key: slope(part) for key, part in rows.groupby(keys, dropna=False)}
     return 1 - 2 ** pd.Series(slopes).groupby(level=0).mean()
 
 
@@ -124,9 +124,8 @@ def check_mark(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
     where = at_least(rows)
     yield Measure(f"{DROP}{where}", over_runs(rows, fall(rows), LEAST), limits["drop"], "share")
     fell = rows["norm_drop"] > 0
-    regained = (rows["norm_recovery"] / rows["norm_drop"]).clip(
-        upper=1.0
-    )  # else one that overshoots makes up for others
+    # One that overshoots does not make up for others.
+    regained = (rows["norm_recovery"] / rows["norm_drop"]).clip(upper=1.0)
     regained = regained.where(fell, 0.0).where(rows["norm_drop"].notna())
     name = f"of the drop, regained at the task's end{where}"
     yield Measure(name, over_runs(rows, regained, LEAST), limits["recovery"], "share")

@@ -31,6 +31,11 @@ Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
 MISSING = "is missing"
 
 
+def as_given(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's config without what rule files add to it for jobs: the study as its user gave it."""
+    return {key: value for key, value in config.items() if key not in ("where", "report")}
+
+
 def load_study(raw: dict, source: str = "config", texts: Iterable[str] = ()) -> Study:
     """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it.
 

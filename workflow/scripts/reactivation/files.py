@@ -105,6 +105,12 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """A file of text, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def publish(path: str | Path, output: str | Path) -> None:
     """Give the file or folder `path` a second name: it then outlives either. At no cost where hard links are known."""
     path, output = Path(path), Path(output)

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from .errors import one_line
-from .files import add, atomic, check, new_hdf5, reading
+from .files import add, atomic, check, new_hdf5, reading, write_text
 
 BLOCK = 256  # images written or read at once
 
@@ -154,8 +154,7 @@ def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection
 
 
 def write_json(path: str | Path, content: dict) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

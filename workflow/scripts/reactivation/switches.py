@@ -12,7 +12,6 @@ import pandas as pd
 from . import metrics
 
 Row = dict[str, Any]
-METRICS = ("spectral_norm", "alignment", "kernel_distance", "kernel_velocity", "test_accuracy", "forgetting")
 # What each column is, in their order, after those that name the run.
 COLUMNS = {
     "kernel": "which kernel",
@@ -53,20 +52,24 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
     checkpoint, is not in the row.
     """
     ends = _ends(table)
-    whole = table[(table["block"] == "all") & table["metric"].isin(METRICS)]
+    whole = table[table["block"] == "all"]
     forgotten = whole[whole["metric"] == "forgetting"].groupby("task")["value"].last()
     for kernel in table["kernel"].dropna().unique():
         of_kernel = whole[whole["kernel"] == kernel]
+        norm, alignment = _curve(of_kernel, "spectral_norm"), _curve(of_kernel, "alignment")
+        velocity = _curve(of_kernel[of_kernel["dt"] == dt], "kernel_velocity")
+        from_start = of_kernel[of_kernel["reference"] == "task_start"]
         for task, end in ends.items():
             start = ends.get(task - 1, 0.0)
             row = {"kernel": kernel, "task": task, "starts": start, "ends": end, "dt": dt}
             row["similarity"] = table.loc[table["task"] == task, "similarity"].iloc[0]
-            row |= _motion(of_kernel, task, start, end, dt)
+            distance = _curve(from_start[from_start["task"] == task], "kernel_distance")
+            row |= {"distance": _at(distance, end)} | _motion(velocity, start, end, dt)
             if task > 1:
-                before, norm = (start + ends.get(task - 2, 0.0)) / 2, _curve(of_kernel, "spectral_norm")
-                row |= _velocities(_velocity(of_kernel, dt), before, start, end, dt)
+                before = (start + ends.get(task - 2, 0.0)) / 2
+                row |= _velocities(velocity, before, start, end, dt)
                 row |= _norms(norm, start, end) | {"norm_unrest": _unrest(_between(norm, before, start))}
-                row |= _alignments(_curve(of_kernel, "alignment"), before, start, end, dt)
+                row |= _alignments(alignment, before, start, end, dt)
                 row["forgetting"] = forgotten.get(task, np.nan)
             yield {column: row[column] for column in COLUMNS if column in row and row[column] == row[column]}  # no NaN
 
@@ -108,26 +111,18 @@ def _at(curve: pd.Series, epoch: float) -> float:
     return float(found.iloc[-1]) if len(found) else np.nan
 
 
-def _velocity(rows: pd.DataFrame, dt: float) -> pd.Series:
-    return _curve(rows[rows["dt"] == dt], "kernel_velocity")
-
-
 def _between(curve: pd.Series, first: float, last: float) -> pd.Series:
     """The part of a curve from `first` to `last`, both included."""
     return curve[(curve.index > first - 1e-6) & (curve.index < last + 1e-6)]
 
 
-def _motion(rows: pd.DataFrame, task: int, start: float, end: float, dt: float) -> Row:
-    from_start = _curve(rows[(rows["reference"] == "task_start") & (rows["task"] == task)], "kernel_distance")
-    steps = _in_steps(_velocity(rows, dt), start, end, dt)
-    return {"distance": _at(from_start, end), "path": dt * float(np.sum(steps)), "velocity_mean": float(np.mean(steps))}
-
-
-def _in_steps(velocity: pd.Series, start: float, end: float, dt: float) -> list[float]:
-    """Velocities at steps of dt that fill the task; NaN where they do not."""
+def _motion(velocity: pd.Series, start: float, end: float, dt: float) -> Row:
+    """Undefined where steps of dt do not fill the task."""
     steps = round((end - start) / dt)
-    whole = steps > 0 and abs(start + steps * dt - end) < 1e-6
-    return [_at(velocity, start + dt * k) for k in range(steps)] if whole else [np.nan]
+    if steps == 0 or abs(start + steps * dt - end) > 1e-6:
+        return {}
+    values = [_at(velocity, start + dt * k) for k in range(steps)]
+    return {"path": dt * float(np.sum(values)), "velocity_mean": float(np.mean(values))}
 
 
 def _velocities(velocity: pd.Series, before: float, start: float, end: float, dt: float) -> Row:
