@@ -16,6 +16,7 @@ from helpers import own_process
 from networks import reference
 from reactivation import state, storage
 from reactivation.errors import InputError, Interrupted
+from reactivation.expansion import linearized
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.schedule import checkpoint_steps
@@ -63,8 +64,13 @@ def network():
 def train(spec=SPEC, start=(40, 5.0), model=None, saved=None):
     model, kept = model or network(), []
     save = lambda m, step, epoch: kept.append((step, epoch, [p.detach().clone() for p in m.parameters()]))  # noqa: E731
-    trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved)
+    function = function_of(model, spec)
+    trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved, function)
     return model, kept, trained
+
+
+def function_of(model, spec):
+    return linearized(model) if spec["training"].get("dynamics") == "linearized" else None
 
 
 def test_steps_every_epochs_last_and_powers_of_two():
@@ -295,7 +301,14 @@ def test_checkpoints_count_from_the_runs_initialisation():
     assert [epoch for _, epoch, _ in kept] == pytest.approx([5 + s / 3 for s in (1, 2, 3, 4, 6, 8, 9)])
     _, kept, trained = train({**SPEC, "tasks": SPEC["tasks"][:1], "epochs": [1]}, start=(0, 0.0))
     assert [step for step, *_ in kept] == [0, 1, 2, 3]
-    assert {row["epoch"] for row in trained.evaluation} == {0.0, 1.0}
+    assert [row["epoch"] for row in trained.evaluation[::4]] == pytest.approx([0.0, 1 / 3, 2 / 3, 1.0])
+
+
+def test_tests_are_at_each_checkpoint_and_at_the_end_of_each_epoch():
+    spec = SPEC | {"checkpoints": {"every": 3, "log_spaced": True}}
+    _, kept, trained = train(spec)
+    assert [row["step"] for row in trained.evaluation[::4]] == [41, 42, 43, 44, 46, 48, 49]
+    assert [step for step, *_ in kept] == [41, 42, 44, 48, 49]
 
 
 def test_the_same_twice_is_the_same_to_the_bit():
@@ -399,6 +412,7 @@ RESUMED = {
     "adam": ({"training": SPEC["training"] | {"optimizer": "adam", "lr": 0.01}}, network),
     "dropout": ({}, dropout),
     "batch norm": ({"training": SPEC["training"] | {"batch_size": 10}}, batch_norm),
+    "linearized": ({"training": SPEC["training"] | {"dynamics": "linearized", "momentum": 0.9}}, network),
     "bf16": ({"training": SPEC["training"] | {"precision": "bf16", "momentum": 0.9}}, network),
 }
 
@@ -417,7 +431,8 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
         saved = KilledAfter(tmp_path / "state.pt", 1 + sittings % 3)
         save = lambda m, step, epoch: found.append((step, [p.detach().clone() for p in m.parameters()]))  # noqa: E731, B023
         with contextlib.suppress(Killed):
-            again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved)
+            function = function_of(resumed, spec)
+            again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, function)
         checkpoints |= dict(found)
     assert sittings > 4 and saved.sittings == sittings
     assert checkpoints.keys() == wanted.keys()

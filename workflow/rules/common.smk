@@ -72,6 +72,19 @@ def segment_inputs(wildcards):
     return files
 
 
+def function_inputs(wildcards):
+    of = PLAN.functions[f"{wildcards.segment}/{wildcards.function}"]
+    twin = PLAN.segments[of.segment]
+    start = {"start": f"results/segments/{twin.parent}/final.pt"} if twin.parent else {}
+    return start | {
+        "dataset": f"results/data/{twin.dataset}.h5",
+        "split": f"results/splits/{twin.split}.npz",
+        "probe": f"results/probes/{of.probe}.npz",
+        "twin": f"results/segments/{of.segment}/checkpoints",
+        "network": f"results/segments/{of.network}/checkpoints",
+    }
+
+
 def kernel_inputs(wildcards):
     kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
     return {
@@ -94,8 +107,10 @@ def run_inputs(wildcards):
     run = PLAN.runs[wildcards.run]
     return {
         "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
+        "functions": [f"results/segments/{functions}.csv" for functions in run.functions],
         "evaluations": [f"results/segments/{segment}/evaluation.csv" for segment in run.segments],
-        "records": [f"results/segments/{segment}/segment.json" for segment in run.segments],
+        "of_networks": [f"results/segments/{segment}/evaluation.csv" for segment in run.networks],
+        "records": [f"results/segments/{segment}/segment.json" for segment in run.trained],
     }
 
 
@@ -134,24 +149,30 @@ def study_configs(wildcards):
 
 
 def numbered_runs():
-    """Of each run, in whatever order the config names them, what tables say of it: its axes, dt of its velocities, its files."""
+    """Of each run, in whatever order the config names them, what tables say of it: its axes, dt of its velocities, its twin, its files."""
     specs = {name: PLAN.runs[name].spec for name in sorted(PLAN.runs)}
+    twins = {(run.spec["experiment"], run.networks): name for name, run in PLAN.runs.items() if run.networks}
     return {
         name: {key: spec[key] for key in ("experiment", "seed", "axes")}
         | {"dt": spec["velocity_dt"][0], "files": run_files(PLAN.runs[name])}
+        | {"twin": twins.get((spec["experiment"], PLAN.runs[name].segments))}
         for name, spec in specs.items()
     }
 
 
 def run_files(run):
-    """Of each task of a run, where its training, kernels, images and probe are."""
+    """Of each task of a run, where its training, its kernels or its twin's function, images and probe are."""
+    measured = [{"kernels": f"results/segments/{name}.h5", "probe": PLAN.kernels[name].probe} for name in run.kernels]
+    measured += [
+        {"function": f"results/segments/{name}.csv", "probe": PLAN.functions[name].probe} for name in run.functions
+    ]
     return [
         {
             "segment": f"results/segments/{name}",
-            "kernels": f"results/segments/{kernels}.h5",
             "dataset": f"results/data/{PLAN.segments[name].dataset}.h5",
             "split": f"results/splits/{PLAN.segments[name].split}.npz",
-            "probe": f"results/probes/{PLAN.kernels[kernels].probe}.npz",
+            **of,
+            "probe": f"results/probes/{of['probe']}.npz",
         }
-        for name, kernels in zip(run.segments, run.kernels)
+        for name, of in zip(run.segments, measured)
     ]

@@ -53,5 +53,6 @@ wildcard_constraints:
     probe="[^/]+",
     segment="[^/]+",
     kernels="ntk-[^/]+",
+    function="function-[^/]+",
     run="[^/]+",
     table="[^/]+",

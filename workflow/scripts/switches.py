@@ -6,17 +6,19 @@ from reactivation.job import logged
 from pathlib import Path
 
 from reactivation import storage
-from reactivation.switches import COLUMNS, accuracy_rows, switch_rows
+from reactivation.switches import COLUMNS, accuracy_rows, static_errors, switch_rows
 
-FILES = ("task", "segment", "kernels", "dataset", "split", "probe")
+FILES = ("task", "segment", "kernels", "function", "dataset", "split", "probe")
 
 with logged(snakemake.log[0]):
     runs, switches, accuracies, files = snakemake.params.spec, [], [], []
+    paths = {Path(path).stem: path for path in snakemake.input}
     for path in snakemake.input:
         table, run = storage.read_tables([path]), Path(path).stem
         spec = runs[run]
         about = {"run": run, "experiment": spec["experiment"], **spec["axes"], "seed": spec["seed"]}
-        switches += [about | row for row in switch_rows(table, spec["dt"])]
+        errors = static_errors(storage.read_tables([paths[spec["twin"]]])) if spec["twin"] else {}
+        switches += [about | row | errors.get(row["task"], {}) for row in switch_rows(table, spec["dt"])]
         files += [about | {"task": k} | of_task for k, of_task in enumerate(spec["files"], start=1)]
         accuracies += [about | row for row in accuracy_rows(table)]
     axes = dict.fromkeys(axis for spec in runs.values() for axis in spec["axes"])

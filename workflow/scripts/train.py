@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from reactivation import files, models, storage
 from reactivation.errors import InputError
+from reactivation.expansion import linearized
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
 from reactivation.state import Saved, Writer, forget, workplace
 from reactivation.training import (
-    EVALUATION_COLUMNS,
     Images,
     allow_tf32,
     device_name,
@@ -53,6 +53,7 @@ def train(folder: Path) -> None:
         model.load_state_dict(checkpoint["model"])
         start = (checkpoint["step"], checkpoint["epoch"])
     model.to(device, memory_format=torch.channels_last)
+    function = linearized(model) if SPEC["training"].get("dynamics") == "linearized" else None
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(data['train'])} images, {parameters:,} parameters, on {device} with {snakemake.threads} thread(s)")
 
@@ -65,7 +66,7 @@ def train(folder: Path) -> None:
         for path in checkpoints.glob("*"):  # a GPU need not come to the same weights again
             if not path.match("step*.pt") or int(path.stem.removeprefix("step")) > reached:
                 path.unlink()
-        trained = train_segment(model, data["train"], data["test"], SPEC, start, save, saved)
+        trained = train_segment(model, data["train"], data["test"], SPEC, start, save, saved, function)
     per_epoch = -(-len(data["train"]) // SPEC["training"]["batch_size"])
 
     def at(step: int) -> tuple[int, float]:
@@ -91,7 +92,7 @@ def finish(
     kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
     files.publish(kept[-1] if kept else INPUT.parent, folder / OUTPUTS["final"])
     storage.write_rows(folder / OUTPUTS["log"], log, log_columns(len(SPEC["tasks"])))
-    storage.write_rows(folder / OUTPUTS["evaluation"], evaluation, EVALUATION_COLUMNS)
+    storage.write_rows(folder / OUTPUTS["evaluation"], evaluation, storage.EVALUATION)
     record = provenance(SPEC, snakemake.params.code, saved.started, PACKAGES, saved.seconds())
     storage.write_json(
         folder / OUTPUTS["record"],

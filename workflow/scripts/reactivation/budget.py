@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .costs import OVERHEAD, Cost, Counts, all_image_counts, class_count, costs, image_size, probe_images
+from .expansion import linearized
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
@@ -67,7 +68,9 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, **layout)
     optimizer = new_optimizer(model, spec)
     precision = spec["training"]["precision"]
-    return _fastest(lambda: step_on(model.train(), optimizer, *batch.batch(slice(None)), precision), device)
+    function = linearized(model) if spec["training"].get("dynamics") == "linearized" else model
+    model.train()
+    return _fastest(lambda: step_on(function, optimizer, *batch.batch(slice(None)), precision), device)
 
 
 def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:
@@ -110,7 +113,7 @@ def seconds(cost: Cost, rates: tuple[Rates, Rates]) -> float:
 def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep: str, rates, at_once: int) -> list:
     """Runs, segments, checkpoints, peak and final bytes, operations, seconds of some runs together."""
     runs = list(runs)
-    segments = {name: of[name] for name in dict.fromkeys(s for run in runs for s in plan.runs[run].segments)}
+    segments = {name: of[name] for name in dict.fromkeys(s for run in runs for s in plan.runs[run].trained)}
     data = sum(sizes[dataset] for dataset in {plan.segments[name].dataset for name in segments})
     kept = {"all": lambda c: c.checkpoints, "final": lambda _: 1, "none": lambda _: 0}[keep]
     final = data + sum(kept(c) * c.weights + c.kernels for c in segments.values())
@@ -140,8 +143,10 @@ def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
     """Of a run's metric table: eight numbers and the eigenvalues of each part of the probe, for each kernel."""
     spec = plan.runs[run]
-    each = 8 * (1 + len(spec.segments)) + 2 * probe_images(plan, plan.kernels[spec.kernels[0]])
-    return sum(of[s].checkpoints for s in spec.segments) * len(spec.spec["kernels"]) * each * OVERHEAD["row"]
+    each = 8 * (1 + len(spec.segments))
+    if spec.kernels:
+        each = len(spec.spec["kernels"]) * (each + 2 * probe_images(plan, plan.kernels[spec.kernels[0]]))
+    return sum(of[s].checkpoints for s in spec.segments) * each * OVERHEAD["row"]
 
 
 def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, rates, alone: bool) -> str:
@@ -158,7 +163,7 @@ def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, r
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = "\n".join("  ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))) for line in lines)  # fmt: skip
-    chain = max(sum(seconds(of[s], rates) for s in run.segments) for run in plan.runs.values())
+    chain = max(sum(seconds(of[s], rates) for s in run.trained) for run in plan.runs.values())
     wall = max(work / at_once, chain)
     where = "One job at a time" if alone else f"On {cores} cores"
     return f"{text}\n\n{where}, about {_time(wall)}; the longest run alone takes {_time(chain)}."

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .expressions import evaluate
-from .grid import chosen, counterpart, resolved, same, section_of, view
+from .grid import chosen, counterpart, resolved, same, section_of, view, with_dynamics
 from .scenarios import Task, problems, tasks
 from .schema import Dataset, Experiment, Figure
-from .schema_claims import Claim, Claims, FrequenciesBarelyMatter
-from .schema_figures import KERNEL_METRICS, AnyPanel, Curves, Spectrum, Summary
+from .schema_claims import Claim, Claims, FrequenciesBarelyMatter, LazyNetworksReactivate
+from .schema_figures import KERNEL_METRICS, TWIN_METRICS, AnyPanel, Curves, Spectrum, Summary
 
 Problems = Iterator[tuple[str, str]]
 Variants = list[tuple[dict[str, Any], Experiment]]
@@ -42,6 +42,8 @@ def _training_problems(variant: Experiment) -> Problems:
     training, width = variant.training, variant.model.width
     if training.optimizer == "adam" and training.momentum:
         yield "training.momentum", "is of sgd only; adam has its own: remove it"
+    if training.dynamics == "linearized" and getattr(variant.model, "norm", None) == "batch":
+        yield "training.dynamics", "linearized needs a network whose images do not mix: choose norm: group"
     if isinstance(training.lr, str):
         try:
             positive = 0 < evaluate(training.lr, width=width) < math.inf
@@ -63,14 +65,14 @@ def figure_problems(
 ) -> Problems:
     """`experiments`, `combinations` (their `variants`): those that are sound. `names`: of all experiments."""
     for i, panel in enumerate(figure.panels):
-        name, _, _ = view(figure, panel)
+        name, _, _ = view(figure, panel, experiments)
         key = f"panels.{i}." if panel.experiment else ""
         if not name:
             yield f"{key}experiment", "is missing"
         elif name not in names:
             yield f"{key}experiment", unknown("experiment", name, names)
         elif name in experiments:
-            for place, message in _view_problems(figure, panel, experiments[name], combinations[name]):
+            for place, message in _view_problems(figure, panel, experiments, combinations[name]):
                 own = place.split(".")[0] in panel.model_fields_set
                 yield (f"panels.{i}.{place}" if own else place), message
             for place, message in _panel_problems(panel, experiments[name], [v for _, v in combinations[name]]):
@@ -87,7 +89,7 @@ def beside_problems(
         yield "beside", unknown("figure", figure.beside, names)
     elif figure.beside in figures:
         other = figures[figure.beside]
-        shown = {view(of, panel)[0] for of in (figure, other) for panel in of.panels}
+        shown = {view(of, panel, experiments)[0] for of in (figure, other) for panel in of.panels}
         if other is figure:
             yield "beside", "names the figure itself: name another"
         elif other.beside is not None:
@@ -95,7 +97,9 @@ def beside_problems(
         elif shown <= set(experiments):
             for i, panel in enumerate(figure.panels):
                 if counterpart(panel, figure, other, experiments) is None:
-                    what = f"{panel.kind} of {resolved(panel, experiments[view(figure, panel)[0]])['metric']}"
+                    what = (
+                        f"{panel.kind} of {resolved(panel, experiments[view(figure, panel, experiments)[0]])['metric']}"
+                    )
                     yield f"panels.{i}", f"{figure.beside} has no panel with the same {what} to take the scale from"
 
 
@@ -103,9 +107,11 @@ def unknown(what: str, name: str, known: Mapping) -> str:
     return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
 
 
-def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, combinations: Variants) -> Problems:
+def _view_problems(
+    figure: Figure, panel: AnyPanel, experiments: dict[str, Experiment], combinations: Variants
+) -> Problems:
     """Axes that a panel shows or fixes; the key is the figure's or the panel's."""
-    name, color, where = view(figure, panel)
+    name, color, where = view(figure, panel, experiments)
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
     missing = f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
     shown = {color} if color else set()
@@ -123,10 +129,21 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiment: Experiment, comb
             yield "x", f"{panel.x} {missing}"
         elif not all(isinstance(value, int | float) for value in axes[panel.x]):
             yield "x", f"{panel.x} has values that are no numbers"
-    yield from _where_problems(where, name, experiment, combinations)
+    yield from _where_problems(where, name, experiments[name], combinations)
+    known = {key: value for key, value in where.items() if key in axes}
+    yield from _dynamics_problems(panel, {form.training.dynamics for of, form in combinations if chosen(of, known)})
     for key in axes if shown <= set(axes) else []:
         if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
+
+
+def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
+    """Of the `dynamics` of the runs that a panel shows: which metrics they have."""
+    metric = "eigenvalues" if isinstance(panel, Spectrum) else panel.metric
+    if metric in TWIN_METRICS and "network" in dynamics:
+        yield "metric", f"{metric} is of linearised twins: it needs dynamics: linearized, in the grid or in training"
+    if metric in (*KERNEL_METRICS, "eigenvalues") and "linearized" in dynamics:
+        yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
 
 
 def _where_problems(where: dict[str, Any], name: str, experiment: Experiment, combinations: Variants) -> Problems:
@@ -146,7 +163,9 @@ def claim_problems(
     """`kernel`: of all claims; the other arguments as for `figure_problems`."""
     for claim_name, claim in claims.tested().items():
         sides = [("experiment", "where", claim.needs)]
-        sides += [("beside", "where_beside", {"shift": 2})] if isinstance(claim, FrequenciesBarelyMatter) else []
+        if getattr(claim, "beside", None):
+            needed = {"shift": 2} if isinstance(claim, FrequenciesBarelyMatter) else claim.needs
+            sides.append(("beside", "where_beside", needed))
         for key, where, needs in sides:
             name, values = getattr(claim, key), getattr(claim, where)
             if name not in names:
@@ -156,8 +175,15 @@ def claim_problems(
                     (place.replace("where", where), message)
                     for place, message in _where_problems(values, name, experiments[name], combinations[name])
                 ]
+                values = with_dynamics(values, experiments[name])
                 runs = [(axes, form) for axes, form in combinations[name] if problems or chosen(axes, values)]
                 problems += [(key, message) for message in _lacking(claim, needs, runs)]
+                if key == "beside" and isinstance(claim, LazyNetworksReactivate):
+                    dynamics = experiments[name].grid.get("dynamics", [])
+                    if not {"network", "linearized"} <= {*map(str, dynamics)}:
+                        problems.append((key, "should have dynamics: [network, linearized] in its grid"))
+                if any(form.training.dynamics == "linearized" for _, form in runs):
+                    problems.append((key, "has linearised twins there, which have no kernels: claims are of networks"))
                 if kernel not in experiments[name].kernels:
                     problems.append((key, f"should compute the kernel {kernel}, which claims.kernel asks for"))
                 yield from (
@@ -199,7 +225,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experim
     if isinstance(panel, Spectrum):
         yield from _block_problems("eigenvalues", [panel.block], lists, experiment)
         return
-    if panel.metric in ("cross_task_overlap", "forgetting") and most == 1:
+    if panel.metric in ("cross_task_overlap", "forgetting", "forgetting_error") and most == 1:
         yield "metric", f"{panel.metric} needs a second task"
         return
     steps = experiment.metrics.velocity_dt
@@ -232,10 +258,10 @@ def _block_problems(metric: str, wanted: list[str], lists: list[list[Task]], exp
 def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:
     """Names of the parts of the probe, or of the test set, on which `metric` has values with the tasks `of`."""
     names = [f"task{k}" for k in range(1, len(of) + 1)]
-    if metric == "forgetting":
+    if metric in ("forgetting", "forgetting_error"):
         return ["all", *names[:-1]]
     if metric not in (*KERNEL_METRICS, "eigenvalues"):
-        return ["all", *names, "current"]
+        return ["all", *names, "current", *(["probe"] if metric.startswith("function_") else [])]
     # Of the probe, a task has the classes that it is the first to bring.
     classes = [set(task.classes) for task in of]
     earlier = itertools.accumulate(classes, operator.or_, initial=set[int]())

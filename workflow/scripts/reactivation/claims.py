@@ -202,12 +202,19 @@ def frequencies_barely_matter(rows: pd.DataFrame, limits: Limits, beside: pd.Dat
         yield Measure(f"largest {name}, of the largest with new classes", share, limits["share"], "share", below=True)
 
 
-def lazy_networks_reactivate(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
+def lazy_networks_reactivate(
+    rows: pd.DataFrame, limits: Limits, beside: pd.DataFrame | None = None
+) -> Iterator[Measure]:
     rows = of_tasks(at(at(rows, "width", "max"), "lr", "min"))
     spike = over_runs(rows, log(rows["velocity_ratio"]))
     yield Measure("velocity across the switch, over that before", spike, limits["ratio"], "times")
     moved = over_runs(rows, rows["distance"])
     yield Measure("distance of the kernel at the task's end from that at the switch", moved, limits["moved"], "number")
+    if beside is not None:
+        theirs = of_tasks(at(at(beside, "width", "max"), "lr", "min"))
+        wrong = over_runs(theirs, theirs["static_function_error"])
+        name = "error of the function that the static kernel predicts, of the function's change in the task"
+        yield Measure(name, wrong, limits["mispredicted"], "share")
 
 
 def at_least(rows: pd.DataFrame) -> str:

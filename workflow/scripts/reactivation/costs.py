@@ -66,7 +66,12 @@ def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Cou
     images, test = images_of(spec, available)
     epochs, batch = spec["epochs"][-1], training["batch_size"]
     per_epoch = -(-images // batch)
-    checkpoints = len(checkpoint_steps(per_epoch, epochs, **spec["checkpoints"])) + (task == 0)
+    steps = checkpoint_steps(per_epoch, epochs, **spec["checkpoints"])
+    checkpoints = len(steps) + (task == 0)
+    tests = len(steps | {*range(per_epoch, per_epoch * epochs + 1, per_epoch)}) + (task == 0)
+    both, forward = of.both, of.forward
+    if training.get("dynamics") == "linearized":  # tested in training, and once more beside its network
+        both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
     contraction = sum(kernel_operations(of, n, kinds) for n, kinds in probes)
     return Cost(
         checkpoints=checkpoints,
@@ -74,8 +79,8 @@ def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Cou
         kernels=sum(checkpoints * n * n * 8 * len(kinds) + OVERHEAD["kernels"] for n, kinds in probes),
         state=of.bytes * (1 + moments(training)),
         steps=per_epoch * epochs,
-        step=of.both * min(batch, images),
-        training=float(of.both * images * epochs + of.forward * test * (epochs + (task == 0))),
+        step=both * min(batch, images),
+        training=float(both * images * epochs + forward * test * tests),
         contraction=contraction,
         contractions=float(contraction * checkpoints),
     )

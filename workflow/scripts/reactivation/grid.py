@@ -8,7 +8,7 @@ from typing import Any
 
 from .expressions import evaluate
 from .schema import SECTIONS, Experiment, Figure
-from .schema_figures import AnyPanel
+from .schema_figures import TWIN_METRICS, AnyPanel
 
 SECTION_OF = {key: name for name, forms in SECTIONS.items() for form in forms for key in form.model_fields}
 
@@ -46,12 +46,19 @@ def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
     return combinations
 
 
-def view(figure: Figure, panel: AnyPanel) -> tuple[str, str | None, dict[str, Any]]:
+def view(figure: Figure, panel: AnyPanel, experiments: dict[str, Experiment]) -> tuple[str, str | None, dict[str, Any]]:
     """The experiment that a panel shows ('' if none), the axis of its colors, and the values that choose its runs."""
-    color = panel.color or figure.color
-    if panel.kind == "spectrum":
-        color = None  # its colors are those of eigenvalues
-    return panel.experiment or figure.experiment or "", color, figure.where | panel.where
+    name, where = panel.experiment or figure.experiment or "", figure.where | panel.where
+    color = None if panel.kind == "spectrum" else panel.color or figure.color  # its colors are those of eigenvalues
+    if name in experiments and "dynamics" not in (color, getattr(panel, "x", None)):
+        where = with_dynamics(where, experiments[name], getattr(panel, "metric", None))
+    return name, color, where
+
+
+def with_dynamics(where: dict[str, Any], experiment: Experiment, metric: str | None = None) -> dict[str, Any]:
+    """`where`, with the dynamics that is meant where the grid has both and nothing is said: errors are of twins, else networks."""
+    meant = "linearized" if metric in TWIN_METRICS else "network"
+    return {"dynamics": meant, **where} if meant in experiment.grid.get("dynamics", []) else where
 
 
 def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def counterpart(panel: AnyPanel, figure: Figure, other: Figure, experiments: dic
     """The position in `other` of the panel that draws the same of other runs."""
 
     def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:
-        keys = resolved(what, experiments[view(of, what)[0]])
+        keys = resolved(what, experiments[view(of, what, experiments)[0]])
         return {key: value for key, value in keys.items() if key not in ("title", "x")}
 
     wanted = drawn(figure, panel)

@@ -12,6 +12,10 @@ METRICS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss (nats)",
     "forgetting": "forgetting (accuracy lost)",
+    "function_distance": "distance of functions (logits)",
+    "function_error": "error of the function",
+    "accuracy_error": "error of the accuracy",
+    "forgetting_error": "error of the forgetting",
     "spectral_norm": "max eigenvalue",
     "trace": "trace of the kernel",
     "effective_rank": "effective rank",
@@ -33,7 +37,13 @@ AXES = {
     "weight_decay": "weight decay",
 }
 KERNELS = {"sum": "NTK of the summed logits", "trace": "NTK, mean over outputs"}
-BLOCKS = {"all": "all tasks", "current": "current task", "held_out": "held-out images", "train": "training images"}
+BLOCKS = {
+    "all": "all tasks",
+    "current": "current task",
+    "held_out": "held-out images",
+    "probe": "probe",
+    "train": "training images",
+}
 STATISTICS = {
     "last": "{metric}\nat the end of task {task}",
     "max": "largest {metric}\nin task {task}",
@@ -82,6 +92,10 @@ def details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str
         found.append(REFERENCES[panel["reference"]])
     if panel["metric"] == "kernel_velocity":
         found.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
+    if panel["metric"] == "function_error":
+        found.append("of its change in the task")
+    if panel["metric"] in ("accuracy_error", "forgetting_error"):
+        found.append("static kernel − network")
     if several_kernels and of_kernel(panel):
         found.append(KERNELS[panel["kernel"]])
     if panel["kind"] != "curves" and panel["block"] != ["all"]:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from .expressions import evaluate
-from .grid import chosen, counterpart, resolved, variants, view
+from .grid import chosen, counterpart, resolved, variants, view, with_dynamics
 from .scenarios import Task, similarity, tasks, universe
 from .schema import Dataset, Experiment, Study
 from .schema import Figure as FigureConfig
-from .schema_claims import FrequenciesBarelyMatter
+from .schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
 from .schema_figures import AnyPanel
 
 Spec = dict[str, Any]  # plain numbers, strings, lists and dicts only: Snakemake compares and stores them
@@ -50,12 +50,31 @@ class Kernels:
 
 
 @dataclass(frozen=True)
+class Functions:
+    """How far a linearised twin and its network are apart, at every checkpoint: results/segments/<segment>/function-<hash>.csv."""
+
+    segment: str
+    network: str  # the network's segment
+    probe: str
+
+
+@dataclass(frozen=True)
 class Run:
-    """The chain of segments of one scenario, one configuration, one seed."""
+    """The chain of segments of one scenario, one configuration, one seed.
+
+    Of linearised twins there is no chain: each goes on from the network's segment of the task before.
+    """
 
     spec: Spec
     segments: tuple[str, ...]
     kernels: tuple[str, ...]
+    networks: tuple[str, ...] = ()  # of linearised twins: the segments of their network, and what compares the two
+    functions: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All segments that the run needs."""
+        return (*self.networks, *self.segments)
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,7 @@ class Plan:
     probes: dict[str, Indices] = field(default_factory=dict)
     segments: dict[str, Segment] = field(default_factory=dict)
     kernels: dict[str, Kernels] = field(default_factory=dict)  # key: "<segment>/ntk-<hash>"
+    functions: dict[str, Functions] = field(default_factory=dict)  # key: "<segment>/function-<hash>"
     runs: dict[str, Run] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     claims: Spec = field(default_factory=dict)
@@ -125,21 +145,22 @@ def _claims_spec(plan: Plan, study: Study, by_experiment: dict) -> Spec:
     """What holds for all claims and, of each that is `tested`, its thresholds and its runs: their seeds, numbers of tasks."""
 
     def runs(experiment: str, where: dict[str, Any]) -> Spec:
+        where = with_dynamics(where, study.experiments[experiment])
         specs = {run: plan.runs[run].spec for axes, run in by_experiment[experiment] if chosen(axes, where)}
         return {run: {"seed": of["seed"], "tasks": len(of["tasks"])} for run, of in specs.items()}
 
     spec = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"})
     spec["tested"] = {}
     for name, claim in study.claims.tested().items():
-        spec["tested"][name] = claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
-        if isinstance(claim, FrequenciesBarelyMatter):
+        spec["tested"][name] = claim.model_dump(exclude_none=True) | {"runs": runs(claim.experiment, claim.where)}
+        if isinstance(claim, FrequenciesBarelyMatter | LazyNetworksReactivate) and claim.beside:
             spec["tested"][name]["beside"] = runs(claim.beside, claim.where_beside)
     return spec
 
 
 def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:
     """What a panel draws, with the names of its runs."""
-    name, color, where = view(figure, panel)
+    name, color, where = view(figure, panel, study.experiments)
     spec = resolved(panel, study.experiments[name]) | {"color": color, "own": panel.where}
     spec["axes"] = list(study.experiments[name].grid)
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
@@ -163,7 +184,9 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
     probe = f"{variant.dataset}-{variant.probe.size + variant.probe.held_out}images-{digest(probe_spec)}"
     plan.probes[probe] = Indices(probe_spec, dataset)
     chain: list[str] = []
-    kernels: list[str] = []
+    twins: list[str] = []
+    measured: list[str] = []  # kernels, or of twins functions
+    linearized = variant.training.dynamics == "linearized"
     for k in range(1, len(sequence) + 1):
         split_spec: Spec = {
             "dataset": dataset_spec,
@@ -175,10 +198,18 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
         split = f"{variant.dataset}-{len(sequence[k - 1].classes)}classes-task{k}-{digest(split_spec)}"
         plan.splits[split] = Indices(split_spec, dataset)
         epochs = [task.epochs or variant.training.epochs for task in sequence[:k]]
-        chain.append(_add_segment(plan, variant, seed, dataset, split, {**split_spec, "epochs": epochs}, chain))
-        kinds: list[str] = sorted(variant.kernels)
-        kernels.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
-        plan.kernels[kernels[-1]] = Kernels(kinds, chain[-1], probe)
+        task_spec = {**split_spec, "epochs": epochs}
+        if linearized:
+            twins.append(_add_segment(plan, variant, seed, dataset, split, task_spec, chain))
+        network = variant.model_copy(update={"training": variant.training.model_copy(update={"dynamics": "network"})})
+        chain.append(_add_segment(plan, network, seed, dataset, split, task_spec, chain))
+        if linearized:
+            measured.append(f"{twins[-1]}/function-{digest({'probe': probe_spec})}")
+            plan.functions[measured[-1]] = Functions(twins[-1], chain[-1], probe)
+        else:
+            kinds: list[str] = sorted(variant.kernels)
+            measured.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
+            plan.kernels[measured[-1]] = Kernels(kinds, chain[-1], probe)
     name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
     spec = {
         "experiment": experiment,
@@ -187,10 +218,13 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
         "tasks": task_specs(sequence, scenario.replay),
         "epochs": epochs,
         "similarity": [None, *map(similarity, sequence, sequence[1:])],
-        "kernels": variant.kernels,
+        "kernels": [] if linearized else variant.kernels,
         **variant.metrics.model_dump(),
     }
-    plan.runs[name] = Run(spec, tuple(chain), tuple(kernels))
+    if linearized:
+        plan.runs[name] = Run(spec, tuple(twins), (), tuple(chain), tuple(measured))
+    else:
+        plan.runs[name] = Run(spec, tuple(chain), tuple(measured))
     return name
 
 
@@ -212,6 +246,8 @@ def _add_segment(
 ) -> str:
     """Add the segment that follows those in `chain`; returns its name."""
     training = variant.training.model_dump(exclude={"epochs"})
+    if training["dynamics"] == "network":
+        del training["dynamics"]
     model = variant.model.model_dump()
     if model["parametrization"] != "mup":
         del model["base_width"]  # it determines nothing
@@ -224,7 +260,8 @@ def _add_segment(
         "checkpoints": variant.checkpoints.model_dump(),
         "seed": seed,
     }
-    slug = f"{variant.dataset}-{model['name']}-w{model['width']}-lr{short(training['lr'])}-s{seed}-task{len(chain) + 1}"
+    network = f"{model['name']}{'-linearized' if 'dynamics' in training else ''}-w{model['width']}"
+    slug = f"{variant.dataset}-{network}-lr{short(training['lr'])}-s{seed}-task{len(chain) + 1}"
     name = f"{slug}-{digest(spec)}"
     plan.segments[name] = Segment(spec, dataset, split, chain[-1] if chain else None)
     return name

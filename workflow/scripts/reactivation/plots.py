@@ -34,10 +34,12 @@ PALETTES = ("viridis", "plasma", "cividis", "magma", "inferno", "copper")
 FLOOR = 1e-9  # of the largest eigenvalue at the time: those below are rounding
 # Metrics that stay within their bounds when kernels grow without any.
 BOUNDED = (
+    "accuracy_error",
     "alignment",
     "cross_task_overlap",
     "effective_rank",
     "forgetting",
+    "forgetting_error",
     "kernel_distance",
     "kernel_velocity",
     "test_accuracy",
@@ -313,10 +315,13 @@ def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
 def _pieces(curve: pd.DataFrame, panel: Spec, block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
     """A curve in pieces between which no line belongs.
 
-    The current task's test set, or a task's start, changes there, or a seed diverged that was part of the mean.
+    The current task's test set, or a task's start, changes there, or a linearised twin starts anew and has two values at that
+    time, or a seed diverged that was part of the mean.
     """
     from_start = panel["metric"] == "kernel_distance" and panel["reference"] == "task_start"
     parts = [curve["task"]] if block == "current" or from_start else []
+    if (anew := curve["progress"].diff().eq(0)).any():
+        parts.append(anew.cumsum())
     if "diverged" in curve and curve["diverged"].any():
         parts.append(curve["seeds"].diff().ne(0).cumsum())
     return iter(curve.groupby(parts) if parts else [(None, curve)])

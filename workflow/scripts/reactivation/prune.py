@@ -76,7 +76,7 @@ def _shared(results: Path, plans: list[Plan]) -> Iterator[Path]:
     """Of what all studies share."""
     named = {
         kind: {name for plan in plans for name in getattr(plan, kind)}
-        for kind in ("datasets", "splits", "probes", "segments", "kernels")
+        for kind in ("datasets", "splits", "probes", "segments", "kernels", "functions")
     }
     for folder, suffix, kind in (
         ("data", ".h5", "datasets"),
@@ -89,8 +89,9 @@ def _shared(results: Path, plans: list[Plan]) -> Iterator[Path]:
     for segment in _entries(results / "segments"):
         if segment.name in named["segments"]:
             for path in _entries(segment):
-                if "ntk-" in path.name and _unnamed(path, f"{segment.name}/{path.name}", ".h5", named["kernels"]):
-                    yield path
+                for prefix, suffix, kind in (("ntk-", ".h5", "kernels"), ("function-", ".csv", "functions")):
+                    if prefix in path.name and _unnamed(path, f"{segment.name}/{path.name}", suffix, named[kind]):
+                        yield path
 
 
 def _unnamed(path: Path, name: str, suffix: str | None, named: set[str]) -> bool:

@@ -51,6 +51,7 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
     yield from (f"results/{kind}/{name}.npz" for kind in ("splits", "probes") for name in getattr(plan, kind))
     yield from (f"results/segments/{name}/segment.json" for name in plan.segments)
     yield from (f"results/segments/{name}.h5" for name in plan.kernels)
+    yield from (f"results/segments/{name}.csv" for name in plan.functions)
     yield from (f"results/{study}/runs/{name}.csv" for name in plan.runs)
     yield from (f"results/{study}/figures/{name}.pdf" for name in plan.figures)
     pages = ("reactivation.csv", "claims.csv", "explore.html", "config.yaml")

@@ -220,6 +220,10 @@ class Training(Strict):
     precision: Literal["float32", "bf16"] = "float32"
     """Of the products in training and tests: bf16 has 8 significant bits, and leaves weights, their updates and kernels in
     float32. It speeds up wide networks where the hardware knows it, and slows down others. On a GPU, float32 is TF32."""
+    dynamics: Literal["network", "linearized"] = "network"
+    """What is trained: the network, or in each task its first-order expansion around the weights that the network has when the
+    task starts, on the same batches: what the network would be, were its kernel static. A linearised twin trains its network
+    too."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
     momentum: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.0

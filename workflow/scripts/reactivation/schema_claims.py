@@ -120,13 +120,22 @@ class FrequenciesBarelyMatter(Claim):
 
 
 class LazyNetworksReactivate(Claim):
-    """11. The widest network at the smallest learning rate still reactivates: its kernel does not stay as it is."""
+    """11. The widest network at the smallest learning rate still reactivates: its kernel does not stay as it is, and a theory that
+    takes it for static mispredicts what is learned."""
 
     needs = {"width": 2, "lr": 2}
     ratio: Number = 2.0
     """As in `velocity_spikes`."""
     moved: Number = 0.05
     """Distance between the kernels at the switch and at the end of the task: more than this."""
+    beside: str | None = None
+    """An experiment with linearised twins (`dynamics: [network, linearized]` in its grid): what a static kernel predicts there. Not
+    tested by default."""
+    where_beside: dict[str, Any] = {}
+    """Values of axes of that experiment: only these runs are looked at."""
+    mispredicted: Number = 0.1
+    """How far the function that the static kernel predicts is off at the task's end, as a share of the function's change in the task: more
+    than this."""
 
 
 class Claims(Strict):

@@ -21,7 +21,8 @@ def _per_kernel() -> list[str]:
 
 KERNEL_METRICS = (*_per_kernel(), "alignment", "kernel_distance", "kernel_velocity", "cross_task_overlap")
 TEST_METRICS = ("test_accuracy", "test_loss", "forgetting")
-Metric: Any = Literal[(*KERNEL_METRICS, *TEST_METRICS)]
+TWIN_METRICS = ("function_distance", "function_error", "accuracy_error", "forgetting_error")  # of linearised twins
+Metric: Any = Literal[(*KERNEL_METRICS, *TEST_METRICS, *TWIN_METRICS)]
 PanelKind = Literal["curves", "summary", "spectrum"]
 
 

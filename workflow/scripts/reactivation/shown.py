@@ -120,7 +120,7 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame, fates: pd.DataFrame) -> pd.
 
 def of_kernel(panel: dict[str, Any]) -> bool:
     """Whether the panel's metric is one of kernels rather than of predictions."""
-    return not panel["metric"].startswith(("test_", "forgetting"))
+    return not panel["metric"].startswith(("test_", "forgetting", "function_", "accuracy_"))
 
 
 def _of_blocks(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:

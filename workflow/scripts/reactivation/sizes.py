@@ -53,6 +53,11 @@ class Network:
         return 3 * self.forward - 2 * self.layers[0].weights * self.layers[0].positions
 
     @property
+    def expanded(self) -> int:
+        """The same of its first-order expansion: the network, how its outputs change, and passes back through the change."""
+        return 5 * self.forward - 4 * self.layers[0].weights * self.layers[0].positions
+
+    @property
     def outputs(self) -> int:
         """Numbers that all layers put out."""
         return sum(layer.outputs for layer in self.layers)

@@ -259,16 +259,12 @@ def _whole(path: str | Path) -> str:
     return text
 
 
-def read_evaluation(path: str | Path) -> list[dict[str, Any]]:
-    """Rows of a segment's evaluation.csv: step, epoch, class, images, test_accuracy, test_loss."""
-    kinds = {
-        "step": int,
-        "epoch": float,
-        "class": int,
-        "images": int,
-        "test_accuracy": float,
-        "test_loss": float,
-    }
+EVALUATION = {"step": int, "epoch": float, "class": int, "images": int, "test_accuracy": float, "test_loss": float}
+FUNCTION = {"step": int, "epoch": float, "part": str, "class": int, "images": int, "distance": float, "change": float}
+
+
+def read_rows(path: str | Path, kinds: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
+    """Rows of a table with the columns `kinds`: of a segment's evaluation.csv, EVALUATION; of function-<hash>.csv, FUNCTION."""
     with reading(path):
         reader = csv.DictReader(io.StringIO(_whole(path)))
         check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")

@@ -42,6 +42,10 @@ COLUMNS = {
     "alignment_pace": "median |A(t + dt) − A(t)| in the second half of the task before",
     "turn_epochs": "epochs from the switch until |A − alignment_before| is half of its largest in the task; at least one step",
     "forgetting": "mean over the earlier tasks of the best accuracy at the end of a task, minus that at the end of this one",
+    "static_function_error": "of a linearised twin, whose kernel is that at the switch: ‖f − f_lin‖ / ‖f − f_starts‖ at the task's end, on "
+    "all test images; empty, like the next two, where the grid has no twin of the run",
+    "static_accuracy_error": "its accuracy on the task's test images minus the network's, at the task's end",
+    "static_forgetting_error": "its `forgetting` minus the network's",
 }
 
 
@@ -74,12 +78,25 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
             yield {column: row[column] for column in COLUMNS if column in row and row[column] == row[column]}  # no NaN
 
 
+def static_errors(table: pd.DataFrame) -> dict[int, Row]:
+    """By task, the columns `static_…` of a network's rows, from the metric table of its linearised twin."""
+    found: dict[int, Row] = {}
+    for task, end in _ends(table).items():
+        of_task = table[(table["task"] == task) & _near(table["epoch"], end)]
+        for metric, block in (("function", "all"), ("accuracy", f"task{task}"), ("forgetting", "all")):
+            values = of_task.loc[(of_task["metric"] == f"{metric}_error") & (of_task["block"] == block), "value"]
+            found.setdefault(task, {}).update({f"static_{metric}_error": value for value in values})
+    return found
+
+
 def accuracy_rows(table: pd.DataFrame) -> Iterator[Row]:
     """The accuracy matrix of a run: of each task's test set, seen or not, before training (`trained` 0) and after each task."""
     ends = _ends(table)
     accuracy = table[(table["metric"] == "test_accuracy") & table["block"].str.fullmatch(r"task\d+")]
     for trained, end in {0: 0.0, **ends}.items():
-        for _, row in accuracy[_near(accuracy["epoch"], end)].iterrows():
+        # At a switch, linearised twins have two values: of the task that ends, and of the one that starts anew there.
+        of_task = accuracy[accuracy["task"] == max(1, trained)]
+        for _, row in of_task[_near(of_task["epoch"], end)].iterrows():
             task = int(row["block"].removeprefix("task"))
             yield {"trained": trained, "task": task, "test_accuracy": row["value"]}
 

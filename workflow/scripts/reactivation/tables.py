@@ -26,15 +26,24 @@ def run_table(
     with one class) has no row. Of a run that diverged, at `diverged` (step, epoch, task), there is all from before that
     step, and one row of the metric `diverged`, whose value is the step.
     """
+    if diverged is not None:
+        kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
+        evaluations = [before(diverged, rows) for rows in evaluations]
+    return tidy(spec, [*_kernel_rows(spec, kernels), *test_rows(spec, evaluations)], diverged)
+
+
+def before(diverged: Row | None, rows: list[Row]) -> list[Row]:
+    """Those rows that are from before the step in which a run diverged, if it did."""
+    return [row for row in rows if diverged is None or row["step"] < diverged["step"]]
+
+
+def tidy(spec: dict[str, Any], found: list[Row], diverged: Row | None) -> list[Row]:
+    """Rows with all columns, from those with task, step, epoch, metric and value; without those that are not finite."""
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
     ends = np.cumsum(spec["epochs"])
     empty = {"kernel": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
     if diverged is not None:
-        kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
-        evaluations = [[row for row in rows if row["step"] < diverged["step"]] for rows in evaluations]
-    found = [*_kernel_rows(spec, kernels), *_test_rows(spec, evaluations)]
-    if diverged is not None:
-        found.append(diverged | {"metric": "diverged", "block": "all", "value": diverged["step"]})
+        found = [*found, diverged | {"metric": "diverged", "block": "all", "value": diverged["step"]}]
     return [
         run | _time(row, ends, spec["similarity"]) | {"metric": ""} | empty | row
         for row in found
@@ -129,7 +138,15 @@ def _distances(stack: np.ndarray, task: np.ndarray, starts: list[int]) -> Iterat
                 yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
 
 
-def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]:
+def task_weights(spec: dict[str, Any]) -> dict[str, dict[int, float]]:
+    """Of each block of the test set, how much an image of each class counts."""
+    weights = {"all": {c: 1.0 for task in spec["tasks"] for c in task["classes"]}}
+    for k, of_task in enumerate(spec["tasks"], start=1):
+        weights[f"task{k}"] = dict(zip(of_task["classes"], of_task["weights"], strict=True))
+    return weights
+
+
+def test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]:
     """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones.
 
     A task's test set has its classes as often as its training images.
@@ -138,14 +155,13 @@ def _test_rows(spec: dict[str, Any], segments: list[list[Row]]) -> Iterator[Row]
     for k, rows in enumerate(segments, start=1):
         for row in rows:
             epochs.setdefault((k, row["step"], row["epoch"]), {})[row["class"]] = row
+    if not epochs:  # it diverged before the first
+        return
     at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
     task = np.array([a["task"] for a in at])
     ends = np.append(np.diff(task) > 0, True)
-    weights = {"all": {c: 1.0 for task in spec["tasks"] for c in task["classes"]}}
-    for k, of_task in enumerate(spec["tasks"], start=1):
-        weights[f"task{k}"] = dict(zip(of_task["classes"], of_task["weights"], strict=True))
     lost = []
-    for block, members in weights.items():
+    for block, members in task_weights(spec).items():
         images = np.array([[w * epoch[c]["images"] for c, w in members.items()] for epoch in epochs.values()])
         for metric in ("test_accuracy", "test_loss"):
             values = np.array([[epoch[c][metric] for c in members] for epoch in epochs.values()])

@@ -19,9 +19,9 @@ from .schedule import EVALUATION_BATCH, checkpoint_steps
 from .seeds import stream
 from .state import Saved
 
-EVALUATION_COLUMNS = ("step", "epoch", "class", "images", "test_accuracy", "test_loss")
 TELL_EVERY = 10  # seconds at least between two lines on an epoch: for its loss, a GPU waits
 Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
+Function = Callable[[torch.Tensor], torch.Tensor]  # images to logits
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Trained:
 
     shuffle: torch.Tensor  # where the generator of batches stood before the epoch in progress
     log: list[dict] = field(default_factory=list)  # one row per epoch, for people
-    evaluation: list[dict] = field(default_factory=list)  # one row per epoch and class, as `evaluate` returns them
+    evaluation: list[dict] = field(default_factory=list)  # one row per test and class, as `evaluate` returns them
     step: int = 0  # of this segment
     losses: list[torch.Tensor] = field(default_factory=list)  # of the epoch's steps so far
     seconds: float = 0.0  # that the epoch has taken so far
@@ -146,13 +146,16 @@ def train_segment(
     start: tuple[int, float],
     save: Callable[[nn.Module, int, float], None],
     saved: Saved | None = None,
+    function: Function | None = None,
 ) -> Trained:
     """Train `model` in place on the last task of `spec`, a segment's spec, on the cross-entropy, until it diverges.
 
     `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
     and epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
-    what is found there, on a CPU to the same bits.
+    what is found there, on a CPU to the same bits. `function`: from images to logits by the weights of `model`, if it is not
+    `model` itself. Tests are at the end of each epoch and at each checkpoint.
     """
+    function = function or model
     first_step, first_epoch = start
     task, classes = len(spec["tasks"]), spec["images"]["classes"]
     epochs, batch_size, precision = spec["epochs"][-1], spec["training"]["batch_size"], spec["training"]["precision"]
@@ -172,17 +175,31 @@ def train_segment(
             now.seconds = time.perf_counter() - epoch_began
             saved.write(state(now, model, optimizer))
 
+    def try_out(epoch: float) -> list[dict]:
+        model.eval()
+        at: dict[str, Any] = {"step": first_step + now.step, "epoch": epoch}
+        now.evaluation += evaluate(function, test, classes, precision, **at, between=tick)
+        return now.evaluation[-len(classes) :]
+
+    def untested() -> bool:
+        return not now.evaluation or now.evaluation[-1]["step"] < first_step + now.step
+
     if task == 1 and not now.evaluation:
         save(model, 0, 0.0)
-        now.evaluation += evaluate(model, test, classes, precision, step=0, epoch=0.0, between=tick)
+        try_out(0.0)
     # The epoch in progress may lack no step but its evaluation.
     first = max(1, -(-now.step // steps_per_epoch))
     for epoch in range(first, epochs + 1):
         now.shuffle = shuffle.get_state()
         order = torch.randperm(len(train), generator=shuffle).to(train.labels.device)
-        model.train()
         for indices in order.split(batch_size)[len(now.losses) :]:
-            now.losses.append(step_on(model, optimizer, *train.batch(indices), precision))
+            # Before the next step, not after its own: a state that is saved meanwhile lacks nothing but this.
+            if now.losses and now.step in due and untested():
+                began = time.perf_counter()
+                try_out(first_epoch + now.step / steps_per_epoch)
+                epoch_began += time.perf_counter() - began
+            model.train()
+            now.losses.append(step_on(function, optimizer, *train.batch(indices), precision))
             now.step += 1
             if now.step in due and sound(now, model):
                 save(model, first_step + now.step, first_epoch + now.step / steps_per_epoch)
@@ -192,27 +209,25 @@ def train_segment(
             tell(time.perf_counter() - epoch_began)
         if not sound(now, model):
             return now
-        at: dict[str, Any] = {"step": first_step + now.step, "epoch": first_epoch + epoch}
         seconds = time.perf_counter() - epoch_began
-        rows = evaluate(model, test, classes, precision, **at, between=tick)
-        now.evaluation += rows
-        now.log.append(at | log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
+        rows, loss = try_out(first_epoch + epoch), mean_loss(now.losses, len(train), batch_size)
+        now.log.append(log_row(spec, rows, loss, len(train), seconds))
         tell(seconds, now.log[-1])
         now.losses, epoch_began = [], time.perf_counter()
     return now
 
 
-def logits_of(model: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
+def logits_of(function: Function, images: torch.Tensor, precision: str) -> torch.Tensor:
     """Logits (n, classes) float32, from products in `precision`."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return model(images).float()
+        return function(images).float()
 
 
 def step_on(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, precision: str
+    function: Function, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, precision: str
 ) -> torch.Tensor:
     """One optimizer step on a batch; returns the loss before it."""
-    loss = F.cross_entropy(logits_of(model, images, precision), labels)
+    loss = F.cross_entropy(logits_of(function, images, precision), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -220,10 +235,11 @@ def step_on(
 
 
 def log_row(spec: dict[str, Any], evaluation: list[dict], loss: float, images: int, seconds: float) -> dict[str, float]:
-    """Of an epoch, without its step and number: what `log_columns` names."""
+    """Of an epoch, from its test: what `log_columns` names."""
+    at = {key: evaluation[0][key] for key in ("step", "epoch")}
     accuracies = {f"test_accuracy_task{k}": accuracy(evaluation, of) for k, of in enumerate(spec["tasks"], start=1)}
     speed = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 1)}
-    return {"learning_rate": spec["training"]["lr"], "train_loss": loss, **accuracies, **speed}
+    return {**at, "learning_rate": spec["training"]["lr"], "train_loss": loss, **accuracies, **speed}
 
 
 def log_columns(task: int) -> list[str]:
@@ -275,9 +291,9 @@ def _random_states() -> list[torch.Tensor]:
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, in which there are no directional derivatives
 def evaluate(
-    model: nn.Module,
+    function: Function,
     test: Images,
     classes: list[int],
     precision: str,
@@ -287,14 +303,13 @@ def evaluate(
 ) -> list[dict]:
     """One row per class: number of test images, share classified right, mean cross-entropy.
 
-    `between()` is called after each batch.
+    `function`: of a network in eval mode. `between()` is called after each batch.
     """
-    model.eval()
     size = max(classes) + 1
     sums = torch.zeros(3, size, dtype=torch.float64, device=test.labels.device)
     for start in range(0, len(test), EVALUATION_BATCH):
         images, labels = test.batch(slice(start, start + EVALUATION_BATCH))
-        logits = logits_of(model, images, precision)
+        logits = logits_of(function, images, precision)
         loss = F.cross_entropy(logits, labels, reduction="none")
         right = (logits.argmax(1) == labels).double()
         sums.index_add_(1, labels, torch.stack([torch.ones_like(right), right, loss.double()]))

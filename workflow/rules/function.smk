@@ -1,0 +1,32 @@
+"""Functions of linearised twins: one job per twin, all its checkpoints in one table.
+
+Builds: results/segments/<twin>/function-<hash>.csv
+From:   the checkpoints of the twin and of its network, the weights that both started from, the test images and the probe
+"""
+
+
+rule function:
+    input:
+        unpack(function_inputs),
+    output:
+        "results/segments/{segment}/{function}.csv",
+    log:
+        "results/logs/function/{segment}-{function}.log",
+    # Before further trainings: checkpoints that are not kept can then go.
+    priority: 1
+    group:
+        "{segment}"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        # It has at most the work of the twin's training, and no more in memory.
+        runtime=lambda wildcards, attempt: attempt * requested(wildcards.segment).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).memory,
+        gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
+    params:
+        spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
+        code=fingerprint("function.py"),
+    script:
+        "../scripts/function.py"
