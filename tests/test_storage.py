@@ -76,7 +76,7 @@ def test_damaged_results_are_named(tmp_path):
     readers = {
         "ntk.h5": storage.read_kernels,
         "split.npz": storage.read_arrays,
-        "evaluation.csv": storage.read_evaluation,
+        "evaluation.csv": lambda path: storage.read_rows(path, storage.EVALUATION),
     }
     for name, read in readers.items():
         read(tmp_path / name)
@@ -222,7 +222,7 @@ def test_tables_keep_every_digit(tmp_path):
     storage.write_rows(tmp_path / "e.csv", [
         {"step": 1, "epoch": value, "class": 0, "images": 2, "test_accuracy": np.float64(1 / 3), "test_loss": 1e-300}
     ])  # fmt: skip
-    (row,) = storage.read_evaluation(tmp_path / "e.csv")
+    (row,) = storage.read_rows(tmp_path / "e.csv", storage.EVALUATION)
     assert (row["epoch"], row["test_accuracy"], row["test_loss"]) == (value, 1 / 3, 1e-300)
 
 
