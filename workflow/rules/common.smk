@@ -105,6 +105,8 @@ def kernel_group(wildcards):
 
 def run_inputs(wildcards):
     run = PLAN.runs[wildcards.run]
+    if run.given is not None:
+        return {"given": run.given}
     return {
         "kernels": [f"results/segments/{kernels}.h5" for kernels in run.kernels],
         "functions": [f"results/segments/{functions}.csv" for functions in run.functions],
@@ -162,6 +164,8 @@ def numbered_runs():
 
 def run_files(run):
     """Of each task of a run, where its training, its kernels or its twin's function, images and probe are."""
+    if run.given is not None:
+        return [{"kernels": run.given}] * len(run.spec["epochs"])
     measured = [{"kernels": f"results/segments/{name}.h5", "probe": PLAN.kernels[name].probe} for name in run.kernels]
     measured += [
         {"function": f"results/segments/{name}.csv", "probe": PLAN.functions[name].probe} for name in run.functions

@@ -1,7 +1,7 @@
 """Metrics: one job per run, all its segments in one tidy table.
 
 Builds: results/<study>/runs/<run>.csv
-From:   the kernels, test evaluations and records of the run's segments
+From:   the kernels, test evaluations and records of the run's segments; or a file of kernels from elsewhere
 """
 
 

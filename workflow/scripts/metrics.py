@@ -4,34 +4,43 @@ from reactivation.job import logged
 
 # isort: split
 from pathlib import Path
+from typing import Any
 
 from reactivation import storage
+from reactivation.imported import read_imported
 from reactivation.state import forget
 from reactivation.tables import before, run_table, tidy
 from reactivation.twins import twin_rows
 
-with logged(snakemake.log[0]):
-    for path in map(Path, snakemake.input.kernels):
+
+def of_trainings(spec: dict, made: Any) -> tuple[list[dict], dict | None]:
+    """Rows of a run of networks or of linearised twins; and at which step it diverged, if it did."""
+    for path in map(Path, [*made.kernels, *made.functions]):
         for kind in ("train", path.stem):
             forget(path.parent.name, kind)  # Snakemake has taken note of it, or would not have started this job
-    for path in map(Path, snakemake.input.functions):
-        forget(path.parent.name, "train")
-    spec, kernels = snakemake.params.spec, [storage.read_kernels(path) for path in snakemake.input.kernels]
+    kernels = [storage.read_kernels(path) for path in made.kernels]
     evaluations, of_networks, functions = (
-        [storage.read_rows(path, columns) for path in snakemake.input[name]]
+        [storage.read_rows(path, columns) for path in made[name]]
         for name, columns in (
             ("evaluations", storage.EVALUATION),
             ("of_networks", storage.EVALUATION),
             ("functions", storage.FUNCTION),
         )
     )
-    records = [storage.read_json(path) for path in snakemake.input.records]
+    records = [storage.read_json(path) for path in made.records]
     diverged = [found for of_segment in (*records, *kernels) if (found := of_segment["diverged"])]
     first = min(diverged, key=lambda found: found["step"], default=None)
-    if functions:
-        tests = [[before(first, rows) for rows in of] for of in (evaluations, of_networks, functions)]
-        rows = tidy(spec, list(twin_rows(spec, *tests)), first)
+    if not functions:
+        return run_table(spec, kernels, evaluations, first), first
+    tests = [[before(first, rows) for rows in of] for of in (evaluations, of_networks, functions)]
+    return tidy(spec, list(twin_rows(spec, *tests)), first), first
+
+
+with logged(snakemake.log[0]):
+    spec, made, first = snakemake.params.spec, snakemake.input, None
+    if given := made.get("given"):
+        rows = run_table(spec, read_imported(given, spec["kernels"]), [])
     else:
-        rows = run_table(spec, kernels, evaluations, first)
+        rows, first = of_trainings(spec, made)
     storage.write_rows(snakemake.output[0], rows)
     print(f"{len(rows)} rows" + (f", diverged in step {first['step']}" if first else ""))

@@ -119,7 +119,7 @@ def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep:
     final = data + sum(kept(c) * c.weights + c.kernels for c in segments.values())
     final += sum(table_bytes(plan, run, of) for run in runs)
     # A core has at most one training, or the kernels of one, in hand; kernels come first.
-    passing = max(c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values())
+    passing = max((c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values()), default=0)
     # With `none`, the final weights of segments that others go on from may all be waiting for these.
     of_parents = [plan.segments[name].parent for name in segments] if keep == "none" else []
     parents = {parent for parent in of_parents if parent is not None}
@@ -143,6 +143,8 @@ def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
     """Of a run's metric table: eight numbers and the eigenvalues of each part of the probe, for each kernel."""
     spec = plan.runs[run]
+    if spec.given is not None:
+        return 0.0  # how many checkpoints its file has is not planned; nothing beside trainings
     each = 8 * (1 + len(spec.segments))
     if spec.kernels:
         each = len(spec.spec["kernels"]) * (each + 2 * probe_images(plan, plan.kernels[spec.kernels[0]]))
@@ -183,6 +185,8 @@ def _short(value: float) -> str:
 def lines_on_rates(rates: tuple[Rates, Rates], stated: bool, device: str) -> list[str]:
     if stated:
         return [f"At {rates[0][0][1]:.2g} FLOP/s, as flops_per_second says, and {START} s for each job to start."]
+    if not all(rates):
+        return ["Nothing is trained."]
     spans = [f"{of[0][1] / 1e9:.1f} to {of[-1][1] / 1e9:.1f}" for of in rates]
     return [
         f"Measured here ({device}{'' if 'cuda' in device else ', one thread'}): {spans[0]} GFLOP/s in training and {spans[1]} "

@@ -5,22 +5,32 @@ Every function yields (key, what is wrong) of parts that are sound by themselves
 
 import itertools
 import math
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .expressions import evaluate
-from .grid import chosen, counterpart, resolved, same, section_of, view, with_dynamics
-from .scenarios import Task, problems, tasks
-from .schema import Dataset, Experiment, Figure
+from .grid import Experiments, Variants, chosen, counterpart, resolved, same, section_of, view, with_dynamics
+from .outlines import Outline, Outlines, placeholders
+from .scenarios import problems
+from .schema import Dataset, Experiment, Figure, Imported
 from .schema_claims import Claim, Claims, FrequenciesBarelyMatter, LazyNetworksReactivate
 from .schema_figures import KERNEL_METRICS, TWIN_METRICS, AnyPanel, Curves, Spectrum, Summary
 
 Problems = Iterator[tuple[str, str]]
-Variants = list[tuple[dict[str, Any], Experiment]]
 
 
 # ----------------------------------------------------------------------------------------------- experiments
+def path_problems(experiment: Imported) -> Iterator[str]:
+    """Of the path of files of kernels."""
+    known, named = [*experiment.grid, "seed"], placeholders(experiment)
+    for name in named:
+        if name not in known:
+            yield f"has {{{name}}}, which stands for nothing; known are {', '.join(known)}"
+    for axis in experiment.grid:
+        if axis not in named:
+            yield f"should contain {{{axis}}}: runs of other values have other files"
+
+
 def experiment_problems(experiment: Experiment, combinations: Variants, dataset: Dataset) -> Problems:
     """Of every combination of the grid."""
     if len(combinations) > len({str(axes) for axes, _ in combinations}):
@@ -28,7 +38,7 @@ def experiment_problems(experiment: Experiment, combinations: Variants, dataset:
     for key in experiment.grid:
         if not all(_plain(axes[key]) for axes, _ in combinations):
             yield f"grid.{key}", "has values that are neither numbers nor words; write an experiment for each"
-    for _, variant in combinations:
+    for variant in (form for _, form in combinations if isinstance(form, Experiment)):
         for key, message in problems(variant.scenario, experiment.dataset, dataset.classes):
             yield ".".join(filter(None, ["scenario", key])), message
         yield from _training_problems(variant)
@@ -61,9 +71,9 @@ def _plain(value: Any) -> bool:
 
 # --------------------------------------------------------------------------------------------------- figures
 def figure_problems(
-    figure: Figure, experiments: dict[str, Experiment], combinations: dict[str, Variants], names: Mapping
+    figure: Figure, experiments: Experiments, combinations: dict[str, Outlines], names: Mapping
 ) -> Problems:
-    """`experiments`, `combinations` (their `variants`): those that are sound. `names`: of all experiments."""
+    """`experiments`, `combinations` (their `outlines`): those that are sound. `names`: of all experiments."""
     for i, panel in enumerate(figure.panels):
         name, _, _ = view(figure, panel, experiments)
         key = f"panels.{i}." if panel.experiment else ""
@@ -75,13 +85,11 @@ def figure_problems(
             for place, message in _view_problems(figure, panel, experiments, combinations[name]):
                 own = place.split(".")[0] in panel.model_fields_set
                 yield (f"panels.{i}.{place}" if own else place), message
-            for place, message in _panel_problems(panel, experiments[name], [v for _, v in combinations[name]]):
+            for place, message in _panel_problems(panel, experiments[name], [of for _, of in combinations[name]]):
                 yield f"panels.{i}.{place}", message
 
 
-def beside_problems(
-    figure: Figure, figures: dict[str, Figure], experiments: dict[str, Experiment], names: Mapping
-) -> Problems:
+def beside_problems(figure: Figure, figures: dict[str, Figure], experiments: Experiments, names: Mapping) -> Problems:
     """Of a figure drawn on the scales of another; `figures` and `experiments` are sound, `names` are all figures."""
     if figure.beside is None:
         return
@@ -107,9 +115,7 @@ def unknown(what: str, name: str, known: Mapping) -> str:
     return f"there is no {what} {name!r}; this config has {', '.join(map(str, known)) or 'none'}"
 
 
-def _view_problems(
-    figure: Figure, panel: AnyPanel, experiments: dict[str, Experiment], combinations: Variants
-) -> Problems:
+def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, combinations: Outlines) -> Problems:
     """Axes that a panel shows or fixes; the key is the figure's or the panel's."""
     name, color, where = view(figure, panel, experiments)
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
@@ -131,7 +137,7 @@ def _view_problems(
             yield "x", f"{panel.x} has values that are no numbers"
     yield from _where_problems(where, name, experiments[name], combinations)
     known = {key: value for key, value in where.items() if key in axes}
-    yield from _dynamics_problems(panel, {form.training.dynamics for of, form in combinations if chosen(of, known)})
+    yield from _dynamics_problems(panel, {of.dynamics for values, of in combinations if chosen(values, known)})
     for key in axes if shown <= set(axes) else []:
         if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
             yield "where", f"must choose one value of {key}, of which the grid has several"
@@ -146,7 +152,9 @@ def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
         yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
 
 
-def _where_problems(where: dict[str, Any], name: str, experiment: Experiment, combinations: Variants) -> Problems:
+def _where_problems(
+    where: dict[str, Any], name: str, experiment: Experiment | Imported, combinations: Outlines
+) -> Problems:
     """Values that choose runs of the experiment `name`."""
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
     for key, value in where.items():
@@ -158,7 +166,7 @@ def _where_problems(where: dict[str, Any], name: str, experiment: Experiment, co
 
 # ---------------------------------------------------------------------------------------------------- claims
 def claim_problems(
-    claims: Claims, kernel: str, experiments: dict[str, Experiment], combinations: dict[str, Variants], names: Mapping
+    claims: Claims, kernel: str, experiments: Experiments, combinations: dict[str, Outlines], names: Mapping
 ) -> Problems:
     """`kernel`: of all claims; the other arguments as for `figure_problems`."""
     for claim_name, claim in claims.tested().items():
@@ -176,15 +184,16 @@ def claim_problems(
                     for place, message in _where_problems(values, name, experiments[name], combinations[name])
                 ]
                 values = with_dynamics(values, experiments[name])
-                runs = [(axes, form) for axes, form in combinations[name] if problems or chosen(axes, values)]
-                problems += [(key, message) for message in _lacking(claim, needs, runs)]
+                runs = [(axes, of) for axes, of in combinations[name] if problems or chosen(axes, values)]
+                dt = experiments[name].metrics.velocity_dt[0]
+                problems += [(key, message) for message in _lacking(claim, needs, runs, dt)]
                 if key == "beside" and isinstance(claim, LazyNetworksReactivate):
-                    dynamics = experiments[name].grid.get("dynamics", [])
-                    if not {"network", "linearized"} <= {*map(str, dynamics)}:
+                    dynamics = {str(axes.get("dynamics")) for axes, _ in combinations[name]}
+                    if not {"network", "linearized"} <= dynamics:
                         problems.append((key, "should have dynamics: [network, linearized] in its grid"))
-                if any(form.training.dynamics == "linearized" for _, form in runs):
+                if any(of.dynamics == "linearized" for _, of in runs):
                     problems.append((key, "has linearised twins there, which have no kernels: claims are of networks"))
-                if kernel not in experiments[name].kernels:
+                if any(kernel not in of.kernels for _, of in combinations[name]):
                     problems.append((key, f"should compute the kernel {kernel}, which claims.kernel asks for"))
                 yield from (
                     (f"{claim_name}.{place}", f"{name} {message}" if place == key else message)
@@ -192,7 +201,7 @@ def claim_problems(
                 )
 
 
-def _lacking(claim: Claim, needs: Mapping[str, int], runs: Variants) -> Iterator[str]:
+def _lacking(claim: Claim, needs: Mapping[str, int], runs: Outlines, dt: int) -> Iterator[str]:
     """What the runs that a claim looks at should have, and have not."""
     for axis, least in needs.items():
         values = {axes[axis] for axes, _ in runs if axis in axes}
@@ -202,71 +211,68 @@ def _lacking(claim: Claim, needs: Mapping[str, int], runs: Variants) -> Iterator
             yield f"has values of {axis} that are no numbers"
         elif axis == claim.zero and 0 not in values:
             yield f"should have the value 0 of {axis} in its grid"
-    lists = [(form, tasks(form.scenario)) for _, form in runs]
-    fewest = min((len(of) for _, of in lists), default=claim.tasks)
+    fewest = min((len(of.epochs) for _, of in runs), default=claim.tasks)
     if fewest < claim.tasks:
         yield f"should have {claim.tasks} tasks, it has {fewest}"
-    for form, of in lists:
-        dt = form.metrics.velocity_dt[0]
-        lengths = {task.epochs or form.training.epochs for task in of}
-        if any(epochs % dt or epochs < 2 * dt for epochs in lengths):
-            yield f"should have epochs of each task that are a multiple of velocity_dt ({dt}), twice that at least"
-            return
+    if any(epochs % dt or epochs < 2 * dt for _, of in runs for epochs in of.epochs):
+        yield f"should have epochs of each task that are a multiple of velocity_dt ({dt}), twice that at least"
 
 
 # ---------------------------------------------------------------------------------------------------- panels
-def _panel_problems(panel: AnyPanel, experiment: Experiment, forms: list[Experiment]) -> Problems:
-    """`forms`: the experiment with each combination of its grid."""
-    lists = [tasks(form.scenario) for form in forms]
-    most = max(map(len, lists))
+def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: list[Outline]) -> Problems:
+    """`forms`: of each combination of its grid."""
+    most = max(len(of.epochs) for of in forms)
     of_kernel = isinstance(panel, Spectrum) or panel.metric in KERNEL_METRICS
-    if of_kernel and panel.kernel not in experiment.kernels:
-        yield "kernel", f"the experiment computes {', '.join(experiment.kernels)} only"
+    lacking = next((of for of in forms if panel.kernel not in of.kernels), None)
+    if of_kernel and lacking:
+        yield "kernel", f"the experiment {'computes' if lacking.tested else 'has'} {', '.join(lacking.kernels)} only"
     if isinstance(panel, Spectrum):
-        yield from _block_problems("eigenvalues", [panel.block], lists, experiment)
+        yield from _block_problems("eigenvalues", [panel.block], forms)
+        return
+    if not of_kernel and not all(of.tested for of in forms):
+        yield "metric", f"{panel.metric} is of predictions, and the experiment has kernels only: name a metric of these"
         return
     if panel.metric in ("cross_task_overlap", "forgetting", "forgetting_error") and most == 1:
         yield "metric", f"{panel.metric} needs a second task"
         return
     steps = experiment.metrics.velocity_dt
-    epochs = max(sum(task.epochs or form.training.epochs for task in of) for form, of in zip(forms, lists, strict=True))
+    epochs = max(sum(of.epochs) for of in forms)
     if panel.metric == "kernel_velocity" and (panel.dt or steps[0]) > epochs:
-        yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs} of a run"
+        yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs:g} of a run"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
-    yield from _block_problems(panel.metric, resolved(panel, experiment)["block"], lists, experiment)
+    yield from _block_problems(panel.metric, resolved(panel, experiment)["block"], forms)
     if isinstance(panel, Curves):
         return
+    if panel.x == "similarity" and not all(of.tested for of in forms):
+        yield "x", "should name an axis of the grid: how similar the tasks are, files of kernels do not say"
     relative = panel.statistic in ("drop", "recovery")
     if panel.metric == "forgetting" and relative:
         yield "statistic", f"forgetting has no {panel.statistic}: at a switch nothing is forgotten yet"
-    fewest = min(map(len, lists))
+    fewest = min(len(of.epochs) for of in forms)
     if panel.task > fewest:
         yield "task", f"{panel.task} is more than the {fewest} of a run"
     elif panel.task == 1 and (relative or panel.x == "similarity"):
         yield "task", f"the first task has no {panel.statistic if relative else 'similarity'}: there is none before it"
 
 
-def _block_problems(metric: str, wanted: list[str], lists: list[list[Task]], experiment: Experiment) -> Problems:
-    """`lists`: the tasks of each combination of the grid."""
-    known = list(dict.fromkeys(name for of in lists for name in blocks(metric, of, experiment.probe.held_out > 0)))
+def _block_problems(metric: str, wanted: list[str], forms: list[Outline]) -> Problems:
+    """`forms`: of each combination of the grid."""
+    known = list(dict.fromkeys(name for of in forms for name in blocks(metric, of)))
     for block in wanted:
         if block not in known:
             yield "block", f"{metric} has no block {block!r}; it has {', '.join(known) or 'none'}"
 
 
-def blocks(metric: str, of: list[Task], held_out: bool = False) -> list[str]:
-    """Names of the parts of the probe, or of the test set, on which `metric` has values with the tasks `of`."""
-    names = [f"task{k}" for k in range(1, len(of) + 1)]
+def blocks(metric: str, of: Outline) -> list[str]:
+    """Names of the parts of the probe, or of the test set, on which `metric` has values."""
+    names = [f"task{k}" for k in range(1, len(of.epochs) + 1)]
     if metric in ("forgetting", "forgetting_error"):
         return ["all", *names[:-1]]
     if metric not in (*KERNEL_METRICS, "eigenvalues"):
         return ["all", *names, "current", *(["probe"] if metric.startswith("function_") else [])]
-    # Of the probe, a task has the classes that it is the first to bring.
-    classes = [set(task.classes) for task in of]
-    earlier = itertools.accumulate(classes, operator.or_, initial=set[int]())
-    own = [name for name, its, known in zip(names, classes, earlier, strict=False) if its - known]
+    own = [f"task{k}" for k in of.parts]
     if metric == "cross_task_overlap":
         return [f"{a}-{b}" for a, b in itertools.combinations(own, 2)]
     halves = [prefix + half for prefix in ("", *(f"{name}_" for name in own)) for half in ("train", "held_out")]
-    return ["all", *own, *(halves if held_out else []), *(["current"] if own == names else [])]
+    return ["all", *own, *(halves if of.held_out else []), *(["current"] if own == names else [])]

@@ -8,12 +8,15 @@ from typing import Any, get_args
 import pydantic
 import yaml
 
-from .checks import beside_problems, claim_problems, experiment_problems, figure_problems, unknown
+from .checks import beside_problems, claim_problems, experiment_problems, figure_problems, path_problems, unknown
+from .errors import InputError
 from .fields import name_of
-from .grid import axis_names, section_of, variants, with_values
-from .schema import SECTIONS, Dataset, Experiment, Figure, Study
+from .grid import Variants, axis_names, section_of, variants, with_values
+from .outlines import Outlines, outlines
+from .schema import SECTIONS, AnyExperiment, Dataset, Experiment, Figure, Imported, Study
 from .schema_claims import Claim, Claims
 from .schema_figures import AnyPanel
+from .schema_imported import FORMS, KernelFile, is_imported
 
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
@@ -94,7 +97,8 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     try:
         model.model_validate(raw)
     except pydantic.ValidationError as error:
-        return [(_location(_named(e), raw), _message(e)) for e in error.errors(include_url=False)]
+        found = [e | {"loc": tuple(p for p in e["loc"] if p not in FORMS)} for e in error.errors(include_url=False)]
+        return [(_location(_named(e), raw), _message(e)) for e in found]
     return []
 
 
@@ -126,9 +130,10 @@ def _path(loc: tuple) -> str:
 
 def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
     """Keys that a mistyped one may have been meant to be, and those of other forms of the same section."""
-    section = SECTIONS.get(loc[2]) if loc[0] == "experiments" and len(loc) > 3 else None
+    sections = {**SECTIONS, "kernels": (KernelFile,)}
+    section = sections.get(loc[2]) if loc[0] == "experiments" and len(loc) > 3 else None
     forms = {
-        "experiments": section or (Experiment,),
+        "experiments": section or (Experiment, Imported),
         "datasets": get_args(get_args(Dataset)[0]),
         "figures": (Figure, *get_args(get_args(AnyPanel)[0])),
         "claims": (Claims, *Claim.__subclasses__()) if len(loc) > 2 else (Claims,),
@@ -166,7 +171,7 @@ def _brief(value: Any) -> str:
 
 def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
     """Axes that are no keys, and every further value of each axis, tried in its key's place."""
-    for key in _mapping(experiment, "grid"):
+    for key in () if is_imported(experiment) else _mapping(experiment, "grid"):
         section = section_of(key)
         if section is None:
             close = difflib.get_close_matches(str(key), axis_names(), n=1)
@@ -189,7 +194,7 @@ def _mapping(parent: Any, key: str) -> dict:
 
 def _grid_lists(experiment: Any) -> dict[str, list]:
     """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
-    grid = _mapping(experiment, "grid")
+    grid = {} if is_imported(experiment) else _mapping(experiment, "grid")
     return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
 
 
@@ -198,7 +203,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
     if not isinstance(raw, dict):
         return []
     datasets = _sound(pydantic.TypeAdapter(Dataset), _mapping(raw, "datasets"))
-    experiments = _sound(pydantic.TypeAdapter(Experiment), _mapping(_filled(raw), "experiments"))
+    experiments = _sound(pydantic.TypeAdapter(AnyExperiment), _mapping(_filled(raw), "experiments"))
     experiments = {name: experiment for name, experiment in experiments.items() if name in sound_grids}
     figures = _sound(pydantic.TypeAdapter(Figure), _mapping(raw, "figures"))
     combinations, found = {}, []
@@ -211,11 +216,14 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
             key = ".".join(str(part) for part in first["loc"] if part in (*SECTIONS, *axis_names()))
             found.append((f"experiments.{name}.grid", f"has a combination that is not valid: {key}: {_message(first)}"))
             del experiments[name]
+    outlined, wrong_files = _outlined(combinations, raw)
+    found += [(f"experiments.{name}.kernels.path", message) for name, message in wrong_files]
+    experiments = {name: experiment for name, experiment in experiments.items() if name in outlined}
     if raw.get("study") in SHARED_FOLDERS:
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
     known = _mapping(raw, "datasets")
     for name, entry in _mapping(raw, "experiments").items():
-        dataset = entry.get("dataset") if isinstance(entry, dict) else None
+        dataset = entry.get("dataset") if isinstance(entry, dict) and not is_imported(entry) else None
         if isinstance(dataset, str) and dataset not in known:
             found.append((f"experiments.{name}.dataset", unknown("data set", dataset, known)))
         elif name in experiments and dataset in datasets:
@@ -225,7 +233,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
         if name in TARGETS:
             found.append((f"figures.{name}", "is the name of a target or rule; choose another"))
         wrong = [
-            *figure_problems(figure, experiments, combinations, _mapping(raw, "experiments")),
+            *figure_problems(figure, experiments, outlined, _mapping(raw, "experiments")),
             *beside_problems(figure, figures, experiments, _mapping(raw, "figures")),
         ]
         found += [(f"figures.{name}.{key}", message) for key, message in wrong]
@@ -233,9 +241,26 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
     claims = _sound(pydantic.TypeAdapter(Claims), each)  # with one key each
     kernel = claims.get("kernel", Claims()).kernel
     for claim in claims.values():
-        problems = claim_problems(claim, kernel, experiments, combinations, _mapping(raw, "experiments"))
+        problems = claim_problems(claim, kernel, experiments, outlined, _mapping(raw, "experiments"))
         found += [(f"claims.{key}", message) for key, message in problems]
     return found
+
+
+def _outlined(combinations: dict[str, Variants], raw: dict) -> tuple[dict[str, Outlines], Errors]:
+    """What runs will have, by experiment; of experiments whose files of kernels are not as they should be, what is wrong."""
+    seeds, root = raw.get("seeds"), raw.get("data_root", Study.model_fields["data_root"].default)
+    outlined, found = {}, []
+    for name, forms in combinations.items():
+        form = forms[0][1]
+        wrong = list(path_problems(form)) if isinstance(form, Imported) else []
+        found += [(name, message) for message in wrong]
+        # Seeds or a folder that are none have errors of their own.
+        if not wrong and (isinstance(form, Experiment) or (isinstance(seeds, list) and isinstance(root, str))):
+            try:
+                outlined[name] = outlines(forms, seeds or [], root)
+            except InputError as error:
+                found.append((name, str(error)))
+    return {name: of for name, of in outlined.items() if of}, found
 
 
 def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:

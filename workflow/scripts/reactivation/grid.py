@@ -7,9 +7,13 @@ import itertools
 from typing import Any
 
 from .expressions import evaluate
-from .schema import SECTIONS, Experiment, Figure
+from .schema import SECTIONS, Experiment, Figure, Imported
 from .schema_figures import TWIN_METRICS, AnyPanel
 
+Variants = list[
+    tuple[dict[str, Any], Experiment | Imported]
+]  # values by axis, and the experiment with them in their places
+Experiments = dict[str, Experiment | Imported]
 SECTION_OF = {key: name for name, forms in SECTIONS.items() for form in forms for key in form.model_fields}
 
 
@@ -35,10 +39,13 @@ def with_values(experiment: Any, values: dict[str, Any]) -> Any:
     return changed
 
 
-def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
-    """Every combination of the grid: its values by axis, and the experiment with these values in their places."""
+def variants(experiment: Experiment | Imported) -> Variants:
+    """Every combination of the grid; axes of kernels from files have no places in the experiment."""
+    if isinstance(experiment, Imported):
+        lists = itertools.product(*experiment.grid.values())
+        return [(dict(zip(experiment.grid, values, strict=True)), experiment) for values in lists]
     base = experiment.model_dump(exclude_unset=True)  # a default may belong to one form of a section only
-    combinations = []
+    combinations: Variants = []
     for values in itertools.product(*experiment.grid.values()):
         variant = Experiment.model_validate(with_values(base, dict(zip(experiment.grid, values, strict=True))))
         axes = {key: getattr(getattr(variant, SECTION_OF[key]), key) for key in experiment.grid}
@@ -46,7 +53,7 @@ def variants(experiment: Experiment) -> list[tuple[dict[str, Any], Experiment]]:
     return combinations
 
 
-def view(figure: Figure, panel: AnyPanel, experiments: dict[str, Experiment]) -> tuple[str, str | None, dict[str, Any]]:
+def view(figure: Figure, panel: AnyPanel, experiments: Experiments) -> tuple[str, str | None, dict[str, Any]]:
     """The experiment that a panel shows ('' if none), the axis of its colors, and the values that choose its runs."""
     name, where = panel.experiment or figure.experiment or "", figure.where | panel.where
     color = None if panel.kind == "spectrum" else panel.color or figure.color  # its colors are those of eigenvalues
@@ -55,13 +62,15 @@ def view(figure: Figure, panel: AnyPanel, experiments: dict[str, Experiment]) ->
     return name, color, where
 
 
-def with_dynamics(where: dict[str, Any], experiment: Experiment, metric: str | None = None) -> dict[str, Any]:
+def with_dynamics(
+    where: dict[str, Any], experiment: Experiment | Imported, metric: str | None = None
+) -> dict[str, Any]:
     """`where`, with the dynamics that is meant where the grid has both and nothing is said: errors are of twins, else networks."""
     meant = "linearized" if metric in TWIN_METRICS else "network"
     return {"dynamics": meant, **where} if meant in experiment.grid.get("dynamics", []) else where
 
 
-def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
+def resolved(panel: AnyPanel, experiment: Experiment | Imported) -> dict[str, Any]:
     """The keys of a panel with their defaults in place, blocks as a list, so that drawing has nothing to guess."""
     spec = panel.model_dump(exclude={"experiment", "where", "color"})
     if spec["kind"] == "spectrum":
@@ -76,7 +85,9 @@ def resolved(panel: AnyPanel, experiment: Experiment) -> dict[str, Any]:
     return spec
 
 
-def counterpart(panel: AnyPanel, figure: Figure, other: Figure, experiments: dict[str, Experiment]) -> int | None:
+def counterpart(
+    panel: AnyPanel, figure: Figure, other: Figure, experiments: dict[str, Experiment | Imported]
+) -> int | None:
     """The position in `other` of the panel that draws the same of other runs."""
 
     def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:

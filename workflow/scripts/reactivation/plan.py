@@ -1,6 +1,6 @@
 """From a study to its runs, their segments and everything else that has to be computed.
 
-A pure function of the config. Each thing is named by the hash of the canonical JSON of all that determines it,
+A pure function of the config, and of the structure of files that it names as kernels from elsewhere. Each thing is named by the hash of the canonical JSON of all that determines it,
 so that runs which share a beginning share its segments, and studies share whatever is the same.
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 
 from .expressions import evaluate
 from .grid import chosen, counterpart, resolved, variants, view, with_dynamics
+from .outlines import kernel_file, of_file, run_seeds
 from .scenarios import Task, similarity, tasks, universe
-from .schema import Dataset, Experiment, Study
+from .schema import Dataset, Experiment, Imported, Study
 from .schema import Figure as FigureConfig
 from .schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
 from .schema_figures import AnyPanel
@@ -60,7 +61,7 @@ class Functions:
 
 @dataclass(frozen=True)
 class Run:
-    """The chain of segments of one scenario, one configuration, one seed.
+    """The chain of segments of one scenario, one configuration, one seed; or the file of its kernels, from elsewhere.
 
     Of linearised twins there is no chain: each goes on from the network's segment of the task before.
     """
@@ -68,6 +69,7 @@ class Run:
     spec: Spec
     segments: tuple[str, ...]
     kernels: tuple[str, ...]
+    given: str | None = None
     networks: tuple[str, ...] = ()  # of linearised twins: the segments of their network, and what compares the two
     functions: tuple[str, ...] = ()
 
@@ -128,9 +130,9 @@ def make_plan(study: Study) -> Plan:
     by_experiment: dict[str, list[tuple[Spec, str]]] = {}
     for name, experiment in study.experiments.items():
         by_experiment[name] = [
-            (axes, _add_run(plan, study, name, axes, variant, seed))
+            (axes, _add(plan, study, name, axes, variant, seed))
             for axes, variant in variants(experiment)
-            for seed in study.seeds
+            for seed in run_seeds(experiment, study.seeds)
         ]
     for name, figure in study.figures.items():
         panels = [_panel_spec(study, figure, panel, by_experiment) for panel in figure.panels]
@@ -147,7 +149,7 @@ def _claims_spec(plan: Plan, study: Study, by_experiment: dict) -> Spec:
     def runs(experiment: str, where: dict[str, Any]) -> Spec:
         where = with_dynamics(where, study.experiments[experiment])
         specs = {run: plan.runs[run].spec for axes, run in by_experiment[experiment] if chosen(axes, where)}
-        return {run: {"seed": of["seed"], "tasks": len(of["tasks"])} for run, of in specs.items()}
+        return {run: {"seed": of["seed"], "tasks": len(of["epochs"])} for run, of in specs.items()}
 
     spec = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"})
     spec["tested"] = {}
@@ -169,8 +171,14 @@ def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experime
     return spec
 
 
-def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment, seed: int) -> str:
+def _add(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment | Imported, seed: int) -> str:
     """Add one run and all it needs to `plan`; returns its name."""
+    if isinstance(variant, Imported):
+        return _add_given(plan, study, experiment, axes, variant, seed)
+    return _add_run(plan, study, experiment, axes, variant, seed)
+
+
+def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment, seed: int) -> str:
     dataset_spec = dataset_identity(study.datasets[variant.dataset])
     dataset = dataset_file(variant.dataset, study.datasets[variant.dataset])
     plan.datasets[dataset] = dataset_spec
@@ -210,7 +218,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
             kinds: list[str] = sorted(variant.kernels)
             measured.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
             plan.kernels[measured[-1]] = Kernels(kinds, chain[-1], probe)
-    name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
+    name = _run_name(experiment, axes, seed)
     spec = {
         "experiment": experiment,
         "axes": {key: _cell(value) for key, value in axes.items()},
@@ -222,10 +230,32 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
         **variant.metrics.model_dump(),
     }
     if linearized:
-        plan.runs[name] = Run(spec, tuple(twins), (), tuple(chain), tuple(measured))
+        plan.runs[name] = Run(spec, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
     else:
         plan.runs[name] = Run(spec, tuple(chain), tuple(measured))
     return name
+
+
+def _add_given(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Imported, seed: int) -> str:
+    """A run whose kernels are in a file."""
+    path = kernel_file(variant, axes, seed, study.data_root)
+    of = of_file(path)
+    name = _run_name(experiment, axes, seed)
+    spec = {
+        "experiment": experiment,
+        "axes": axes,
+        "seed": seed,
+        "epochs": of.epochs,
+        "similarity": [None] * len(of.epochs),
+        "kernels": of.kernels,
+        **variant.metrics.model_dump(),
+    }
+    plan.runs[name] = Run(spec, (), (), path)
+    return name
+
+
+def _run_name(experiment: str, axes: Spec, seed: int) -> str:
+    return "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
 
 
 def task_specs(sequence: list[Task], replay: int) -> list[Spec]:

@@ -11,6 +11,8 @@ def resolved(study: Study) -> dict[str, Any]:
     """The whole config of `study`; what a grid gives stands there only, as in a user's own."""
     config = study.model_dump()
     for name, experiment in study.experiments.items():
+        if not isinstance(experiment, Experiment):
+            continue
         for section in SECTIONS:
             kept = _fitting(experiment, section) - set(experiment.grid)
             whole = config["experiments"][name][section]

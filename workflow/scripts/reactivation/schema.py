@@ -6,7 +6,7 @@
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag
 
 from .fields import (
     Digits,
@@ -23,6 +23,7 @@ from .fields import (
 )
 from .schema_claims import Claims
 from .schema_figures import AnyPanel, Figure
+from .schema_imported import FORMS, AxisName, AxisValue, KernelFile, is_imported
 
 TORCHVISION_CLASSES = {"CIFAR10": 10, "CIFAR100": 100}
 
@@ -293,6 +294,25 @@ class Experiment(Strict):
     """Choices in the definitions of metrics."""
 
 
+class Imported(Strict):
+    """Kernels from elsewhere: nothing is trained, and metrics, claims and figures run on the kernels in files."""
+
+    model_config = ConfigDict(title="`kernels: {path: …}`")
+
+    kernels: KernelFile
+    """Where the files are."""
+    grid: dict[AxisName, Annotated[list[AxisValue], Field(min_length=1), AfterValidator(distinct)]] = {}
+    """Lists of values by which files, and so runs, are told apart, each under a name of your choice, such as `width`."""
+    metrics: Metrics = Metrics()
+    """Choices in the definitions of metrics."""
+
+
+AnyExperiment = Annotated[
+    Annotated[Experiment, Tag(FORMS[0])] | Annotated[Imported, Tag(FORMS[1])],
+    Discriminator(lambda experiment: FORMS[is_imported(experiment)]),
+]
+
+
 # --------------------------------------------------------------------------------------------------- figures
 FigureName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
@@ -324,9 +344,9 @@ class Study(Strict):
     flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)] | None = None
     """Of the device: `snakemake budget` counts hours by it, and jobs of a cluster ask for time. By default budget measures
     this machine, in a few seconds, and jobs ask for more time than most devices need."""
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    datasets: dict[Name, Dataset] = {}
     """Data sets by name."""
-    experiments: Annotated[dict[ExperimentName, Experiment], Field(min_length=1)]
+    experiments: Annotated[dict[ExperimentName, AnyExperiment], Field(min_length=1)]
     """Experiments by name."""
     figures: dict[FigureName, Figure] = {}
     """Figures by name, which is also their target: `snakemake fig4`."""

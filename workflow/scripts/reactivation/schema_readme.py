@@ -73,7 +73,9 @@ def _section(path: str, field: dict, defs: dict) -> Iterator[str]:
     if not forms:
         return
     keys = forms[0]["properties"].items()
-    common = {key: value for key, value in keys if all(form["properties"].get(key) == value for form in forms)}
+    common = dict(keys)
+    if choice:
+        common = {key: value for key, value in keys if all(form["properties"].get(key) == value for form in forms)}
     parts = [common]
     yield f"\n## `{path[1:]}`\n" if path else "\n## The study\n"
     if choice:
@@ -82,10 +84,12 @@ def _section(path: str, field: dict, defs: dict) -> Iterator[str]:
     else:
         yield forms[0]["description"]
     yield from _table(path, common, defs)
-    for form in forms if choice else []:
-        parts.append({k: v for k, v in form["properties"].items() if k not in {*common, choice}})
-        yield f"\n### `{choice}: {form['properties'][choice]['const']}`\n\n{form['description']}"
-        yield from _table(path, parts[-1], defs)
+    for form in forms if choice else forms[1:]:
+        new = {k: v for k, v in form["properties"].items() if k != choice and common.get(k) != v}
+        title = f"`{choice}: {form['properties'][choice]['const']}`" if choice else form["title"]
+        yield f"\n### {title}\n\n{form['description']}"
+        yield from _table(path, new if choice else form["properties"], defs)
+        parts.append(new)
     for key, value in (item for part in parts for item in part.items()):
         yield from _section(f"{path}.{key}", value, defs)
 

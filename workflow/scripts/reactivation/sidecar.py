@@ -15,7 +15,7 @@ def excerpt(config: dict[str, Any], figure: str) -> dict[str, Any]:
         name = figures[name].get("beside")
     shown = [{"experiment": entry.get("experiment")} | panel for entry in figures.values() for panel in entry["panels"]]
     experiments = {name: config["experiments"][name] for name in dict.fromkeys(panel["experiment"] for panel in shown)}
-    names = dict.fromkeys(experiment["dataset"] for experiment in experiments.values())
+    names = dict.fromkeys(of["dataset"] for of in experiments.values() if "dataset" in of)  # but for kernels from files
     return {
         "study": config["study"],
         "seeds": config["seeds"],

@@ -18,7 +18,8 @@ def run_table(
     evaluations: list[list[Row]],
     diverged: Row | None = None,
 ) -> list[Row]:
-    """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them.
+    """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them. Of kernels from
+    elsewhere there are no evaluations, and no `tasks` in `spec`.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
     initialisation), progress (tasks done); metric, kernel, block (part of the probe, or of the test set), reference, dt,
@@ -61,7 +62,8 @@ def _time(row: Row, ends: np.ndarray, similarity: list[float | None]) -> Row:
     """When a row is, with the epochs at which tasks end."""
     k = row["task"]
     start = ends[k - 2] if k > 1 else 0.0
-    done = k - 1 + (row["epoch"] - start) / (ends[k - 1] - start)
+    length = ends[k - 1] - start  # none, where kernels from elsewhere begin with the switch
+    done = k - 1 + ((row["epoch"] - start) / length if length else 1)
     before = similarity[k - 1]
     return {
         "task": k,
@@ -78,7 +80,7 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
     step = np.concatenate([segment["step"] for segment in segments])
     at = [{"task": int(task[t]), "step": int(step[t]), "epoch": float(epoch[t])} for t in range(len(task))]
     labels = segments[0]["probe"]["label"]
-    blocks = _blocks(segments[0]["probe"], spec["tasks"])
+    blocks = _blocks(segments[0]["probe"], spec.get("tasks"))
     one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
     starts = np.searchsorted(task, range(1, len(segments) + 1)).tolist()
     for kernel in spec["kernels"]:
@@ -93,7 +95,7 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
             for dt in spec["velocity_dt"]:
                 for t, value in enumerate(metrics.kernel_velocity(part, epoch, dt)):
                     yield at[t] | of_part | {"metric": "kernel_velocity", "dt": dt, "value": value}
-        own = [name for name in (f"task{k}" for k in range(1, len(spec["tasks"]) + 1)) if name in blocks]
+        own = [name for name in blocks if name.removeprefix("task").isdigit()]
         for first, second in combinations(own, 2):
             for t, K in enumerate(stack):
                 overlap = metrics.cross_task_overlap(K, blocks[first], blocks[second], spec["overlap_rank"])
@@ -101,13 +103,14 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
                 yield at[t] | pair | {"metric": "cross_task_overlap", "value": overlap}
 
 
-def _blocks(probe: dict[str, np.ndarray], tasks: list[Row]) -> dict[str, np.ndarray]:
-    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring).
+def _blocks(probe: dict[str, np.ndarray], tasks: list[Row] | None) -> dict[str, np.ndarray]:
+    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring, or without
+    `tasks` those that the probe says).
 
     Of a probe with held-out images also those of each kind: `train`, `held_out`, `task1_train`, …
     """
-    task = first_task(probe["label"], tasks)
-    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in range(1, len(tasks) + 1)}
+    task = probe["task"] if tasks is None else first_task(probe["label"], tasks)
+    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in range(1, task.max() + 1)}
     held_out = probe.get("held_out", np.full(len(task), False))
     if held_out.any():
         halves = {"train": ~held_out, "held_out": held_out}

@@ -1,0 +1,59 @@
+"""The keys of kernels from elsewhere: where their files are, and the names and values by which these are told apart."""
+
+import contextlib
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from .fields import Strict
+
+# Of tables of runs, switches and figures, which have one for each axis as well.
+COLUMNS = (
+    *("run", "experiment", "seed", "task", "similarity", "step", "epoch", "progress", "metric", "kernel", "layer"),
+    *("block", "reference", "dt", "index", "value", "panel", "kind", "mean", "low", "high", "seeds", "diverged"),
+    *("starts", "ends", "distance", "path", "velocity_mean", "velocity_before", "velocity_at", "velocity_ratio"),
+    *("velocity_last", "spike_epoch", "norm_before", "norm_lowest", "norm_last", "norm_drop", "norm_unrest"),
+    *("norm_recovery", "drop_epochs", "recovery_epochs", "alignment_before", "alignment_after", "alignment_turn"),
+    *("alignment_pace", "turn_epochs", "forgetting", "trained", "test_accuracy"),
+    *("static_function_error", "static_accuracy_error", "static_forgetting_error"),
+    *("segment", "kernels", "function", "dataset", "split", "probe"),
+)
+
+
+def _axis(name: str) -> str:
+    if name in COLUMNS:
+        raise ValueError(f"{name} is a column of tables; choose another name")
+    return name
+
+
+def _axis_value(value: Any) -> Any:
+    """PyYAML reads 1e-3 as text."""
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("Input should be a number or a word")
+    for number in (int, float) if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            if math.isfinite(number(value)):
+                return number(value)
+    return value
+
+
+AxisName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40), AfterValidator(_axis)]
+AxisValue = Annotated[int | float | str, BeforeValidator(_axis_value)]
+
+
+class KernelFile(Strict):
+    """Files of kernels that were computed elsewhere; docs/data-format.md says what they hold."""
+
+    path: str
+    """An HDF5 file below `data_root`, unless absolute: of each run its own, `{seed}` and `{<axis>}` standing for the run's
+    values. Without `{seed}` the experiment has one run, of the first of `seeds`, for each combination of the grid."""
+
+
+FORMS = ("[trained]", "[imported]")  # no keys: in pydantic's locations of errors, they can be told from these
+
+
+def is_imported(experiment: Any) -> bool:
+    """Whether an experiment, as a config gives it or checked, has its kernels from files."""
+    kernels = experiment.get("kernels") if isinstance(experiment, dict) else getattr(experiment, "kernels", None)
+    return isinstance(kernels, dict | KernelFile)
