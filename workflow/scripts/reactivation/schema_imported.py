@@ -47,7 +47,7 @@ class KernelFile(Strict):
 
     path: str
     """An HDF5 file below `data_root`, unless absolute: of each run its own, `{seed}` and `{<axis>}` standing for the run's
-    values. Without `{seed}` the experiment has one run, of the first of `seeds`, for each combination of the grid."""
+    values, as Python writes them (0.001, 1e-05). Without `{seed}` the experiment has one run, of the first of `seeds`, for each combination of the grid."""
 
 
 FORMS = ("[trained]", "[imported]")  # no keys: in pydantic's locations of errors, they can be told from these
