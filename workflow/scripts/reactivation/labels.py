@@ -37,6 +37,7 @@ AXES = {
     "weight_decay": "weight decay",
 }
 KERNELS = {"sum": "NTK of the summed logits", "trace": "NTK, mean over outputs"}
+DYNAMICS = {"network": "network", "linearized": "linearised twin"}
 BLOCKS = {
     "all": "all tasks",
     "current": "current task",
@@ -120,6 +121,8 @@ def entry(axis: str, value: Any) -> str:
         return block_name(value)
     if axis == "index":
         return f"eigenvalue {value + 1}"  # the largest is number 1
+    if axis == "dynamics":
+        return DYNAMICS[value]
     return f"{AXES.get(axis, axis)} {text(value)}"
 
 
