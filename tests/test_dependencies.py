@@ -17,7 +17,7 @@ IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml"}
 ENVIRONMENTS = {
     "data": ["dataset", "split", "probe", "prune"],
     "torchvision": ["dataset"],
-    "torch": ["train", "ntk", "budget"],
+    "torch": ["train", "ntk", "convergence", "budget"],
     "analysis": ["metrics", "figure", "switches", "claims"],
     "report": ["explore", "table", "resolved"],
 }

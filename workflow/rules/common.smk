@@ -8,7 +8,7 @@ from pathlib import Path
 from reactivation.captions import plain
 from reactivation.costs import image_counts
 from reactivation.errors import InputError
-from reactivation.requests import request
+from reactivation.requests import convergence_request, request
 from reactivation.resolved import resolved
 
 # `device: auto` asks for a GPU too. Without one, the type that a profile may ask for counts for nothing.
@@ -31,6 +31,12 @@ def requested(name):
         return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
     except InputError as error:
         raise WorkflowError(str(error)) from None
+
+
+@cache
+def requested_untrained(name):
+    """What the kernels of untrained networks ask of a cluster."""
+    return convergence_request(PLAN.convergences[name].spec, STUDY.device, STUDY.flops_per_second)
 
 
 def source_state(wildcards):
@@ -103,6 +109,14 @@ def kernel_group(wildcards):
     return segment if f"{segment}/{kernels}" == FIRST_KERNELS[segment] else f"{segment}-{kernels}"
 
 
+def convergence_inputs(wildcards):
+    convergence = PLAN.convergences[wildcards.convergence]
+    return {
+        "dataset": f"results/data/{convergence.dataset}.h5",
+        "probe": f"results/probes/{convergence.probe}.npz",
+    }
+
+
 def run_inputs(wildcards):
     run = PLAN.runs[wildcards.run]
     if run.given is not None:
@@ -128,6 +142,7 @@ def figure_files(name):
 def figure_inputs(wildcards):
     figure = PLAN.figures[wildcards.figure]
     files = {"runs": [f"results/{STUDY.study}/runs/{run}.csv" for run in figure.runs]}
+    files["runs"] += [f"results/{STUDY.study}/convergence/{name}.csv" for name in figure.convergences]
     if figure.beside is not None:
         files["beside"] = f"results/{STUDY.study}/figures/{figure.beside}.csv"
     return files

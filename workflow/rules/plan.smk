@@ -55,4 +55,5 @@ wildcard_constraints:
     kernels="ntk-[^/]+",
     function="function-[^/]+",
     run="[^/]+",
+    convergence="[^/]+",
     table="[^/]+",

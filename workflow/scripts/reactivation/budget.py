@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from .costs import OVERHEAD, Cost, Counts, all_image_counts, class_count, costs, image_size, probe_images
+from .costs import (
+    OVERHEAD,
+    Cost,
+    Counts,
+    all_image_counts,
+    class_count,
+    convergence_operations,
+    costs,
+    image_size,
+    probe_images,
+)
 from .expansion import linearized
 from .models import build
 from .ntk import empirical_ntk
@@ -110,11 +120,14 @@ def seconds(cost: Cost, rates: tuple[Rates, Rates]) -> float:
     return cost.training / rate(training, cost.step) + cost.contractions / rate(kernels, cost.contraction) + 2 * START
 
 
-def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep: str, rates, at_once: int) -> list:
-    """Runs, segments, checkpoints, peak and final bytes, operations, seconds of some runs together."""
-    runs = list(runs)
+def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep: str, rates, at_once: int) -> list:
+    """Runs, segments, checkpoints, peak and final bytes, operations, seconds of some runs and untrained networks together."""
+    names = list(names)
+    runs = [name for name in names if name in plan.runs]
+    untrained = [plan.convergences[name] for name in names if name in plan.convergences]
     segments = {name: of[name] for name in dict.fromkeys(s for run in runs for s in plan.runs[run].trained)}
-    data = sum(sizes[dataset] for dataset in {plan.segments[name].dataset for name in segments})
+    datasets = {plan.segments[name].dataset for name in segments} | {each.dataset for each in untrained}
+    data = sum(sizes[dataset] for dataset in datasets)
     kept = {"all": lambda c: c.checkpoints, "final": lambda _: 1, "none": lambda _: 0}[keep]
     final = data + sum(kept(c) * c.weights + c.kernels for c in segments.values())
     final += sum(table_bytes(plan, run, of) for run in runs)
@@ -124,15 +137,18 @@ def row(plan: Plan, runs: Iterable[str], of: dict[str, Cost], sizes: dict, keep:
     of_parents = [plan.segments[name].parent for name in segments] if keep == "none" else []
     parents = {parent for parent in of_parents if parent is not None}
     peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights for name in parents)
-    operations = sum(c.training + c.contractions for c in segments.values())
-    work = sum(seconds(c, rates) for c in segments.values())
+    initial = [convergence_operations(each.spec) for each in untrained]
+    operations = sum(c.training + c.contractions for c in segments.values()) + sum(initial)
+    work = sum(seconds(c, rates) for c in segments.values()) + sum(
+        work / rate(rates[1], work) + START for work in initial
+    )
     return [len(runs), len(segments), sum(c.checkpoints for c in segments.values()), peak, final, operations, work]
 
 
 def needed(plan: Plan, figure: str) -> list[str]:
-    """Runs that the target of a figure makes: its own, and those of the figure beside which it is drawn."""
-    beside = plan.figures[figure].beside
-    return list(dict.fromkeys([*plan.figures[figure].runs, *(plan.figures[beside].runs if beside else ())]))
+    """Runs and untrained networks that the target of a figure takes: its own, and those of the figure beside which it is drawn."""
+    both = [plan.figures[name] for name in (figure, plan.figures[figure].beside) if name]
+    return list(dict.fromkeys(name for of in both for name in (*of.runs, *of.convergences)))
 
 
 def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
@@ -157,8 +173,11 @@ def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, r
     at_once = 1 if alone else cores
     head = ["", "runs", "segments", "checkpoints", "peak GB", "final GB", "FLOPs", "hours" if alone else "core hours"]
     lines = [head]
-    for name, runs in [*((name, needed(plan, name)) for name in plan.figures), ("total", plan.runs)]:
-        *counts, peak, final, operations, work = row(plan, runs, of, sizes, keep, rates, at_once)
+    for name, names in [
+        *((name, needed(plan, name)) for name in plan.figures),
+        ("total", [*plan.runs, *plan.convergences]),
+    ]:
+        *counts, peak, final, operations, work = row(plan, names, of, sizes, keep, rates, at_once)
         numbers = [f"{count:,}" for count in counts]
         lines.append(
             [name, *numbers, _short(peak / 1e9), _short(final / 1e9), f"{operations:.1e}", _short(work / 3600)]

@@ -14,7 +14,7 @@ from .outlines import Outline, Outlines, placeholders
 from .scenarios import problems
 from .schema import Dataset, Experiment, Figure, Imported
 from .schema_claims import Claim, Claims, FrequenciesBarelyMatter, LazyNetworksReactivate
-from .schema_figures import KERNEL_METRICS, TWIN_METRICS, AnyPanel, Curves, Spectrum, Summary
+from .schema_figures import KERNEL_METRICS, TWIN_METRICS, AnyPanel, Convergence, Curves, Spectrum, Summary
 
 Problems = Iterator[tuple[str, str]]
 
@@ -127,6 +127,12 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
         yield "block", "names more than 5, which line styles cannot tell apart beside colors"
     if isinstance(panel, Spectrum) and panel.color:
         yield "color", "a spectrum has the colors of its eigenvalues: remove it"
+    if isinstance(panel, Convergence):
+        shown |= {
+            key for key in axes if key in ("width", "parametrization", "base_width") or section_of(key) == "training"
+        }
+        if panel.color:
+            yield "color", "a convergence has one color: remove it"
     if isinstance(panel, Summary) and panel.x == "similarity":
         shown |= {key for key in axes if section_of(key) == "scenario"}  # what similarity depends on
     if isinstance(panel, Summary) and panel.x != "similarity":
@@ -145,10 +151,10 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
 
 def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
     """Of the `dynamics` of the runs that a panel shows: which metrics they have."""
-    metric = "eigenvalues" if isinstance(panel, Spectrum) else panel.metric
+    metric = getattr(panel, "metric", panel.kind)
     if metric in TWIN_METRICS and "network" in dynamics:
         yield "metric", f"{metric} is of linearised twins: it needs dynamics: linearized, in the grid or in training"
-    if metric in (*KERNEL_METRICS, "eigenvalues") and "linearized" in dynamics:
+    if metric in (*KERNEL_METRICS, "spectrum", "convergence") and "linearized" in dynamics:
         yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
 
 
@@ -222,10 +228,14 @@ def _lacking(claim: Claim, needs: Mapping[str, int], runs: Outlines, dt: int) ->
 def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: list[Outline]) -> Problems:
     """`forms`: of each combination of its grid."""
     most = max(len(of.epochs) for of in forms)
-    of_kernel = isinstance(panel, Spectrum) or panel.metric in KERNEL_METRICS
+    of_kernel = isinstance(panel, Spectrum | Convergence) or panel.metric in KERNEL_METRICS
     lacking = next((of for of in forms if panel.kernel not in of.kernels), None)
     if of_kernel and lacking:
         yield "kernel", f"the experiment {'computes' if lacking.tested else 'has'} {', '.join(lacking.kernels)} only"
+    if isinstance(panel, Convergence):
+        if isinstance(experiment, Imported):
+            yield "experiment", "has kernels from files: convergence is of networks, which it has not"
+        return
     if isinstance(panel, Spectrum):
         yield from _block_problems("eigenvalues", [panel.block], forms)
         return

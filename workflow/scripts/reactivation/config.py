@@ -21,7 +21,20 @@ from .schema_imported import FORMS, KernelFile, is_imported
 # Folders that all studies share under results/; a study of the same name would overwrite them.
 SHARED_FOLDERS = ("data", "splits", "probes", "segments", "logs")
 TARGETS = (
-    *("all", "figures", "dataset", "split", "probe", "train", "ntk", "metrics", "figure", "switches", "claims"),
+    *(
+        "all",
+        "figures",
+        "dataset",
+        "split",
+        "probe",
+        "train",
+        "ntk",
+        "metrics",
+        "convergence",
+        "figure",
+        "switches",
+        "claims",
+    ),
     *("explore", "resolved", "table", "budget", "prune"),
 )
 

@@ -86,6 +86,15 @@ def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Cou
     )
 
 
+def convergence_operations(spec: Spec) -> float:
+    """Of the kernels of untrained networks of several widths."""
+    probe = spec["probe"]
+    size, classes = image_size(probe["dataset"]), class_count(probe["dataset"])
+    networks = (network(spec["model"] | {"width": width}, size, classes) for width in spec["widths"])
+    each = (kernel_operations(of, probe["size"] + probe["held_out"], spec["kernels"]) for of in networks)
+    return float(spec["initialisations"] * sum(each))
+
+
 def probe_images(plan: Plan, kernels: Kernels) -> int:
     probe = plan.probes[kernels.probe].spec
     return probe["size"] + probe["held_out"]

@@ -56,7 +56,9 @@ def variants(experiment: Experiment | Imported) -> Variants:
 def view(figure: Figure, panel: AnyPanel, experiments: Experiments) -> tuple[str, str | None, dict[str, Any]]:
     """The experiment that a panel shows ('' if none), the axis of its colors, and the values that choose its runs."""
     name, where = panel.experiment or figure.experiment or "", figure.where | panel.where
-    color = None if panel.kind == "spectrum" else panel.color or figure.color  # its colors are those of eigenvalues
+    color = panel.color or figure.color
+    if panel.kind in ("spectrum", "convergence"):
+        color = None  # of the one the colors are those of eigenvalues, of the other there is one
     if name in experiments and "dynamics" not in (color, getattr(panel, "x", None)):
         where = with_dynamics(where, experiments[name], getattr(panel, "metric", None))
     return name, color, where
@@ -75,6 +77,8 @@ def resolved(panel: AnyPanel, experiment: Experiment | Imported) -> dict[str, An
     spec = panel.model_dump(exclude={"experiment", "where", "color"})
     if spec["kind"] == "spectrum":
         spec["metric"] = "eigenvalues"
+    if spec["kind"] == "convergence":
+        return spec | {"metric": "convergence", "x": "width", "block": ["all"], "scale": "log"}
     metric = spec["metric"]
     if metric == "kernel_velocity":
         spec["dt"] = spec["dt"] or experiment.metrics.velocity_dt[0]

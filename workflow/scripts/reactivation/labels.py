@@ -24,6 +24,7 @@ METRICS = {
     "kernel_velocity": "kernel velocity (1/epoch)",
     "cross_task_overlap": "cross-task overlap",
     "eigenvalues": "eigenvalues",
+    "convergence": r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative",
 }
 AXES = {
     "alpha": r"$\alpha$",

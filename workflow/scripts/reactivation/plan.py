@@ -19,6 +19,7 @@ from .schema import Dataset, Experiment, Imported, Study
 from .schema import Figure as FigureConfig
 from .schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
 from .schema_figures import AnyPanel
+from .schema_figures import Convergence as ConvergencePanel
 
 Spec = dict[str, Any]  # plain numbers, strings, lists and dicts only: Snakemake compares and stores them
 
@@ -80,11 +81,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Convergence:
+    """The kernels of untrained networks of several widths, compared: results/<study>/convergence/<name>.csv."""
+
+    spec: Spec
+    dataset: str
+    probe: str
+
+
+@dataclass(frozen=True)
 class Figure:
-    """A figure of some runs; `beside`: the figure whose scales it takes, if any."""
+    """A figure of some runs, and of untrained networks; `beside`: the figure whose scales it takes, if any."""
 
     spec: Spec
     runs: tuple[str, ...]
+    convergences: tuple[str, ...]
     beside: str | None
 
 
@@ -99,6 +110,7 @@ class Plan:
     kernels: dict[str, Kernels] = field(default_factory=dict)  # key: "<segment>/ntk-<hash>"
     functions: dict[str, Functions] = field(default_factory=dict)  # key: "<segment>/function-<hash>"
     runs: dict[str, Run] = field(default_factory=dict)
+    convergences: dict[str, Convergence] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     claims: Spec = field(default_factory=dict)
 
@@ -135,10 +147,11 @@ def make_plan(study: Study) -> Plan:
             for seed in run_seeds(experiment, study.seeds)
         ]
     for name, figure in study.figures.items():
-        panels = [_panel_spec(study, figure, panel, by_experiment) for panel in figure.panels]
+        panels = [_panel_spec(plan, study, figure, panel, by_experiment) for panel in figure.panels]
         spec = {"panels": panels, **figure.model_dump(include={"columns", "title", "beside"})}
-        runs = dict.fromkeys(run for panel in panels for run in panel["runs"])
-        plan.figures[name] = Figure(spec, tuple(runs), figure.beside)
+        tables = dict.fromkeys(run for panel in panels for run in panel["runs"])
+        runs, others = ([table for table in tables if table in of] for of in (plan.runs, plan.convergences))
+        plan.figures[name] = Figure(spec, tuple(runs), tuple(others), figure.beside)
     plan.claims = _claims_spec(plan, study, by_experiment)
     return plan
 
@@ -160,15 +173,34 @@ def _claims_spec(plan: Plan, study: Study, by_experiment: dict) -> Spec:
     return spec
 
 
-def _panel_spec(study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:
+def _panel_spec(plan: Plan, study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: dict) -> Spec:
     """What a panel draws, with the names of its runs."""
     name, color, where = view(figure, panel, study.experiments)
     spec = resolved(panel, study.experiments[name]) | {"color": color, "own": panel.where}
     spec["axes"] = list(study.experiments[name].grid)
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
+    if isinstance(panel, ConvergencePanel):
+        spec |= {"axes": [], "runs": [_add_convergence(plan, panel, spec["runs"][0])]}
     if figure.beside is not None:
         spec["beside"] = counterpart(panel, figure, study.figures[figure.beside], study.experiments)
     return spec
+
+
+def _add_convergence(plan: Plan, panel: ConvergencePanel, run: str) -> str:
+    """Add untrained networks like that of `run`, on its probe, to `plan`; returns the name of their table."""
+    kernels = plan.kernels[plan.runs[run].kernels[0]]
+    probe, model = plan.probes[kernels.probe], plan.segments[kernels.segment].spec["model"]
+    spec = {
+        "experiment": plan.runs[run].spec["experiment"],
+        "probe": probe.spec,
+        "model": {key: value for key, value in model.items() if key not in ("width", "base_width")}
+        | {"parametrization": "ntk"},
+        "kernels": [panel.kernel],
+        **panel.model_dump(include={"widths", "initialisations"}),
+    }
+    name = f"{spec['experiment']}-{digest(spec)}"
+    plan.convergences[name] = Convergence(spec, probe.dataset, kernels.probe)
+    return name
 
 
 def _add(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment | Imported, seed: int) -> str:

@@ -24,7 +24,7 @@ from matplotlib.typing import RcKeyType
 
 from . import labels
 from .errors import InputError
-from .shown import of_kernel, ordered, time_column, together
+from .shown import SLOPE, of_kernel, ordered, time_column, together
 
 Spec = dict[str, Any]
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
@@ -45,6 +45,8 @@ BOUNDED = (
     "test_accuracy",
 )
 MEAN: Spec = {"color": "black", "linewidth": 0.8, "zorder": 1}
+INITIALISATION: Spec = {"color": "0.2", "markersize": 3, "alpha": 0.35, "markeredgewidth": 0}
+THEORY: Spec = {"color": "#D55E00", "linewidth": 1.2, "linestyle": "--", "zorder": 3}
 CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 8,
@@ -223,7 +225,9 @@ def _draw_panel(
         _draw_empty(ax, panel)
         return
     _scale(ax, panel, drawn)
-    if panel["kind"] == "summary":
+    if panel["kind"] == "convergence":
+        _draw_convergence(ax, drawn)
+    elif panel["kind"] == "summary":
         _draw_summary(ax, panel, drawn, colors)
         x: str = panel["x"]
         ax.set_xlabel(labels.AXES.get(x, x))
@@ -300,6 +304,20 @@ def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, 
     _mark(ax, x, np.sort(drawn[x].unique()))
 
 
+def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
+    """Initialisations as points, a line through their geometric means, and through its middle one of the slope −1/2."""
+    ax.plot(drawn["width"], drawn["value"], "o", **INITIALISATION)
+    means = drawn.drop_duplicates("width")
+    ax.plot(means["width"], means["mean"], **MEAN)
+    middle_x, middle_y = (np.exp(np.log(means[column]).mean()) for column in ("width", "mean"))
+    ax.plot(means["width"], middle_y * (means["width"] / middle_x) ** -0.5, **THEORY)
+    slope, low, high = means[SLOPE].iloc[0]
+    fitted = f"slope {slope:.2f}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
+    ax.text(1, 1, fitted, transform=ax.transAxes, ha="right", va="top")
+    _mark(ax, "width", means["width"].to_numpy())
+    ax.set_xlabel("width $w$")
+
+
 def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
     """A horizontal axis for `values` in order: logarithmic for an axis of the grid over decades; a tick at each, if legible."""
     places = values
@@ -338,13 +356,26 @@ def _legend(
     for style, texts in _styles(spec).items():
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
     kinds = set(drawn["kind"])
-    seeds = drawn["seeds"].max()  # of nothing: no number, and not larger
-    if seeds > 1 and kinds - {"summary"}:
+    seeds = drawn.loc[drawn["kind"] != "convergence", "seeds"].max()  # of nothing: no number, and not larger
+    if seeds > 1 and kinds - {"summary", "convergence"}:
         number = f"up to {seeds}" if diverged["diverged"] else seeds
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {number} seeds"))
     if "summary" in kinds:
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
         handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
+    if "convergence" in kinds:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="o",
+                **INITIALISATION,
+                label="one initialisation, with\nall of the next width",
+            )
+        )
+        handles.append(Line2D([], [], **MEAN, label="geometric mean of all"))
+        handles.append(Line2D([], [], **THEORY, label="slope −1/2"))
     if any(span["switches"] for span in spans):
         handles.append(Line2D([], [], **SWITCH, label="task switch"))
     if diverged["diverged"]:

@@ -109,7 +109,11 @@ def _drawn(results: Path, plans: list[tuple[str, Plan]]) -> Iterator[Path]:
         if (results / study).is_symlink():
             continue
         of_study = [plan for name, plan in plans if name == study]
-        for folder, suffixes, kind in (("runs", (".csv",), "runs"), ("figures", FIGURE_FILES, "figures")):
+        for folder, suffixes, kind in (
+            ("runs", (".csv",), "runs"),
+            ("convergence", (".csv",), "convergences"),
+            ("figures", FIGURE_FILES, "figures"),
+        ):
             named = {name for plan in of_study for name in getattr(plan, kind)}
             for path in _entries(results / study / folder):
                 if path.suffix in suffixes and path.is_file() and path.name[0] != "." and path.stem not in named:

@@ -53,6 +53,7 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
     yield from (f"results/segments/{name}.h5" for name in plan.kernels)
     yield from (f"results/segments/{name}.csv" for name in plan.functions)
     yield from (f"results/{study}/runs/{name}.csv" for name in plan.runs)
+    yield from (f"results/{study}/convergence/{name}.csv" for name in plan.convergences)
     yield from (f"results/{study}/figures/{name}.pdf" for name in plan.figures)
     pages = ("reactivation.csv", "claims.csv", "explore.html", "config.yaml")
     yield from (f"results/{study}/{name}" for name in pages)

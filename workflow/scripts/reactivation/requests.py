@@ -7,7 +7,16 @@ cut off all the same asks for more the next time, and goes on from what it has s
 import math
 from dataclasses import dataclass
 
-from .costs import image_size, images_of, moments, probe_images, seed_count, segment_cost
+from .costs import (
+    class_count,
+    convergence_operations,
+    image_size,
+    images_of,
+    moments,
+    probe_images,
+    seed_count,
+    segment_cost,
+)
 from .counts import Counts
 from .memory import CONTEXT, COPIES, HELD, PROCESS
 from .plan import Plan, Spec
@@ -62,6 +71,17 @@ def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | 
         seconds += cost.contractions / rate + cost.checkpoints * CHECKPOINT + HELD * cost.kernels / WRITING
         return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe), chip, HELD * cost.kernels)
     return Request(seconds + cost.training / rate + cost.steps * STEP[chip], training_bytes(spec, counts), chip)
+
+
+def convergence_request(spec: Spec, device: str, stated: float | None) -> Request:
+    """Of the kernels of untrained networks of several widths, one after the other."""
+    chip, probe = "cpu" if device == "cpu" else "cuda", spec["probe"]
+    networks, images = len(spec["widths"]) * spec["initialisations"], probe["size"] + probe["held_out"]
+    seconds = convergence_operations(spec) / (stated or RATE[chip]) + networks * CHECKPOINT
+    results = networks * len(spec["kernels"]) * 8 * images**2
+    widest = {"dataset": probe["dataset"], "model": spec["model"] | {"width": spec["widths"][-1]}}
+    working = kernel_bytes(widest, class_count(probe["dataset"]), images, spec["kernels"])
+    return Request(seconds, working, chip, 2 * results)
 
 
 def training_bytes(spec: Spec, counts: Counts) -> float:

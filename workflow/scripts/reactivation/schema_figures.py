@@ -1,6 +1,7 @@
 """The keys of figures: what each panel draws."""
 
 import ast
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,7 +24,7 @@ KERNEL_METRICS = (*_per_kernel(), "alignment", "kernel_distance", "kernel_veloci
 TEST_METRICS = ("test_accuracy", "test_loss", "forgetting")
 TWIN_METRICS = ("function_distance", "function_error", "accuracy_error", "forgetting_error")  # of linearised twins
 Metric: Any = Literal[(*KERNEL_METRICS, *TEST_METRICS, *TWIN_METRICS)]
-PanelKind = Literal["curves", "summary", "spectrum"]
+PanelKind = Literal["curves", "summary", "spectrum", "convergence"]
 
 
 class Panel(Strict):
@@ -97,7 +98,29 @@ class Spectrum(Panel):
     """Vertical axis."""
 
 
-AnyPanel = Annotated[Curves | Summary | Spectrum, Field(discriminator="kind")]
+def _geometric(widths: list[int]) -> list[int]:
+    """Each by one factor wider than the one before: otherwise the slope that theory expects is not −1/2."""
+    growth = [wide / narrow for narrow, wide in itertools.pairwise(widths)]
+    if not growth or min(growth) <= 1 or max(growth) > 1.01 * min(growth):
+        raise ValueError("should grow by one factor, such as [16, 32, 64, 128]")
+    return widths
+
+
+class Convergence(Panel):
+    """How far apart the kernels of untrained networks of one width and the next are, against the width.
+
+    The networks are the experiment's, in `ntk` parametrization whatever its own, as only there the kernel has a limit for
+    infinite width. They are not trained: the figure needs no run of the experiment.
+    """
+
+    kind: Literal["convergence"]
+    widths: Annotated[list[Positive], Field(min_length=3), AfterValidator(_geometric)]
+    """Of the networks: three at least, each by one factor wider than the one before."""
+    initialisations: Annotated[StrictInt, Field(ge=2), Digits] = 20
+    """Networks of each width."""
+
+
+AnyPanel = Annotated[Curves | Summary | Spectrum | Convergence, Field(discriminator="kind")]
 
 
 class Figure(Strict):

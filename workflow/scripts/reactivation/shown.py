@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import metrics
+from . import convergence, metrics
 from .errors import InputError
 
 STATISTICS = ["mean", "low", "high", "seeds"]
+SLOPE = ["slope", "slope_low", "slope_high"]
 AT = ["task", "step", "epoch", "progress"]
 
 
@@ -17,7 +18,8 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
 
     `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
     seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
-    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only. Where runs that
+    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only; for `convergence` one
+    row per initialisation, beside the geometric mean of all and the slope, of each width. Where runs that
     diverged are drawn, up to there, the column `diverged` says which rows these are. A panel whose runs all diverged
     may have no rows.
     """
@@ -37,7 +39,8 @@ def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
-    order = ["panel", "kind", "metric", *axes, "block", "index", "seed", *AT, "value", *STATISTICS, "diverged"]
+    names = ["panel", "kind", "metric", *axes, "other", "block", "index", "seed"]
+    order = [*names, *AT, "value", *STATISTICS, *SLOPE, "diverged"]
     if not parts:
         return pd.DataFrame(columns=order[:-1])
     drawn = pd.concat(parts, ignore_index=True)
@@ -185,6 +188,22 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _convergence(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.assign(log=np.log(rows["value"])).sort_values(["width", "seed", "other_seed"])
+    shape = (rows["width"].nunique(), rows["seed"].nunique(), -1)
+    fitted = convergence.slope(rows["width"].unique(), rows["value"].to_numpy().reshape(shape))
+    each = rows.groupby(["width", "other", "seed", "block", "diverged"], as_index=False)["log"].mean()
+    by_width = each.groupby("width")["log"]
+    return each.drop(columns="log").assign(
+        value=np.exp(each["log"]),
+        mean=np.exp(by_width.transform("mean")),
+        low=np.exp(by_width.transform("min")),
+        high=np.exp(by_width.transform("max")),
+        seeds=by_width.transform("count"),
+        **dict(zip(SLOPE, fitted, strict=True)),
+    )
+
+
 def together(panel: dict[str, Any], drawn: pd.DataFrame) -> bool:
     """Whether one line goes through the means of a summary: where colors and places go together, one for one."""
     color, x = panel["color"], panel["x"]
@@ -198,4 +217,4 @@ STATISTIC = {
     "drop": metrics.drop,
     "recovery": metrics.recovery,
 }
-KINDS = {"curves": _curves, "summary": _summary, "spectrum": _spectrum}
+KINDS = {"curves": _curves, "summary": _summary, "spectrum": _spectrum, "convergence": _convergence}

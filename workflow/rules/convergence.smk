@@ -1,0 +1,29 @@
+"""Kernels of untrained networks: one job for all widths that a panel compares.
+
+Builds: results/<study>/convergence/<experiment>-<hash>.csv
+From:   the probe and its images
+"""
+
+
+rule convergence:
+    input:
+        unpack(convergence_inputs),
+    output:
+        f"results/{STUDY.study}/convergence/{{convergence}}.csv",
+    log:
+        f"results/logs/convergence/{STUDY.study}/{{convergence}}.log",
+    # One job that takes long: early, not alone at the end.
+    priority: 1
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        runtime=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).memory,
+        gpu_mem_mb=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).gpu_memory,
+    params:
+        spec=lambda wildcards: PLAN.convergences[wildcards.convergence].spec,
+        code=fingerprint("convergence.py"),
+    script:
+        "../scripts/convergence.py"
