@@ -14,6 +14,7 @@ from reactivation.convergence import distances, slope
 from reactivation.costs import costs, kernel_operations
 from reactivation.ntk import empirical_ntk
 from reactivation.plan import make_plan
+from reactivation.prune import unnamed
 from reactivation.requests import convergence_request
 from reactivation.shown import diverged_runs, shown, spans
 from reactivation.sizes import network
@@ -126,6 +127,17 @@ def test_its_cost_is_that_of_the_kernels_of_all_networks():
     assert convergence_request(convergence.spec, "cuda", None).gpu_memory > 0
 
 
+def test_prune_finds_what_no_panel_asks_for(tmp_path):
+    checked = load_study(study(PANEL))
+    (name,) = make_plan(checked).convergences
+    for file in (f"{name}.csv", f"{name}.json", "widths-0123456789.csv", "widths-0123456789.json", "mine.txt"):
+        path = tmp_path / "tiny/convergence" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    items, _ = unnamed(tmp_path, [checked])
+    assert [item.path.name for item in items] == ["widths-0123456789.csv", "widths-0123456789.json"]
+
+
 # ------------------------------------------------------------------------------------------------------ door
 @pytest.mark.parametrize(
     "edit, line",
@@ -174,6 +186,10 @@ def test_the_workflow_compares_untrained_networks_and_trains_none(tmp_path):
     assert not (folder / "results/segments").exists() and not (folder / "results/tiny/runs").exists()
     assert planned(folder, "wide", "again", config=config) == {}
     tables = sorted((folder / "results/tiny/convergence").iterdir())
+    origins = [json.loads(path.read_text()) for path in tables if path.suffix == ".json"]
+    assert {origin["config"]["kernels"][0] for origin in origins} == {"sum", "trace"}
+    assert all({"code", "git_commit", "versions", "device", "seconds"} <= origin.keys() for origin in origins)
+    tables = [path for path in tables if path.suffix == ".csv"]
     assert len(tables) == 2
     drawn = pd.read_csv(folder / "results/tiny/figures/wide.csv")
     for (_, of_panel), kernel in zip(drawn.groupby("panel"), ("sum", "trace"), strict=True):
@@ -220,6 +236,6 @@ def test_the_figure_says_the_slope_and_stands_beside_others():
     stated = drawn.loc[drawn["panel"] == 0, "slope"].iloc[0]
     assert text.startswith(f"slope {stated:.2f}".replace("-", "−"))
     ax = figure.axes[0]
-    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("linear", "log", "width $w$")
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("log", "log", "width $w$")
     entries = [entry.get_text() for entry in figure.legends[0].get_texts()]
     assert "slope −1/2" in entries and "lowest to highest of 2 seeds" in entries

@@ -1,6 +1,6 @@
 """Kernels of untrained networks: one job for all widths that a panel compares.
 
-Builds: results/<study>/convergence/<experiment>-<hash>.csv
+Builds: results/<study>/convergence/<experiment>-<hash>.{csv,json}
 From:   the probe and its images
 """
 
@@ -9,7 +9,8 @@ rule convergence:
     input:
         unpack(convergence_inputs),
     output:
-        f"results/{STUDY.study}/convergence/{{convergence}}.csv",
+        csv=f"results/{STUDY.study}/convergence/{{convergence}}.csv",
+        origin=f"results/{STUDY.study}/convergence/{{convergence}}.json",
     log:
         f"results/logs/convergence/{STUDY.study}/{{convergence}}.log",
     # One job that takes long: early, not alone at the end.

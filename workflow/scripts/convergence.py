@@ -12,9 +12,11 @@ from reactivation.convergence import distances
 from reactivation.errors import InputError
 from reactivation.memory import CONTEXT, COPIES, PROCESS
 from reactivation.ntk import default_memory_limit, empirical_ntk
+from reactivation.provenance import provenance
 from reactivation.seeds import stream
-from reactivation.training import Images, set_up_device
+from reactivation.training import Images, device_name, set_up_device
 
+PACKAGES = ("torch", "numpy", "h5py", "numba")
 SPEC, INPUT = snakemake.params.spec, snakemake.input
 LEAST = 10**8  # bytes in which to compute, whatever was asked for
 AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergence", "block": "all"}
@@ -49,6 +51,7 @@ def kernels_at_initialisation(x: torch.Tensor, classes: int) -> dict[str, np.nda
 
 
 with logged(snakemake.log[0]):
+    started = time.time()
     device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     mean, std, classes = storage.read_normalisation(INPUT.dataset)
     images = storage.read_probe_images(INPUT.dataset, storage.read_arrays(INPUT.probe))
@@ -62,4 +65,9 @@ with logged(snakemake.log[0]):
             rows.append(
                 {"experiment": SPEC["experiment"]} | widths | AT | {"kernel": kind, "value": float(pairs[place])}
             )
-    storage.write_rows(snakemake.output[0], rows)
+    storage.write_rows(snakemake.output.csv, rows)
+    origin = provenance(SPEC, snakemake.params.code, started, PACKAGES) | {
+        "config": SPEC,
+        "device": device_name(device),
+    }
+    storage.write_json(snakemake.output.origin, origin)

@@ -227,15 +227,15 @@ def _lacking(claim: Claim, needs: Mapping[str, int], runs: Outlines, dt: int) ->
 # ---------------------------------------------------------------------------------------------------- panels
 def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: list[Outline]) -> Problems:
     """`forms`: of each combination of its grid."""
-    most = max(len(of.epochs) for of in forms)
-    of_kernel = isinstance(panel, Spectrum | Convergence) or panel.metric in KERNEL_METRICS
-    lacking = next((of for of in forms if panel.kernel not in of.kernels), None)
-    if of_kernel and lacking:
-        yield "kernel", f"the experiment {'computes' if lacking.tested else 'has'} {', '.join(lacking.kernels)} only"
-    if isinstance(panel, Convergence):
+    if isinstance(panel, Convergence):  # of networks that no run trains
         if isinstance(experiment, Imported):
             yield "experiment", "has kernels from files: convergence is of networks, which it has not"
         return
+    most = max(len(of.epochs) for of in forms)
+    of_kernel = isinstance(panel, Spectrum) or panel.metric in KERNEL_METRICS
+    lacking = next((of for of in forms if panel.kernel not in of.kernels), None)
+    if of_kernel and lacking:
+        yield "kernel", f"the experiment {'computes' if lacking.tested else 'has'} {', '.join(lacking.kernels)} only"
     if isinstance(panel, Spectrum):
         yield from _block_problems("eigenvalues", [panel.block], forms)
         return

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.typing import RcKeyType
 
 from . import labels
@@ -45,7 +45,14 @@ BOUNDED = (
     "test_accuracy",
 )
 MEAN: Spec = {"color": "black", "linewidth": 0.8, "zorder": 1}
-INITIALISATION: Spec = {"color": "0.2", "markersize": 3, "alpha": 0.35, "markeredgewidth": 0}
+INITIALISATION: Spec = {
+    "linestyle": "",
+    "marker": "o",
+    "color": "0.2",
+    "markersize": 3,
+    "alpha": 0.35,
+    "markeredgewidth": 0,
+}
 THEORY: Spec = {"color": "#D55E00", "linewidth": 1.2, "linestyle": "--", "zorder": 3}
 CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
 STYLE: dict[RcKeyType, Any] = {
@@ -306,7 +313,7 @@ def _draw_summary(ax: Axes, panel: Spec, drawn: pd.DataFrame, colors: dict[str, 
 
 def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
     """Initialisations as points, a line through their geometric means, and through its middle one of the slope −1/2."""
-    ax.plot(drawn["width"], drawn["value"], "o", **INITIALISATION)
+    ax.plot(drawn["width"], drawn["value"], **INITIALISATION)
     means = drawn.drop_duplicates("width")
     ax.plot(means["width"], means["mean"], **MEAN)
     middle_x, middle_y = (np.exp(np.log(means[column]).mean()) for column in ("width", "mean"))
@@ -314,6 +321,10 @@ def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
     slope, low, high = means[SLOPE].iloc[0]
     fitted = f"slope {slope:.2f}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
     ax.text(1, 1, fitted, transform=ax.transAxes, ha="right", va="top")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade may have one power of ten or none
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xscale("log")
     _mark(ax, "width", means["width"].to_numpy())
     ax.set_xlabel("width $w$")
 
@@ -364,16 +375,7 @@ def _legend(
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
         handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
     if "convergence" in kinds:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                **INITIALISATION,
-                label="one initialisation, with\nall of the next width",
-            )
-        )
+        handles.append(Line2D([], [], **INITIALISATION, label="one initialisation, with\nall of the next width"))
         handles.append(Line2D([], [], **MEAN, label="geometric mean of all"))
         handles.append(Line2D([], [], **THEORY, label="slope −1/2"))
     if any(span["switches"] for span in spans):

@@ -111,7 +111,7 @@ def _drawn(results: Path, plans: list[tuple[str, Plan]]) -> Iterator[Path]:
         of_study = [plan for name, plan in plans if name == study]
         for folder, suffixes, kind in (
             ("runs", (".csv",), "runs"),
-            ("convergence", (".csv",), "convergences"),
+            ("convergence", (".csv", ".json"), "convergences"),
             ("figures", FIGURE_FILES, "figures"),
         ):
             named = {name for plan in of_study for name in getattr(plan, kind)}
