@@ -187,16 +187,16 @@ def test_learning_rate_factors_by_hand():
     mlp = {**spec("mlp", "mup", width=12, base_width=3), "depth": 2}
     sgd, adam = (learning_rate_factors(mlp, optimizer) for optimizer in ("sgd", "adam"))
     by_hand = {
-        "1.weight": (4, 1),
-        "1.bias": (4, 1),
-        "3.weight": (1, 1 / 4),
-        "3.bias": (4, 1),
-        "5.weight": (1 / 4, 1 / 4),
-        "5.bias": (1, 1),
+        "hidden1.weight": (4, 1),
+        "hidden1.bias": (4, 1),
+        "hidden2.weight": (1, 1 / 4),
+        "hidden2.bias": (4, 1),
+        "head.weight": (1 / 4, 1 / 4),
+        "head.bias": (1, 1),
     }
     assert {name: (sgd[name], adam[name]) for name in sgd} == by_hand
     resnet = learning_rate_factors(spec("resnet18, group norm", "mup", width=12, base_width=3), "sgd")
-    assert (resnet.pop("0.weight"), resnet.pop("13.weight"), resnet.pop("13.bias")) == (4, 1 / 4, 1)
+    assert (resnet.pop("stem.0.weight"), resnet.pop("head.weight"), resnet.pop("head.bias")) == (4, 1 / 4, 1)
     dimensions = {name: p.dim() for name, p in fresh("resnet18, group norm").named_parameters()}
     assert all(factor == (1 if dimensions[name] > 1 else 4) for name, factor in resnet.items())
 

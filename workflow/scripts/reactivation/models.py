@@ -1,11 +1,12 @@
 """The networks, and how their initialisation, forward pass and learning rates depend on the width.
 
 Every network turns images (n, 3, image_size, image_size) into logits (n, classes), for image sizes of 8 and more. A
-parametrization is applied to its nn.Linear and nn.Conv2d modules, whatever the network.
+parametrization is applied to its nn.Linear and nn.Conv2d modules, whatever the network. The names of its outermost modules
+are those of its layers in kernels, metrics and figures; of an nn.Sequential without names they are numbers.
 """
 
 import math
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,19 +24,21 @@ def cnn(width: int, image_size: int, classes: int) -> nn.Module:
 
     Width is the channels of every convolution.
     """
-    layers: list[nn.Module] = []
-    for channels in (3, width, width):
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, channels in enumerate((3, width, width), start=1):
         # Pooled before ReLU, not after: the same function and gradient, and ReLU has a quarter of the work.
-        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * (image_size // 8) ** 2, classes))
+        layers[f"conv{i}"] = nn.Conv2d(channels, width, 3, padding=1)
+        layers |= {f"pool{i}": nn.MaxPool2d(2), f"activation{i}": nn.ReLU()}
+    layers |= {"flatten": nn.Flatten(), "head": nn.Linear(width * (image_size // 8) ** 2, classes)}
+    return nn.Sequential(layers)
 
 
 def mlp(width: int, image_size: int, classes: int, depth: int, activation: str) -> nn.Module:
     """`depth` hidden layers of `width` units on the flattened image, and one linear layer."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for features in (3 * image_size**2, *[width] * (depth - 1)):
-        layers += [nn.Linear(features, width), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers, nn.Linear(width, classes))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for i, features in enumerate((3 * image_size**2, *[width] * (depth - 1)), start=1):
+        layers |= {f"hidden{i}": nn.Linear(features, width), f"activation{i}": ACTIVATIONS[activation]()}
+    return nn.Sequential(layers | {"head": nn.Linear(width, classes)})
 
 
 class RNN(nn.Module):
@@ -94,16 +97,29 @@ def resnet18(width: int, image_size: int, classes: int, norm: str) -> nn.Module:
 
     Four stages of two blocks with `width`, 2, 4 and 8 times as many channels; the usual network has width 64.
     """
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1, bias=False), NORMS[norm](width), nn.ReLU()]
+    stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), NORMS[norm](width), nn.ReLU())
+    layers: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
     channels = width
-    for stage in range(4):
-        out = width << stage
-        layers += [BasicBlock(channels, out, 1 + (stage > 0), norm), BasicBlock(out, out, 1, norm)]
+    for i in range(4):
+        out = width << i
+        blocks = BasicBlock(channels, out, 1 + (i > 0), norm), BasicBlock(out, out, 1, norm)
+        layers[f"stage{i + 1}"] = nn.Sequential(*blocks)
         channels = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "head": nn.Linear(channels, classes)}
+    return nn.Sequential(layers)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp, "rnn": RNN, "resnet18": resnet18}
+
+
+def layer_names(model: nn.Module) -> list[str]:
+    """Of what counts as a layer: the outermost modules that have parameters, in the order of the network."""
+    return list(dict.fromkeys(layer_of(name) for name, _ in model.named_parameters()))
+
+
+def layer_of(name: str) -> str:
+    """The layer of the parameter or module `name`."""
+    return name.partition(".")[0]
 
 
 # ------------------------------------------------------------------------------------------ parametrizations
