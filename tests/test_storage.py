@@ -129,7 +129,8 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
     rng = np.random.default_rng(0)
     probe = {"index": np.arange(4), "label": np.array([0, 0, 1, 1]), "task": np.array([1, 1, 2, 2])}
     kernels = {"sum": rng.normal(size=(3, 4, 4)), "trace": rng.normal(size=(3, 4, 4))}
-    storage.write_kernels(tmp_path / "ntk.h5", kernels, np.arange(3), np.arange(3) / 2, probe, {"config": "x" * 200})
+    times = np.arange(3), np.arange(3) / 2
+    storage.write_kernels(tmp_path / "ntk.h5", kernels, *times, probe, {"config": "x" * 200}, {"head": kernels})
     samples = [
         (part, f"c{i % 2}", rng.integers(0, 256, (8, 8, 3), np.uint8)) for i in range(8) for part in ("train", "test")
     ]
@@ -169,6 +170,9 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
         ({"epoch": np.zeros(3)}, "its steps do not ascend"),
         ({"step": np.array([2, 1])}, "its steps do not ascend"),
         ({"probe": {"label": np.zeros(3), "index": np.zeros(2)}}, "parts of its probe differ in length"),
+        ({"layers": {"a": {"trace": np.zeros((2, 3, 3))}}}, "layers/a has not the kernels of the whole network"),
+        ({"layers": {"a": {"sum": np.zeros((2, 3))}}}, r"layers/a/sum has the shape \(2, 3\), not \(2, 3, 3\)"),
+        ({"layers": {"a": {"sum": np.full((2, 3, 3), np.inf)}}}, "layers/a/sum is not finite everywhere"),
     ],
 )
 def test_kernels_that_make_no_sense_are_named(tmp_path, change, said):
@@ -194,6 +198,16 @@ def test_kernels_of_no_checkpoint(tmp_path):
     storage.write_kernels(tmp_path / "a.h5", {"sum": np.empty((0, 2, 2))}, np.empty(0, int), np.empty(0), probe, {})
     read = storage.read_kernels(tmp_path / "a.h5")
     assert read["kernels"]["sum"].shape == (0, 2, 2) and len(read["step"]) == 0 and read["diverged"] is None
+
+
+def test_layers_are_read_in_the_networks_order(tmp_path):
+    """HDF5 would sort them by name."""
+    stack, probe = np.ones((2, 3, 3)), {"label": np.zeros(3)}
+    layers = {name: {"sum": i * stack} for i, name in enumerate(("stem", "conv10", "conv2", "head"))}
+    storage.write_kernels(tmp_path / "a.h5", {"sum": stack}, np.arange(2), np.arange(2.0), probe, {}, layers)
+    read = storage.read_kernels(tmp_path / "a.h5")["layers"]
+    assert list(read) == list(layers)
+    assert all((read[name]["sum"] == layers[name]["sum"]).all() for name in layers)
 
 
 def test_archives_are_told_apart_by_their_content(tmp_path):
