@@ -95,6 +95,86 @@ def test_overlap_at_a_rank_that_only_one_task_has():
     assert metrics.cross_task_overlap(J @ J.T, *parts, 3) == pytest.approx(1)
 
 
+def test_of_blocks_between_two_tasks_both_sides_are_centred(rng):
+    """S of the block is one minus the cosine of H K_12 H with H L_12 H; its norm is the root mean square of its entries."""
+    K, L = (kernel(rng)[:5, 5:] for _ in range(2))
+    H1, H2 = (np.eye(n) - 1 / n for n in (5, 7))
+    A, B = H1 @ K @ H2, H1 @ L @ H2
+    cosine = np.sum(A * B) / np.linalg.norm(A) / np.linalg.norm(B)
+    assert metrics.kernel_distance(K, L) == pytest.approx(1 - cosine, rel=1e-10)
+    assert metrics.kernel_distance(K, -K) == pytest.approx(2)
+    assert metrics.block_norm(K) == pytest.approx(np.linalg.norm(K) / np.sqrt(35))
+    K = kernel(rng)
+    blocks = [K[:5, :5], K[:5, 5:], K[5:, :5], K[5:, 5:]]
+    assert metrics.block_norm(K) ** 2 * 144 == pytest.approx(sum(metrics.block_norm(k) ** 2 * k.size for k in blocks))
+
+
+def random_subspaces(rng, n, *ranks):
+    return [np.linalg.qr(rng.normal(size=(n, r)))[0] for r in ranks]
+
+
+def test_rotation_is_that_of_spans(rng):
+    """0 of the same span, however it is written, 1 of orthogonal ones, else one minus the mean squared cosine."""
+    U, V, turn = random_subspaces(rng, 12, 3, 3, 3)[0:2] + random_subspaces(rng, 3, 3)
+    cosines = np.linalg.svd(U.T @ V, compute_uv=False)
+    assert metrics.eigenvector_rotation(U, V) == pytest.approx(1 - np.mean(cosines**2), rel=1e-10)
+    assert metrics.eigenvector_rotation(U, V) == pytest.approx(metrics.eigenvector_rotation(V, U))
+    assert metrics.eigenvector_rotation(U, U @ turn) == pytest.approx(0, abs=1e-25)
+    identity = np.eye(12)
+    assert metrics.eigenvector_rotation(identity[:, :3], identity[:, 3:6]) == 1
+    assert metrics.eigenvector_rotation(U, V[:, :2]) == pytest.approx(metrics.eigenvector_rotation(U[:, :2], V[:, :2]))
+    assert np.isnan(metrics.eigenvector_rotation(U[:, :0], V))
+
+
+def test_rotation_of_kernels_ignores_scale_and_keeps_small_digits(rng):
+    K, D = kernel(rng), kernel(rng)
+    U = metrics.leading_eigenvectors(K, 3)
+    assert metrics.eigenvector_rotation(U, metrics.leading_eigenvectors(7 * K, 3)) == pytest.approx(0, abs=1e-25)
+    scaled = [metrics.eigenvector_rotation(U, metrics.leading_eigenvectors(K + e * D, 3)) / e**2 for e in (1e-4, 1e-9)]
+    assert scaled[1] == pytest.approx(scaled[0], rel=1e-2)
+    order = rng.permutation(12)
+    permuted = [metrics.leading_eigenvectors(A[np.ix_(order, order)], 3) for A in (K, D)]
+    expected = metrics.eigenvector_rotation(U, metrics.leading_eigenvectors(D, 3))
+    assert metrics.eigenvector_rotation(*permuted) == pytest.approx(expected)
+
+
+def test_leading_eigenvectors_are_those_of_the_largest_eigenvalues_that_count(rng):
+    vectors, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    K = vectors @ np.diag([5.0, 3, 1, 1e-14, 0, 0]) @ vectors.T
+    U = metrics.leading_eigenvectors(K, 2)
+    np.testing.assert_allclose(np.abs(U.T @ vectors), np.eye(2, 6), atol=1e-12)
+    assert metrics.leading_eigenvectors(K, 5).shape == (6, 3)  # the others are arbitrary
+    assert metrics.leading_eigenvectors(np.eye(4), 9).shape == (4, 3)  # all of them span everything: nothing could turn
+    assert metrics.leading_eigenvectors(np.zeros((4, 4)), 2).shape == (4, 0)
+
+
+def test_eigenvectors_align_with_labels_as_far_as_they_are_functions_of_them(rng):
+    Y = np.eye(4)[[0, 0, 0, 1, 1, 2, 2, 2, 3, 3]]
+    first = Y * np.array([1, 1, 0, 0])  # of the first task's classes
+    projector = first @ np.linalg.pinv(first)
+    (U,) = random_subspaces(rng, 10, 3)
+    expected = np.sum((projector @ U) ** 2) / 2
+    assert metrics.eigenvector_alignment(U, first) == pytest.approx(expected, rel=1e-10)
+    of_labels = np.linalg.qr(first[:, :2] @ rng.normal(size=(2, 2)))[0]
+    assert metrics.eigenvector_alignment(of_labels, first) == pytest.approx(1)
+    assert metrics.eigenvector_alignment(of_labels, Y - first) == pytest.approx(0, abs=1e-25)
+    assert metrics.eigenvector_alignment(of_labels[:, :1], Y) == pytest.approx(1)
+    assert np.isnan(metrics.eigenvector_alignment(U, np.zeros((10, 4))))
+    (many,) = random_subspaces(rng, 400, 5)
+    labels = np.eye(20)[np.arange(400) % 20]
+    assert metrics.eigenvector_alignment(many, labels) == pytest.approx(20 / 400, rel=0.5)  # at random
+
+
+def test_eigenvalues_are_of_the_kernel_at_hand_and_not_of_the_last_one(rng):
+    K, L = kernel(rng), kernel(rng)
+    for A in (K, L, K.copy(), K.T, K[:6, :6]):
+        np.testing.assert_array_equal(metrics.eigenvalues(A), np.linalg.eigvalsh(A)[::-1])
+    changed = K.copy()
+    before = metrics.spectral_norm(changed)
+    changed *= 2
+    assert metrics.spectral_norm(changed) == pytest.approx(2 * before)
+
+
 def test_labels_that_are_not_one_hot_are_refused(rng):
     with pytest.raises(ValueError, match=r"one-hot labels of shape \(n, C\), not \(12,\)"):
         metrics.kernel_alignment(kernel(rng), np.arange(12))

@@ -4,7 +4,8 @@ K, L: kernels (n, n), symmetric and positive semi-definite. Figures and equation
 Empirical NTK Dynamics Under Task Shifts* (2025) unless another source is named.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,8 +20,16 @@ def per_kernel(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray]
 
 
 def eigenvalues(K: np.ndarray) -> np.ndarray:
-    """Eigenvalues (n,), largest first; negative ones are rounding."""
-    return np.linalg.eigvalsh(K)[::-1]
+    """Eigenvalues (n,), largest first; negative ones are rounding. Those of the last kernel are kept: several metrics need them."""
+    K = np.asarray(K, dtype=np.float64)
+    return _eigenvalues(K.tobytes(), len(K))
+
+
+@lru_cache(maxsize=1)
+def _eigenvalues(kernel: bytes, n: int) -> np.ndarray:
+    values = np.linalg.eigvalsh(np.frombuffer(kernel).reshape(n, n))[::-1]
+    values.flags.writeable = False
+    return values
 
 
 @per_kernel
@@ -44,7 +53,10 @@ def effective_rank(K: np.ndarray) -> float:
 
 
 def normalised(K: np.ndarray) -> np.ndarray:
-    """HKH/‖HKH‖_F with H = I − 11ᵀ/n: centred in feature space, of norm 1. NaN for a constant kernel."""
+    """HKH/‖HKH‖_F with H = I − 11ᵀ/n: centred in feature space, of norm 1. NaN for a constant kernel.
+
+    A block of a kernel between other images, (n, m), is centred on both sides likewise.
+    """
     K = np.asarray(K, dtype=np.float64)
     centred = K - K.mean(0) - K.mean(1)[:, None] + K.mean()
     norm = np.linalg.norm(centred)
@@ -62,9 +74,15 @@ def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
     """S(K, L) = 1 − CKA(K, L) (eq. 1; Fort et al. 2020), from 0 to 1.
 
     Computed as ½‖K̂ − L̂‖² of the normalised kernels: subtracting from 1 would lose every digit below 1e-16, and
-    with float32 kernels the small distances of wide networks.
+    with float32 kernels the small distances of wide networks. Of blocks (n, m) between the images of two tasks, which are
+    not positive semi-definite, from 0 to 2.
     """
-    return float(0.5 * np.sum((normalised(K) - normalised(L)) ** 2))
+    return distance_of_normalised(normalised(K), normalised(L))
+
+
+def distance_of_normalised(K: np.ndarray, L: np.ndarray) -> float:
+    """`kernel_distance` of two kernels or blocks that `normalised` returned: for many pairs of few kernels."""
+    return float(0.5 * np.sum((K - L) ** 2))
 
 
 def kernel_alignment(K: np.ndarray, Y: np.ndarray) -> float:
@@ -81,10 +99,15 @@ def kernel_velocity(kernels: np.ndarray, epochs: np.ndarray, dt: float) -> np.nd
     (T,); NaN where there is no kernel at t + dt. Unlike S between neighbouring checkpoints it does not depend on
     how densely these lie.
     """
+    return velocity_of_normalised([normalised(K) for K in kernels], epochs, dt)
+
+
+def velocity_of_normalised(kernels: Sequence[np.ndarray], epochs: np.ndarray, dt: float) -> np.ndarray:
+    """`kernel_velocity` of kernels or blocks that `normalised` returned."""
     velocity = np.full(len(epochs), np.nan)
     for i, later in enumerate(_at(epochs, np.asarray(epochs) + dt)):
         if later is not None:
-            velocity[i] = kernel_distance(kernels[i], kernels[later]) / dt
+            velocity[i] = distance_of_normalised(kernels[i], kernels[later]) / dt
     return velocity
 
 
@@ -129,6 +152,50 @@ def _leading(K: np.ndarray, rank: int) -> np.ndarray:
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
     solid = values > 1e-10 * values[0]
     return vectors[:, solid] / np.sqrt(values[solid])
+
+
+@per_kernel
+def block_norm(K: np.ndarray) -> float:
+    """‖K‖_F / √(n m), the root mean square of the entries: of blocks (n, m) of a kernel too, whatever their sizes."""
+    return float(np.sqrt(np.mean(np.square(K, dtype=np.float64))))
+
+
+def leading_eigenvectors(K: np.ndarray, rank: int) -> np.ndarray:
+    """U (n, r), the leading eigenvectors in columns, largest eigenvalue first; those of `eigenvalues`, so not centred.
+
+    r is `rank`, lowered to the eigenvalues above 1e-10 λ_1, as others' vectors are arbitrary, and to n − 1: of all n nothing
+    could rotate. A zero kernel has none.
+    """
+    values, vectors = np.linalg.eigh(np.asarray(K, dtype=np.float64))
+    solid = int(np.sum(values > 1e-10 * values[-1]))
+    return vectors[:, ::-1][:, : min(rank, solid, len(values) - 1)]
+
+
+def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
+    """1 − ‖UᵀV‖²_F / r, from 0 (the same span) to 1 (orthogonal): how far leading eigenvectors have turned.
+
+    The mean squared sine of the principal angles between the spans of the first r columns of U (n, ·) and V (n, ·), r the
+    fewer of the two; NaN where that is 0. As with `kernel_distance`, nothing is subtracted from 1: it is ‖V − UUᵀV‖²_F / r.
+    Eigenvectors may turn among themselves. They are as well defined as the gap below λ_r is wide.
+    """
+    r = min(U.shape[1], V.shape[1])
+    U, V = U[:, :r], V[:, :r]
+    return float(np.sum((V - U @ (U.T @ V)) ** 2) / r) if r else np.nan
+
+
+def eigenvector_alignment(U: np.ndarray, Y: np.ndarray) -> float:
+    """‖P U‖²_F / min(r, c), from 0 to 1: how far leading eigenvectors U (n, r) are functions of the labels.
+
+    P projects on the span of the c columns of Y (n, C) that are not zero: one-hot labels, zero for images that do not count.
+    The mean squared cosine of the principal angles between the two spans; vectors at random have max(r, c) / n. For one
+    label and all orders of eigenvectors this is the energy of the label in the leading ones (Kopitkov & Indelman 2020;
+    Oymak et al. 2019); NaN where r or c is 0.
+    """
+    Y = np.asarray(Y, dtype=np.float64)
+    Q = Y[:, Y.any(0)]
+    Q = Q / np.linalg.norm(Q, axis=0)
+    least = min(U.shape[1], Q.shape[1])
+    return float(np.sum((Q.T @ U) ** 2) / least) if least else np.nan
 
 
 def forgetting(accuracy: np.ndarray, ended: np.ndarray) -> np.ndarray:
