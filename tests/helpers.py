@@ -64,6 +64,7 @@ COLUMNS = [
     "progress",
     "metric",
     "kernel",
+    "layer",
     "block",
     "reference",
     "dt",

@@ -236,6 +236,46 @@ def test_mistakes_in_figures(figure, message):
     assert len(lines) == 1 and lines[0].startswith(f"figures.{name}.{message}"), lines
 
 
+@pytest.mark.parametrize(
+    "layers, panel, message",
+    [
+        (
+            False,
+            {"metric": "trace"},
+            "panels.0.color: widths has no layers: say layers: true there, which computes its",
+        ),
+        (True, {"metric": "test_loss"}, "panels.0.metric: test_loss is not of layers, which have spectral_norm, trace"),
+        (True, {"metric": "cross_task_overlap"}, "panels.0.metric: cross_task_overlap is not of layers"),
+        (True, {"metric": "trace", "block": ["task1"]}, "panels.0.block: layers have metrics on the whole probe only"),
+        (True, SUMMARY, "panels.0.color: layer is of curves: a summary has one number per run"),
+        (
+            True,
+            {"metric": "trace", "where": {}},
+            "panels.0.where: must choose one value of width, of which the grid has several",
+        ),
+    ],
+)
+def test_mistakes_in_panels_of_layers(layers, panel, message):
+    panel = {"color": "layer", "where": {"width": 2}} | panel
+    config = changed((f"{EXPERIMENT}.layers", layers), ("figures.other", {"experiment": "widths", "panels": [panel]}))
+    (line,) = errors(config)
+    assert line.startswith(f"figures.other.{message}"), line
+
+
+@pytest.mark.parametrize(
+    "metric, known",
+    [
+        ("eigenvector_rotation", "it has all"),
+        ("eigenvector_alignment", "it has all, task1, task2, current"),
+        ("block_norm", "it has all, task1, task2, task1-task2, current"),
+        ("trace", "it has all, task1, task2, current"),
+    ],
+)
+def test_a_metric_says_which_parts_of_the_probe_it_has(metric, known):
+    (line,) = errors(changed((f"{FIGURE}.panels", [{"metric": metric, "block": ["task2-task1"]}])))
+    assert line == f"{FIGURE}.panels.0.block: {metric} has no block 'task2-task1'; {known}"
+
+
 def test_rates_are_tried_at_the_widths_that_there_are():
     load_study(changed((f"{EXPERIMENT}.training.lr", "0.1/(width-1)")))
 

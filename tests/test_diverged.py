@@ -20,7 +20,7 @@ PANELS = [
 ]
 FIGURE = {"experiment": "widths", "color": "width", "panels": PANELS}
 SPEC = make_plan(load_study(changed(("figures.fig4", FIGURE)))).figures["fig4"].spec
-EMPTY = {"kernel": np.nan, "reference": np.nan, "dt": np.nan, "index": np.nan, "block": "all"}
+EMPTY = {"kernel": np.nan, "layer": np.nan, "reference": np.nan, "dt": np.nan, "index": np.nan, "block": "all"}
 
 
 def run(width, seed, until):

@@ -21,7 +21,7 @@ SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
 def runs():
     """Value = epoch + width + seed/10, for every metric, block and reference."""
     out = []
-    empty = {"kernel": np.nan, "reference": np.nan, "dt": np.nan}
+    empty = {"kernel": np.nan, "layer": np.nan, "reference": np.nan, "dt": np.nan}
     for width in (2, 4):
         for seed in (0, 1, 2):
             for epoch in range(5):
@@ -164,6 +164,30 @@ def test_panels_say_what_their_metric_leaves_open(runs):
     assert one == ["kernel distance $S$\nfrom the task's start", "kernel velocity (1/epoch)\nover 2 epochs"]
     two = labels({"metric": "alignment"}, {"metric": "alignment", "kernel": "trace"}, {"metric": "test_accuracy"})
     assert two[0].endswith("summed logits") and two[1].endswith("mean over outputs") and two[2] == "test accuracy"
+
+
+def test_layers_are_colors_in_the_networks_order_and_the_kernel_is_not_of_them(runs):
+    """A panel without them shows the kernel alone, even where the table has its layers."""
+    shares = [runs.assign(layer=layer, value=runs["value"] * share) for share, layer in ((10, "stem"), (20, "head"))]
+    tables = pd.concat([runs, *(share[share["block"].eq("all") & share["kernel"].notna()] for share in shares)])
+    panels = [
+        {"metric": "spectral_norm", "color": "layer", "where": {"width": 2}},
+        {"metric": "alignment", "color": "width"},
+    ]
+    figure = {"experiment": "widths", "panels": panels}
+    spec = (
+        make_plan(load_study(changed(("figures.fig4", figure), ("experiments.widths.layers", True))))
+        .figures["fig4"]
+        .spec
+    )
+    drawn = shown(spec, tables)
+    first, second = (drawn[drawn["panel"] == i] for i in (0, 1))
+    assert first["layer"].unique().tolist() == ["stem", "head"] and second["layer"].isna().all()
+    np.testing.assert_allclose(first.loc[first["layer"] == "head", "mean"], 20 * (np.arange(5) + 2.05))
+    np.testing.assert_allclose(second.loc[second["width"] == 4, "mean"], np.arange(5) + 4.05)
+    drawing = figure_of(spec, tables)
+    assert [text.get_text() for text in drawing.legends[0].get_texts()][:2] == ["layer stem", "layer head"]
+    assert len(drawing.axes[0].collections) == 2 and len(drawing.axes[1].collections) == 2
 
 
 # --------------------------------------------------------------------------------------- summaries and spectra

@@ -20,6 +20,7 @@ NASTY = "*Norm* |x|_ `code` <img src=x onerror=alert(1)> </script><script>alert(
 STUDY = changed(
     ("figures.fig4.caption", f"What to look for:\n  {NASTY}\n\nA second paragraph."),
     ("experiments.widths.metrics", {"velocity_dt": [1, 2]}),
+    ("experiments.widths.layers", True),
 )
 # Of the same segments as the narrower network of `widths`.
 STUDY["experiments"]["rates"] = STUDY["experiments"]["widths"] | {
@@ -167,7 +168,7 @@ def means(folder, experiment="widths", metric="spectral_norm", kernel="sum", blo
     """Of each width: epochs, and the mean over seeds of what is asked for, in five digits."""
     paths = sorted((folder / "results/tiny/runs").glob(f"{experiment}-*.csv"))
     table = pd.concat(map(pd.read_csv, paths))
-    chosen = {"metric": metric, "kernel": kernel, "block": block} | wanted
+    chosen = {"metric": metric, "kernel": kernel, "block": block, "layer": None} | wanted
     for column, value in chosen.items():
         table = table[table[column].isna() if value is None else table[column] == value]
     axis = "width" if experiment == "widths" else "lr"
@@ -193,7 +194,8 @@ def test_curves_change_with_every_control_and_are_those_of_the_tables(folder, pa
         ({"metric": "kernel_velocity", "dt": "2"}, {"kernel": "trace", "metric": "kernel_velocity", "dt": 2}),
         ({"metric": "eigenvalues", "index": "1"}, {"kernel": "trace", "metric": "eigenvalues", "index": 1}),
         ({"metric": "test_accuracy"}, {"metric": "test_accuracy", "kernel": None}),
-        ({"metric": "alignment", "kernel": "sum"}, {"metric": "alignment"}),
+        ({"metric": "alignment", "kernel": "sum", "layer": "conv2"}, {"metric": "alignment", "layer": "conv2"}),
+        ({"layer": "whole"}, {"metric": "alignment"}),
     ]:
         for name, value in controls.items():
             choose(page, name, value)
@@ -218,6 +220,18 @@ def test_curves_change_with_every_control_and_are_those_of_the_tables(folder, pa
     seeds = [curve for s in (0, 1) for curve in means(folder, "rates", metric="alignment", block="task1", seed=s)]
     check(page, seeds)
     assert [option.text for option in Select(page.find_element(By.NAME, "axis.lr")).options] == ["0.05"]
+
+
+def test_all_layers_have_colors_in_the_networks_order(folder, page):
+    page.get(url(folder / "results/tiny/explore.html") + "#metric=trace&layer=all&axis.width=4")
+    names = ["conv1", "conv2", "conv3", "head"]
+    check(page, [curve for layer in names for curve in means(folder, metric="trace", layer=layer, width=4)])
+    assert [name for name, *_ in page.execute_script(CURVES)] == [f"layer {name}" for name in names]
+    assert [option.text for option in Select(page.find_element(By.NAME, "layer")).options] == [
+        "whole network",
+        "all",
+        *names,
+    ]
 
 
 def test_the_address_keeps_the_view_and_colors_tell_its_axis_apart(folder, page):

@@ -17,7 +17,7 @@ VELOCITY = {0: 0.9, 1: 0.5, 2: 0.03, 3: 0.02, 4: 0.4, 5: 0.1, 6: 0.05, 7: 0.04}
 
 def rows(metric, values, **columns):
     """Rows of `metric` at the epochs that are the keys of `values`; a step is a hundredth of an epoch."""
-    empty = {"kernel": "sum", "block": "all", "reference": None, "dt": np.nan}
+    empty = {"kernel": "sum", "layer": None, "block": "all", "reference": None, "dt": np.nan}
     return [
         empty | {"metric": metric, "epoch": epoch, "step": int(100 * epoch), "value": value} | columns
         for epoch, value in values.items()
@@ -42,6 +42,12 @@ def table(*more, velocity=VELOCITY, norm=NORM):
     later = found["epoch"] > 4
     # Velocities at the switch and accuracies at the end of task 1 are rows of task 1.
     return found.assign(task=1 + later.astype(int), similarity=np.where(later, 0.25, np.nan))
+
+
+def test_shares_of_layers_are_not_the_kernel():
+    whole = table()
+    shares = whole[whole["kernel"].notna()].assign(layer="head", value=lambda rows: 3 * rows["value"])
+    assert list(switch_rows(pd.concat([whole, shares]), 1)) == list(switch_rows(whole, 1))
 
 
 def test_numbers_of_a_switch():

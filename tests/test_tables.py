@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from helpers import COLUMNS
 from reactivation import metrics
+from reactivation.checks import blocks
+from reactivation.scenarios import Task
+from reactivation.schema_figures import KERNEL_METRICS, LAYER_METRICS
 from reactivation.tables import run_table
 
 SPEC = {
@@ -17,15 +20,24 @@ SPEC = {
     "kernels": ["sum"],
     "velocity_dt": [1],
     "overlap_rank": 2,
+    "eigenvectors": 2,
 }
+TASKS = [Task(tuple(task["classes"]), tuple(task["weights"])) for task in SPEC["tasks"]]
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+SHARES = {"first": 0.75, "head": 0.25}  # of the layers in the kernel
 EPOCHS = [np.array([0.0, 0.5, 1, 2]), np.array([2.5, 3, 4])]
 
 
 def in_segments(stack):
     """Kernels at EPOCHS, ten steps each, as `storage` reads them."""
     return [
-        {"kernels": {"sum": part}, "step": (10 * epoch).astype(int), "epoch": epoch, "probe": {"label": LABELS}}
+        {
+            "kernels": {"sum": part},
+            "layers": {layer: {"sum": share * part} for layer, share in SHARES.items()},
+            "step": (10 * epoch).astype(int),
+            "epoch": epoch,
+            "probe": {"label": LABELS},
+        }
         for part, epoch in zip((stack[:4], stack[4:]), EPOCHS, strict=True)
     ]
 
@@ -56,10 +68,10 @@ def run():
     return stack, pd.DataFrame(run_table(SPEC, in_segments(stack), evaluations))
 
 
-def rows(table, **where):
+def rows(table, layer="", **where):
     for key, value in where.items():
         table = table[table[key] == value]
-    return table
+    return table[table["layer"] == layer]
 
 
 def test_columns_and_identity(run):
@@ -116,6 +128,58 @@ def test_eigenvalues_and_overlap(run):
     np.testing.assert_allclose(overlap, expected)
 
 
+def test_blocks_between_tasks(run):
+    stack, table = run
+    between = stack[:, :4, 4:]
+    pair = {"block": "task1-task2"}
+    np.testing.assert_allclose(
+        rows(table, metric="block_norm", **pair)["value"], [metrics.block_norm(K) for K in between]
+    )
+    expected = [metrics.kernel_distance(K, between[0]) for K in between]
+    np.testing.assert_allclose(rows(table, metric="kernel_distance", reference="init", **pair)["value"], expected)
+    np.testing.assert_allclose(
+        rows(table, metric="kernel_velocity", **pair)["value"].tolist()[2],
+        metrics.kernel_distance(between[3], between[5]),
+    )
+    found = {(row.metric, row.block) for row in rows(table, kernel="sum").itertuples()}
+    for block in (
+        "all",
+        "task1",
+        "task2",
+        "task1-task2",
+    ):  # what configs may ask for is there, and nothing else of pairs
+        expected = {metric for metric in KERNEL_METRICS if block in blocks(metric, TASKS)} | {"eigenvalues"}
+        expected -= {"eigenvalues"} if "-" in block else set()
+        assert {metric for metric, of in found if of == block} == expected
+
+
+def test_leading_eigenvectors_turn_and_align(run):
+    stack, table = run
+    leading = [metrics.leading_eigenvectors(K, 2) for K in stack]
+    turned = rows(table, metric="eigenvector_rotation", block="all")
+    expected = [metrics.eigenvector_rotation(U, leading[0]) for U in leading]
+    np.testing.assert_allclose(rows(turned, reference="init")["value"], expected, atol=1e-25)
+    expected = [metrics.eigenvector_rotation(U, leading[0 if t < 4 else 3]) for t, U in enumerate(leading)]
+    np.testing.assert_allclose(rows(turned, reference="task_start")["value"], expected, atol=1e-25)
+    Y = np.eye(4)[LABELS]
+    for block, classes in (("all", slice(None)), ("task1", slice(0, 2)), ("task2", slice(2, 4))):
+        expected = [metrics.eigenvector_alignment(U, Y[:, classes]) for U in leading]
+        np.testing.assert_allclose(rows(table, metric="eigenvector_alignment", block=block)["value"], expected)
+
+
+def test_layers_have_their_metrics_on_the_whole_probe_in_the_networks_order(run):
+    _, table = run
+    of_layers = table[table["layer"] != ""]
+    assert set(of_layers["block"]) == {"all"} and set(of_layers["metric"]) == set(LAYER_METRICS)
+    assert of_layers["layer"].unique().tolist() == list(SHARES)
+    norms = [rows(table, layer, metric="trace", block="all")["value"].to_numpy() for layer in SHARES]
+    np.testing.assert_allclose(sum(norms), rows(table, metric="trace", block="all")["value"])
+    # A share that is a multiple of the kernel turns as it does.
+    for metric in ("kernel_distance", "kernel_velocity", "alignment"):
+        whole = rows(table, metric=metric, block="all")["value"]
+        np.testing.assert_allclose(rows(table, "head", metric=metric)["value"], whole, atol=1e-15)
+
+
 def test_accuracy_of_a_task_is_over_its_images(run):
     _, table = run
     accuracy = rows(table, metric="test_accuracy", block="task1")
@@ -149,7 +213,7 @@ def segment(**keys):
     rng = np.random.default_rng(0)
     J = rng.normal(size=(8, 20))
     base = {"kernels": {"sum": np.stack([J @ J.T] * 2)}, "step": np.array([0, 1]), "epoch": np.array([0.0, 1.0])}
-    return base | {"probe": {"label": LABELS}} | keys
+    return base | {"layers": {}, "probe": {"label": LABELS}} | keys
 
 
 def evaluation(*accuracy):

@@ -100,6 +100,13 @@ def kernel_inputs(wildcards):
     }
 
 
+def kernel_spec(wildcards):
+    """What is computed of which network."""
+    kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
+    spec = {"segment": PLAN.segments[kernels.segment].spec, "kernels": kernels.kinds}
+    return spec | {"layers": True} if kernels.layers else spec
+
+
 FIRST_KERNELS = {kernels.segment: name for name, kernels in reversed(PLAN.kernels.items())}
 
 

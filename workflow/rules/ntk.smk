@@ -25,10 +25,7 @@ rule ntk:
         mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").gpu_memory,
     params:
-        spec=lambda wildcards: {
-            "segment": PLAN.segments[wildcards.segment].spec,
-            "kernels": PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"].kinds,
-        },
+        spec=kernel_spec,
         code=fingerprint("ntk.py"),
     script:
         "../scripts/ntk.py"

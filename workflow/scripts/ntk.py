@@ -20,6 +20,7 @@ from reactivation.tasks import first_task
 from reactivation.training import Images, device_name, set_up_device
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
+KINDS, LAYERS = snakemake.params.spec["kernels"], snakemake.params.spec.get("layers", False)
 INPUT, SPEC, SEGMENT = snakemake.input, snakemake.params.spec["segment"], snakemake.wildcards.segment
 LEAST = 10**8  # bytes in which to compute, whatever was asked for
 SAVE_EVERY = 1  # second at least: a kernel that is being computed when the job is killed is lost anyway
@@ -56,6 +57,26 @@ def memory_limit(model, device, kernels):
     return max(LEAST, min(int(asked * 1e6 - taken), default_memory_limit(device)))
 
 
+def layers(model):
+    """Those whose shares are computed: none unless asked for."""
+    return models.layer_names(model) if LAYERS else []
+
+
+def names(model):
+    """Of the kernels of each checkpoint: `<kind>`, and of each layer `<layer>/<kind>`."""
+    return [*KINDS, *(f"{layer}/{kind}" for layer in layers(model) for kind in KINDS)]
+
+
+def kernels_by_name(model, x, limit):
+    """The kernels (n, n) of a network, as `names` has them: of a layer with several modules the sum of their shares."""
+    computed = empirical_ntk(model, x, kernels=KINDS, per_layer=LAYERS, memory_limit=limit)
+    found = dict.fromkeys(names(model), 0.0) | computed
+    for module, share in computed.layers.items():
+        for kind in KINDS:
+            found[f"{models.layer_of(module)}/{kind}"] += share[kind]
+    return found
+
+
 def kernels_of(
     paths: list[Path], model: torch.nn.Module, x: torch.Tensor, saved: Path
 ) -> tuple[list[dict[str, np.ndarray]], dict | None]:
@@ -69,7 +90,7 @@ def kernels_of(
     if rows:
         print(f"{len(rows)} kernels were saved")
     last, wait, of_paths = time.monotonic(), SAVE_EVERY, []
-    limit = memory_limit(model, x.device, 8 * len(paths) * len(x) ** 2 * len(snakemake.params.spec["kernels"]))
+    limit = memory_limit(model, x.device, 8 * len(paths) * len(x) ** 2 * len(names(model)))
     for i, path in enumerate(paths):
         digest = files.archive_digest(path)
         if digest not in rows:
@@ -77,7 +98,7 @@ def kernels_of(
             model.load_state_dict(checkpoint["model"])
             reset_peak(x.device)
             began = time.perf_counter()
-            computed = empirical_ntk(model, x, kernels=snakemake.params.spec["kernels"], memory_limit=limit)
+            computed = kernels_by_name(model, x, limit)
             seconds = time.perf_counter() - began
             rows[digest] = {
                 **computed,
@@ -91,7 +112,7 @@ def kernels_of(
             at = f"checkpoint {i + 1}/{len(paths)}  epoch {checkpoint['epoch']:.3f}"
             print(f"{at}  {seconds:.2f} s  {left} left", flush=True)
         row = rows[digest]
-        if not all(np.isfinite(row[kind]).all() for kind in snakemake.params.spec["kernels"]):
+        if not all(np.isfinite(row[name]).all() for name in names(model)):
             return of_paths, {"step": int(row["step"]), "epoch": float(row["epoch"]), "task": len(SPEC["tasks"])}
         of_paths.append(row)
         if time.monotonic() - last > wait:
@@ -108,7 +129,7 @@ def stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def compute(saved: Path) -> None:
     """Write the output; what is computed so far goes to `saved`."""
-    started, kinds = time.time(), snakemake.params.spec["kernels"]
+    started = time.time()
     device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
     probe = storage.read_arrays(INPUT.probe)
     mean, std, classes = storage.read_normalisation(INPUT.dataset)
@@ -119,12 +140,12 @@ def compute(saved: Path) -> None:
     rows, diverged = kernels_of(paths, model, x, saved)
     if diverged:
         print(f"diverged: the kernels of step {diverged['step']} of the run are not finite")
-    empty = dict.fromkeys(kinds, np.empty((0, len(x), len(x)))) | {"step": np.empty(0, dtype=np.int64)}
+    empty = dict.fromkeys(names(model), np.empty((0, len(x), len(x)))) | {"step": np.empty(0, dtype=np.int64)}
     empty |= {key: np.empty(0) for key in ("epoch", "seconds", "peak_bytes")}
     table = stacked(rows) if rows else empty
     storage.write_kernels(
         snakemake.output[0],
-        {kind: table[kind] for kind in kinds},
+        {kind: table[kind] for kind in KINDS},
         table["step"],
         table["epoch"],
         probe | {"task": first_task(labels, SPEC["tasks"])},
@@ -136,6 +157,7 @@ def compute(saved: Path) -> None:
             "seconds_per_checkpoint": table["seconds"],
             "peak_bytes_per_checkpoint": table["peak_bytes"],
         },
+        {layer: {kind: table[f"{layer}/{kind}"] for kind in KINDS} for layer in layers(model)},
     )
 
 

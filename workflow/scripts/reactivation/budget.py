@@ -21,11 +21,13 @@ from .costs import (
     costs,
     image_size,
     probe_images,
+    shares,
 )
 from .expansion import linearized
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
+from .sizes import network
 from .training import Images, allow_tf32, new_optimizer, step_on
 
 START = 1.5  # seconds that a job takes to start and to import torch
@@ -157,14 +159,18 @@ def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
 
 
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
-    """Of a run's metric table: eight numbers and the eigenvalues of each part of the probe, for each kernel."""
+    """Of a run's metric table: of each kernel ten numbers and the eigenvalues of each part of the probe, nine of each layer,
+    six of each pair of tasks.
+    """
     spec = plan.runs[run]
-    if spec.given is not None:
-        return 0.0  # how many checkpoints its file has is not planned; nothing beside trainings
-    each = 8 * (1 + len(spec.segments))
-    if spec.kernels:
-        each = len(spec.spec["kernels"]) * (each + 2 * probe_images(plan, plan.kernels[spec.kernels[0]]))
-    return sum(of[s].checkpoints for s in spec.segments) * each * OVERHEAD["row"]
+    if not spec.kernels:  # of twins a few rows; how many checkpoints a file from elsewhere has is not planned
+        return sum(of[s].checkpoints for s in spec.segments) * 9.0 * (1 + len(spec.segments)) * OVERHEAD["row"]
+    kernels, tasks, model = plan.kernels[spec.kernels[0]], len(spec.segments), plan.segments[spec.segments[0]].spec
+    layers = shares(
+        network(model["model"], image_size(model["dataset"]), class_count(model["dataset"])), kernels.layers
+    )
+    each = 10 * (1 + tasks) + 2 * probe_images(plan, kernels) + 9 * (layers - 1) + 3 * tasks * (tasks - 1)
+    return sum(of[s].checkpoints for s in spec.segments) * len(spec.spec["kernels"]) * each * OVERHEAD["row"]
 
 
 def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, rates, alone: bool) -> str:

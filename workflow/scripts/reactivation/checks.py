@@ -14,7 +14,18 @@ from .outlines import Outline, Outlines, placeholders
 from .scenarios import problems
 from .schema import Dataset, Experiment, Figure, Imported
 from .schema_claims import Claim, Claims, FrequenciesBarelyMatter, LazyNetworksReactivate
-from .schema_figures import KERNEL_METRICS, TWIN_METRICS, AnyPanel, Convergence, Curves, Spectrum, Summary
+from .schema_figures import (
+    EIGENVECTOR_METRICS,
+    KERNEL_METRICS,
+    LAYER_METRICS,
+    PAIR_METRICS,
+    TWIN_METRICS,
+    AnyPanel,
+    Convergence,
+    Curves,
+    Spectrum,
+    Summary,
+)
 
 Problems = Iterator[tuple[str, str]]
 
@@ -120,8 +131,10 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
     name, color, where = view(figure, panel, experiments)
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
     missing = f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
-    shown = {color} if color else set()
-    if color and color not in axes:
+    shown = {color} if color and color != "layer" else set()
+    if color == "layer":
+        yield from _layer_problems(panel, name, experiments[name])
+    elif color and color not in axes:
         yield "color", f"{color} {missing}"
     if color and isinstance(panel, Curves) and len(panel.block or []) > 5:
         yield "block", "names more than 5, which line styles cannot tell apart beside colors"
@@ -156,6 +169,22 @@ def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
         yield "metric", f"{metric} is of linearised twins: it needs dynamics: linearized, in the grid or in training"
     if metric in (*KERNEL_METRICS, "spectrum", "convergence") and "linearized" in dynamics:
         yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
+
+
+def _layer_problems(panel: AnyPanel, name: str, experiment: Experiment | Imported) -> Problems:
+    """Of a panel whose colors are layers."""
+    if not isinstance(panel, Curves):
+        if isinstance(panel, Summary):
+            yield "color", "layer is of curves: a summary has one number per run"
+        return
+    if isinstance(experiment, Imported):
+        yield "color", f"{name} has kernels from files, which are of whole networks"
+    elif not experiment.layers:
+        yield "color", f"{name} has no layers: say layers: true there, which computes its kernels again"
+    if panel.metric not in LAYER_METRICS:
+        yield "metric", f"{panel.metric} is not of layers, which have {', '.join(LAYER_METRICS)}"
+    elif panel.block not in (None, ["all"]):
+        yield "block", "layers have metrics on the whole probe only: remove it"
 
 
 def _where_problems(
@@ -281,8 +310,12 @@ def blocks(metric: str, of: Outline) -> list[str]:
         return ["all", *names[:-1]]
     if metric not in (*KERNEL_METRICS, "eigenvalues"):
         return ["all", *names, "current", *(["probe"] if metric.startswith("function_") else [])]
+    if metric == "eigenvector_rotation":
+        return ["all"]
     own = [f"task{k}" for k in of.parts]
+    pairs = [f"{a}-{b}" for a, b in itertools.combinations(own, 2)] if metric in PAIR_METRICS else []
     if metric == "cross_task_overlap":
-        return [f"{a}-{b}" for a, b in itertools.combinations(own, 2)]
+        return pairs
     halves = [prefix + half for prefix in ("", *(f"{name}_" for name in own)) for half in ("train", "held_out")]
-    return ["all", *own, *(halves if of.held_out else []), *(["current"] if own == names else [])]
+    halves = halves if of.held_out and metric not in EIGENVECTOR_METRICS else []
+    return ["all", *own, *pairs, *halves, *(["current"] if own == names else [])]

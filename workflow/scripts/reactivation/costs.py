@@ -59,8 +59,8 @@ def images_of(spec: Spec, available: Counts) -> tuple[int, int]:
     return own + this["replay"] * task, sum(available[1][c] for c in spec["images"]["classes"])
 
 
-def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Counts) -> Cost:
-    """Of a segment's training and of its kernels on `probes`: images and kinds of each."""
+def segment_cost(spec: Spec, probes: list[tuple[int, list[str], bool]], available: Counts) -> Cost:
+    """Of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers, of each."""
     task, training = len(spec["tasks"]) - 1, spec["training"]
     of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
     images, test = images_of(spec, available)
@@ -72,11 +72,12 @@ def segment_cost(spec: Spec, probes: list[tuple[int, list[str]]], available: Cou
     both, forward = of.both, of.forward
     if training.get("dynamics") == "linearized":  # tested in training, and once more beside its network
         both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
-    contraction = sum(kernel_operations(of, n, kinds) for n, kinds in probes)
+    contraction = sum(kernel_operations(of, n, kinds) for n, kinds, _ in probes)
+    kernels = sum(n * n * 8 * len(kinds) * shares(of, layers) for n, kinds, layers in probes)
     return Cost(
         checkpoints=checkpoints,
         weights=of.bytes + OVERHEAD["checkpoint"],
-        kernels=sum(checkpoints * n * n * 8 * len(kinds) + OVERHEAD["kernels"] for n, kinds in probes),
+        kernels=checkpoints * kernels + OVERHEAD["kernels"] * len(probes),
         state=of.bytes * (1 + moments(training)),
         steps=per_epoch * epochs,
         step=both * min(batch, images),
@@ -93,6 +94,11 @@ def convergence_operations(spec: Spec) -> float:
     networks = (network(spec["model"] | {"width": width}, size, classes) for width in spec["widths"])
     each = (kernel_operations(of, probe["size"] + probe["held_out"], spec["kernels"]) for of in networks)
     return float(spec["initialisations"] * sum(each))
+
+
+def shares(of: Network, layers: bool) -> int:
+    """How many kernels there are of each kind: that of the network and, at most, one of each layer."""
+    return 1 + layers * len(of.layers)
 
 
 def probe_images(plan: Plan, kernels: Kernels) -> int:
@@ -148,7 +154,7 @@ def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
     """Of each segment, by the images of data sets."""
     probes: dict[str, list] = {name: [] for name in plan.segments}
     for kernels in plan.kernels.values():
-        probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds))
+        probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds, kernels.layers))
     return {
         name: segment_cost(segment.spec, probes[name], counts[segment.dataset])
         for name, segment in plan.segments.items()

@@ -14,7 +14,7 @@ from . import labels, storage
 from .pages import page
 
 LEADING = 8  # eigenvalues, of the kernel of all images: further ones, and those of parts, are most of a run's table
-SERIES = ["metric", "kernel", "block", "reference", "dt", "index"]  # what tells apart the curves of one run
+SERIES = ["metric", "kernel", "layer", "block", "reference", "dt", "index"]  # what tells apart the curves of one run
 TIME = ["task", "similarity", "step", "epoch", "progress"]
 Row = dict[str, Any]
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def compact(tables: Iterable[str]) -> dict[str, list]:
     """The metric tables of all runs, one at a time, as the page of explore.html reads them.
 
-    `series`: [metric, kernel, block, reference, dt, index of the eigenvalue] of each curve that some run has. `runs`, each
+    `series`: [metric, kernel, layer, block, reference, dt, index of the eigenvalue] of each curve that some run has. `runs`, each
     with its name, experiment, seed and axes; `epoch`, `progress` and `task` of its times, and `switches`, those of them
     at which a task ends; `diverged`: None, or the step; `curves`: for the position of each of its series, the position
     in `at` of a list of positions in the times, then the values at these.
@@ -81,7 +81,7 @@ def explore_page(study: str, curves: dict[str, list]) -> str:
         "axes": {axis: _unicode(text) for axis, text in labels.AXES.items()},
         "kernels": labels.KERNELS,
         "references": labels.REFERENCES,
-        "blocks": {block: labels.block_name(block) for _, _, block, *_ in curves["series"]},
+        "blocks": {block: labels.block_name(block) for _, _, _, block, *_ in curves["series"]},
     }
     data = {"study": study, "words": words, "palette": sequential.Viridis, **curves}
     return page("explore.html", study=study, data=data, plotly=Markup(get_plotlyjs()))

@@ -50,6 +50,7 @@ def read_imported(path: str | Path, kinds: Collection[str]) -> list[dict[str, An
     return [
         {
             "kernels": {kind: stack[of_task] for kind, stack in kernels.items()},
+            "layers": {},
             "step": found["step"][of_task],
             "epoch": found["epoch"][of_task],
             "probe": found["probe"],

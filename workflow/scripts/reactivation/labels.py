@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from .shown import of_kernel
+from .shown import FROM_REFERENCE, of_kernel
 
 Spec = dict[str, Any]
 METRICS = {
@@ -23,6 +23,9 @@ METRICS = {
     "kernel_distance": "kernel distance $S$",
     "kernel_velocity": "kernel velocity (1/epoch)",
     "cross_task_overlap": "cross-task overlap",
+    "block_norm": "root mean square\nof the kernel's entries",
+    "eigenvector_rotation": "rotation of\nleading eigenvectors",
+    "eigenvector_alignment": "leading eigenvectors'\nalignment with labels",
     "eigenvalues": "eigenvalues",
     "convergence": r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative",
 }
@@ -90,7 +93,7 @@ def metric(panel: Spec) -> str:
 def details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str]:
     """What the name of the metric leaves open."""
     found = []
-    if panel["metric"] == "kernel_distance":
+    if panel["metric"] in FROM_REFERENCE:
         found.append(REFERENCES[panel["reference"]])
     if panel["metric"] == "kernel_velocity":
         found.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
@@ -129,7 +132,7 @@ def entry(axis: str, value: Any) -> str:
 
 def block_name(block: str) -> str:
     """A part of the probe or test set."""
-    return BLOCKS.get(block, block.replace("task", "task ").replace("-", ", ").replace("_", " "))
+    return BLOCKS.get(block, block.replace("task", "task ").replace("-", " with ").replace("_", " "))
 
 
 def diverged(names: dict[str, list[str]]) -> str:

@@ -47,6 +47,7 @@ class Kernels:
     """The kernels of every checkpoint of one segment: results/segments/<segment>/ntk-<hash>.h5."""
 
     kinds: list[str]
+    layers: bool  # whether with each layer's share
     segment: str
     probe: str
 
@@ -248,8 +249,9 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Exp
             plan.functions[measured[-1]] = Functions(twins[-1], chain[-1], probe)
         else:
             kinds: list[str] = sorted(variant.kernels)
-            measured.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds})}")
-            plan.kernels[measured[-1]] = Kernels(kinds, chain[-1], probe)
+            with_layers = {"layers": True} if variant.layers else {}
+            measured.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds, **with_layers})}")
+            plan.kernels[measured[-1]] = Kernels(kinds, variant.layers, chain[-1], probe)
     name = _run_name(experiment, axes, seed)
     spec = {
         "experiment": experiment,

@@ -24,7 +24,7 @@ from matplotlib.typing import RcKeyType
 
 from . import labels
 from .errors import InputError
-from .shown import SLOPE, of_kernel, ordered, time_column, together
+from .shown import FROM_REFERENCE, SLOPE, of_kernel, ordered, time_column, together
 
 Spec = dict[str, Any]
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
@@ -38,6 +38,8 @@ BOUNDED = (
     "alignment",
     "cross_task_overlap",
     "effective_rank",
+    "eigenvector_alignment",
+    "eigenvector_rotation",
     "forgetting",
     "forgetting_error",
     "kernel_distance",
@@ -347,7 +349,7 @@ def _pieces(curve: pd.DataFrame, panel: Spec, block: str) -> Iterator[tuple[Any,
     The current task's test set, or a task's start, changes there, or a linearised twin starts anew and has two values at that
     time, or a seed diverged that was part of the mean.
     """
-    from_start = panel["metric"] == "kernel_distance" and panel["reference"] == "task_start"
+    from_start = panel["metric"] in FROM_REFERENCE and panel["reference"] == "task_start"
     parts = [curve["task"]] if block == "current" or from_start else []
     if (anew := curve["progress"].diff().eq(0)).any():
         parts.append(anew.cumsum())

@@ -63,13 +63,13 @@ def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | 
     """
     kernels = plan.kernels.get(name)
     spec = plan.segments[kernels.segment if kernels else name].spec
-    probe = (probe_images(plan, kernels), kernels.kinds) if kernels else None
+    probe = (probe_images(plan, kernels), kernels.kinds, kernels.layers) if kernels else None
     cost, chip = segment_cost(spec, [probe] if probe else [], counts), "cpu" if device == "cpu" else "cuda"
     rate = stated or RATE[chip]
     seconds = cost.checkpoints * cost.weights / WRITING
     if probe:
         seconds += cost.contractions / rate + cost.checkpoints * CHECKPOINT + HELD * cost.kernels / WRITING
-        return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe), chip, HELD * cost.kernels)
+        return Request(seconds, kernel_bytes(spec, len(counts[0]), *probe[:2]), chip, HELD * cost.kernels)
     return Request(seconds + cost.training / rate + cost.steps * STEP[chip], training_bytes(spec, counts), chip)
 
 

@@ -269,6 +269,8 @@ class Metrics(Strict):
     """Time steps dt, in epochs, of the kernel velocity S(Θ_t, Θ_t+dt)/dt."""
     overlap_rank: Positive = 5
     """Leading gradient directions of each task that `cross_task_overlap` compares."""
+    eigenvectors: Positive = 5
+    """Leading eigenvectors of a kernel whose rotation and alignment with labels are measured; fewer than the probe's images."""
 
 
 class Experiment(Strict):
@@ -290,6 +292,9 @@ class Experiment(Strict):
     """Images on which kernels are evaluated."""
     kernels: Annotated[list[Kernel], Field(min_length=1), AfterValidator(distinct)] = ["sum", "trace"]
     """`sum`: of the gradient of the summed logits; `trace`: mean over outputs of the per-output kernels."""
+    layers: StrictBool = False
+    """Also the share of each layer in these kernels, which panels with `color: layer` draw. Of resnet18, a stage is a layer.
+    Experiments share trainings all the same, but kernels only if they agree on this."""
     metrics: Metrics = Metrics()
     """Choices in the definitions of metrics."""
 

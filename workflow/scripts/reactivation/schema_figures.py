@@ -20,7 +20,10 @@ def _per_kernel() -> list[str]:
     return [of.name for of in functions if any(ast.unparse(by) == "per_kernel" for by in of.decorator_list)]
 
 
-KERNEL_METRICS = (*_per_kernel(), "alignment", "kernel_distance", "kernel_velocity", "cross_task_overlap")
+LAYER_METRICS = (*_per_kernel(), "alignment", "kernel_distance", "kernel_velocity")  # of each layer's share too
+EIGENVECTOR_METRICS = ("eigenvector_rotation", "eigenvector_alignment")
+KERNEL_METRICS = (*LAYER_METRICS, "cross_task_overlap", *EIGENVECTOR_METRICS)
+PAIR_METRICS = ("block_norm", "kernel_distance", "kernel_velocity", "cross_task_overlap")  # of two tasks' images too
 TEST_METRICS = ("test_accuracy", "test_loss", "forgetting")
 TWIN_METRICS = ("function_distance", "function_error", "accuracy_error", "forgetting_error")  # of linearised twins
 Metric: Any = Literal[(*KERNEL_METRICS, *TEST_METRICS, *TWIN_METRICS)]
@@ -49,14 +52,14 @@ class Curves(Panel):
     metric: Metric
     """What is drawn."""
     reference: Reference = "init"
-    """What `kernel_distance` is measured from."""
+    """What `kernel_distance` and `eigenvector_rotation` are measured from."""
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
     """Parts of the test set or probe, told apart by line style, or by color where no axis is: `all`, `task1`, `task2`, …, `current`. A task's part of the
     test set has all its classes, its part of the probe those that it is the first to bring. Of a probe with held-out images
-    also `train`, `held_out`, `task1_train`, …; for `cross_task_overlap` pairs such as `task1-task2`, which is also its
-    default. Otherwise `all`."""
+    also `train`, `held_out`, `task1_train`, …. Between two tasks' images, pairs such as `task1-task2`: of `kernel_distance`,
+    `kernel_velocity`, `block_norm` and `cross_task_overlap`, whose default it is. Otherwise `all`."""
     scale: Literal["linear", "log"] | None = None
     """Vertical axis; by default logarithmic for velocities, linear otherwise."""
     time: Literal["epoch", "tasks"] = "epoch"
@@ -77,7 +80,7 @@ class Summary(Panel):
     x: str = "similarity"
     """`similarity` of the task to the one before, or an axis of the grid with numbers."""
     reference: Reference = "init"
-    """What `kernel_distance` is measured from."""
+    """What `kernel_distance` and `eigenvector_rotation` are measured from."""
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Name | None = None
@@ -131,7 +134,8 @@ class Figure(Strict):
     experiment: str | None = None
     """A name under `experiments`, of the panels that do not say their own."""
     color: str | None = None
-    """The axis of the grid whose values the curves show; not needed where there is one configuration."""
+    """The axis of the grid whose values the curves show, or `layer`: of curves, each layer's share of the kernel, where the
+    experiment has `layers: true`. Not needed where there is one configuration."""
     where: dict[str, Any] = {}
     """One value for each other axis that has several."""
     panels: Annotated[list[AnyPanel], Field(min_length=1, max_length=12)]

@@ -11,6 +11,7 @@ from .errors import InputError
 STATISTICS = ["mean", "low", "high", "seeds"]
 SLOPE = ["slope", "slope_low", "slope_high"]
 AT = ["task", "step", "epoch", "progress"]
+FROM_REFERENCE = ("kernel_distance", "eigenvector_rotation")  # metrics of two kernels
 
 
 def shown(spec: dict[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +80,12 @@ def time_column(panel: dict[str, Any]) -> str:
 
 
 def ordered(axis: pd.Series) -> list:
-    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given."""
+    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given.
+
+    Layers are in the order of the network, as in its table.
+    """
+    if axis.name == "layer":
+        return axis.dropna().unique().tolist()
     return sorted(axis.dropna().unique(), key=lambda value: (isinstance(value, str), value))
 
 
@@ -111,8 +117,8 @@ def _rows(panel: dict[str, Any], runs: pd.DataFrame, fates: pd.DataFrame) -> pd.
     """Rows that the panel draws, of its metric and its parts of the probe or test set."""
     rows = runs[runs["run"].isin(_drawable(panel, fates)) & (runs["metric"] == panel["metric"])]
     if of_kernel(panel):
-        rows = rows[rows["kernel"] == panel["kernel"]]
-    if panel["metric"] == "kernel_distance":
+        rows = rows[(rows["kernel"] == panel["kernel"]) & (rows["layer"].isna() != (panel["color"] == "layer"))]
+    if panel["metric"] in FROM_REFERENCE:
         rows = rows[rows["reference"] == panel["reference"]]
     if panel["metric"] == "kernel_velocity":
         rows = rows[rows["dt"] == panel["dt"]]

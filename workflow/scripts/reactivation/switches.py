@@ -56,7 +56,7 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
     checkpoint, is not in the row.
     """
     ends = _ends(table)
-    whole = table[table["block"] == "all"]
+    whole = table[(table["block"] == "all") & table["layer"].isna()]
     forgotten = whole[whole["metric"] == "forgetting"].groupby("task")["value"].last()
     for kernel in table["kernel"].dropna().unique():
         of_kernel = whole[whole["kernel"] == kernel]

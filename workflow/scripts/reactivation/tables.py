@@ -1,6 +1,7 @@
 """All metrics of a run as one tidy table: one row per checkpoint × metric × kernel × block."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -22,8 +23,8 @@ def run_table(
     elsewhere there are no evaluations, and no `tasks` in `spec`.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
-    initialisation), progress (tasks done); metric, kernel, block (part of the probe, or of the test set), reference, dt,
-    index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
+    initialisation), progress (tasks done); metric, kernel, layer (of which that is the share; empty: the whole kernel), block
+    (part of the probe, or of the test set), reference, dt, index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
     with one class) has no row. Of a run that diverged, at `diverged` (step, epoch, task), there is all from before that
     step, and one row of the metric `diverged`, whose value is the step.
     """
@@ -42,7 +43,7 @@ def tidy(spec: dict[str, Any], found: list[Row], diverged: Row | None) -> list[R
     """Rows with all columns, from those with task, step, epoch, metric and value; without those that are not finite."""
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
     ends = np.cumsum(spec["epochs"])
-    empty = {"kernel": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
+    empty = {"kernel": "", "layer": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
     if diverged is not None:
         found = [*found, diverged | {"metric": "diverged", "block": "all", "value": diverged["step"]}]
     return [
@@ -54,8 +55,16 @@ def tidy(spec: dict[str, Any], found: list[Row], diverged: Row | None) -> list[R
 
 def _kernels_before(step: int, segment: dict[str, Any]) -> dict[str, Any]:
     kept = segment["step"] < step
-    kernels = {kind: stack[kept] for kind, stack in segment["kernels"].items()}
-    return segment | {"kernels": kernels, "step": segment["step"][kept], "epoch": segment["epoch"][kept]}
+    whole, *shares = (
+        {kind: stack[kept] for kind, stack in of.items()} for of in (segment["kernels"], *segment["layers"].values())
+    )
+    layers = dict(zip(segment["layers"], shares, strict=True))
+    return segment | {
+        "kernels": whole,
+        "layers": layers,
+        "step": segment["step"][kept],
+        "epoch": segment["epoch"][kept],
+    }
 
 
 def _time(row: Row, ends: np.ndarray, similarity: list[float | None]) -> Row:
@@ -83,24 +92,28 @@ def _kernel_rows(spec: dict[str, Any], segments: list[dict[str, Any]]) -> Iterat
     blocks = _blocks(segments[0]["probe"], spec.get("tasks"))
     one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
     starts = np.searchsorted(task, range(1, len(segments) + 1)).tolist()
+    origins = [_origins(t, max(0, starts[task[t] - 1] - 1)) for t in range(len(task))]
+    motion = partial(_motion, origins=origins, epoch=epoch, steps=spec["velocity_dt"])
+    own = [name for name in blocks if name.removeprefix("task").isdigit()]
     for kernel in spec["kernels"]:
         stack = np.concatenate([segment["kernels"][kernel] for segment in segments])
+        found: list[tuple[Row, Iterator[Row]]] = []
         for block, members in blocks.items():
             part = stack[:, members[:, None], members]
-            of_part = {"kernel": kernel, "block": block}
-            for row in _per_kernel(part, one_hot[members]):
-                yield at[row.pop("t")] | of_part | row
-            for row in _distances(part, task, starts):
-                yield at[row.pop("t")] | of_part | row
-            for dt in spec["velocity_dt"]:
-                for t, value in enumerate(metrics.kernel_velocity(part, epoch, dt)):
-                    yield at[t] | of_part | {"metric": "kernel_velocity", "dt": dt, "value": value}
-        own = [name for name in blocks if name.removeprefix("task").isdigit()]
+            found += [({"block": block}, rows) for rows in (_per_kernel(part, one_hot[members]), motion(part))]
         for first, second in combinations(own, 2):
-            for t, K in enumerate(stack):
-                overlap = metrics.cross_task_overlap(K, blocks[first], blocks[second], spec["overlap_rank"])
-                pair = {"kernel": kernel, "block": f"{first}-{second}"}
-                yield at[t] | pair | {"metric": "cross_task_overlap", "value": overlap}
+            pair = {"block": f"{first}-{second}"}
+            part = stack[:, blocks[first][:, None], blocks[second]]
+            overlaps = _overlaps(stack, blocks[first], blocks[second], spec["overlap_rank"])
+            found += [(pair, rows) for rows in (overlaps, _norms(part), motion(part))]
+        labelled = {name: one_hot * np.isin(np.arange(len(labels)), blocks[name])[:, None] for name in ("all", *own)}
+        found.append(({}, _eigenvectors(stack, spec["eigenvectors"], origins, labelled)))
+        for layer in segments[0]["layers"]:
+            share = np.concatenate([segment["layers"][layer][kernel] for segment in segments])
+            numbers = (row for row in _per_kernel(share, one_hot) if row["metric"] != "eigenvalues")
+            found += [({"layer": layer, "block": "all"}, rows) for rows in (numbers, motion(share))]
+        for which, rows in found:
+            yield from (at[row.pop("t")] | {"kernel": kernel} | which | row for row in rows)
 
 
 def _blocks(probe: dict[str, np.ndarray], tasks: list[Row] | None) -> dict[str, np.ndarray]:
@@ -131,14 +144,53 @@ def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
             yield {"t": t, "metric": "eigenvalues", "index": i, "value": value}
 
 
-def _distances(stack: np.ndarray, task: np.ndarray, starts: list[int]) -> Iterator[Row]:
-    """S to the kernel at initialisation, at the start of the task (the last of the one before), and just before."""
+def _origins(t: int, start: int) -> list[tuple[str, int]]:
+    """References of distances of the kernel at `t`, in a task that starts with the kernel at `start`, and where they are."""
+    return [("init", 0), ("task_start", start), *([("previous", t - 1)] if t else [])]
+
+
+def _motion(
+    stack: np.ndarray, origins: list[list[tuple[str, int]]], epoch: np.ndarray, steps: list[int]
+) -> Iterator[Row]:
+    """S to the kernel at initialisation, at the start of the task (the last of the one before), and just before; velocities.
+
+    Of kernels, or of their blocks between the images of two tasks (T, n, m).
+    """
+    normalised = [metrics.normalised(K) for K in stack]
+    for t, K in enumerate(normalised):
+        for reference, origin in origins[t]:
+            value = metrics.distance_of_normalised(K, normalised[origin])
+            yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
+    for dt in steps:
+        for t, value in enumerate(metrics.velocity_of_normalised(normalised, epoch, dt)):
+            yield {"t": t, "metric": "kernel_velocity", "dt": dt, "value": value}
+
+
+def _overlaps(stack: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> Iterator[Row]:
     for t, K in enumerate(stack):
-        start = max(0, starts[task[t] - 1] - 1)
-        for reference, origin in (("init", 0), ("task_start", start), ("previous", t - 1)):
-            if origin >= 0:
-                value = metrics.kernel_distance(K, stack[origin])
-                yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
+        value = metrics.cross_task_overlap(K, first, second, rank)
+        yield {"t": t, "metric": "cross_task_overlap", "value": value}
+
+
+def _norms(stack: np.ndarray) -> Iterator[Row]:
+    yield from ({"t": t, "metric": "block_norm", "value": metrics.block_norm(K)} for t, K in enumerate(stack))
+
+
+def _eigenvectors(
+    stack: np.ndarray, rank: int, origins: list[list[tuple[str, int]]], labelled: dict[str, np.ndarray]
+) -> Iterator[Row]:
+    """How far the leading eigenvectors of the whole probe have turned; their alignment with the labels of all and each task.
+
+    `labelled`: by block, one-hot labels (n, C) of its images, zero for others.
+    """
+    leading = [metrics.leading_eigenvectors(K, rank) for K in stack]
+    for t, U in enumerate(leading):
+        for reference, origin in origins[t]:
+            value = metrics.eigenvector_rotation(leading[origin], U)
+            yield {"t": t, "metric": "eigenvector_rotation", "block": "all", "reference": reference, "value": value}
+        for block, Y in labelled.items():
+            value = metrics.eigenvector_alignment(U, Y)
+            yield {"t": t, "metric": "eigenvector_alignment", "block": block, "value": value}
 
 
 def task_weights(spec: dict[str, Any]) -> dict[str, dict[int, float]]:
