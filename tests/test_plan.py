@@ -62,6 +62,7 @@ def test_what_determines_weights_is_part_of_a_segments_identity(path, value):
         (f"{EXPERIMENT}.probe.size", 4),
         (f"{EXPERIMENT}.probe.seed", 1),
         (f"{EXPERIMENT}.kernels", ["sum"]),
+        (f"{EXPERIMENT}.layers", True),
         (f"{EXPERIMENT}.metrics", {"velocity_dt": [1, 2]}),
         ("figures", {}),
     ],
@@ -71,7 +72,8 @@ def test_what_does_not_determine_weights_is_not(path, value):
 
 
 def test_another_probe_or_kernel_is_another_file_of_kernels():
-    for path, value in ((f"{EXPERIMENT}.probe.size", 4), (f"{EXPERIMENT}.kernels", ["sum"])):
+    for path, value in (("probe.size", 4), ("kernels", ["sum"]), ("layers", True)):
+        path = f"{EXPERIMENT}.{path}"
         assert not set(plan().kernels) & set(plan((path, value)).kernels)
 
 
@@ -197,7 +199,7 @@ def test_figures_1_4_5_6_show_the_same_runs(paper):
 @pytest.mark.parametrize("name", ["paper.yaml", "config.yaml"])
 def test_every_figure_of_the_paper_is_planned(name):
     plan = config(name)
-    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), "figS1", "figS6"}
+    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), *(f"figS{i}" for i in range(1, 7))}
     assert all(figure.runs or figure.convergences for figure in plan.figures.values())
 
 
