@@ -94,7 +94,7 @@ def test_from_the_command_line(tmp_path):
     (folder / "config/paper.yaml").write_text((REPOSITORY / "config/paper.yaml").read_text())
     run = snakemake(folder, "budget", "--configfile", "config/paper.yaml", "--config", "flops_per_second=1e14")
     assert run.returncode == 0, run.stdout
-    assert re.search(r"^total +183 +504 ", run.stdout, re.MULTILINE) and "At 1e+14 FLOP/s" in run.stdout
+    assert re.search(r"^total +219 +558 ", run.stdout, re.MULTILINE) and "At 1e+14 FLOP/s" in run.stdout
     run = snakemake(folder, "budget", "--config", "flops_per_second=1e14", "device=cuda")  # wherever that GPU is
     assert run.returncode == 0 and "At 1e+14 FLOP/s" in run.stdout, run.stdout
 

@@ -30,7 +30,10 @@ def snippets(document):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder with the results of a tiny study, and without the workflow's own code."""
-    folder = finished(tmp_path_factory.mktemp("study") / "clone", changed(("seeds", [0])))
+    folder = finished(
+        tmp_path_factory.mktemp("study") / "clone",
+        changed(("seeds", [0]), ("experiments.widths.grid.dynamics", ["network", "linearized"])),
+    )
     (folder / "results/quickstart").symlink_to("tiny")
     (folder / "workflow").rename(folder / "moved")
     return folder

@@ -203,7 +203,7 @@ def test_kernels_may_begin_with_the_switch(tmp_path):
     """The first task is then its end alone, and has no length."""
     path = write(tmp_path / "mine.h5", task=[1, 2, 2, 2, 2])
     spec = {"experiment": "mine", "seed": 0, "axes": {}, "epochs": structure(path, KINDS)["epochs"]}
-    spec |= {"similarity": [None, None], "kernels": ["sum"], "velocity_dt": [1], "overlap_rank": 2}
+    spec |= {"similarity": [None, None], "kernels": ["sum"], "velocity_dt": [1], "overlap_rank": 2, "eigenvectors": 2}
     table = pd.DataFrame(run_table(spec, read_imported(path, KINDS), []))
     at = table.drop_duplicates("step")
     assert at["progress"].tolist() == [1, 1.25, 1.5, 1.75, 2] and at["task"].tolist() == [1, 2, 2, 2, 2]

@@ -6,7 +6,7 @@ import pytest
 from helpers import COLUMNS
 from reactivation import metrics
 from reactivation.checks import blocks
-from reactivation.scenarios import Task
+from reactivation.outlines import Outline
 from reactivation.schema_figures import KERNEL_METRICS, LAYER_METRICS
 from reactivation.tables import run_table
 
@@ -22,7 +22,7 @@ SPEC = {
     "overlap_rank": 2,
     "eigenvectors": 2,
 }
-TASKS = [Task(tuple(task["classes"]), tuple(task["weights"])) for task in SPEC["tasks"]]
+OUTLINE = Outline(kernels=["sum"], epochs=[2, 2], parts=[1, 2], held_out=False, tested=True)
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 SHARES = {"first": 0.75, "head": 0.25}  # of the layers in the kernel
 EPOCHS = [np.array([0.0, 0.5, 1, 2]), np.array([2.5, 3, 4])]
@@ -148,7 +148,7 @@ def test_blocks_between_tasks(run):
         "task2",
         "task1-task2",
     ):  # what configs may ask for is there, and nothing else of pairs
-        expected = {metric for metric in KERNEL_METRICS if block in blocks(metric, TASKS)} | {"eigenvalues"}
+        expected = {metric for metric in KERNEL_METRICS if block in blocks(metric, OUTLINE)} | {"eigenvalues"}
         expected -= {"eigenvalues"} if "-" in block else set()
         assert {metric for metric, of in found if of == block} == expected
 

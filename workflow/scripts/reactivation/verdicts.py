@@ -40,7 +40,9 @@ def judge(name: str, rows: pd.DataFrame, spec: dict[str, Any], claims: dict[str,
     """
     statement, measured = CLAIMS[name]
     rows = rows[rows["kernel"] == claims["kernel"]]
-    parts, lost = zip(*(_whole_seeds(rows, spec[which]) for which in ("runs", "beside") if which in spec), strict=True)
+    parts, lost = zip(
+        *(_whole_seeds(rows, spec[which]) for which in ("runs", "beside") if spec.get(which) is not None), strict=True
+    )
     empty = any(part.empty for part in parts)
     measures = [] if empty else [_measured(m, claims["confidence"]) for m in measured(parts[0], spec, *parts[1:])]
     seeds = min((m["seeds"] for m in measures), default=0)
