@@ -1,6 +1,6 @@
 """What an optimizer step of a linearised twin costs, beside one of its network: same weights, same batches, in turn.
 
-    .venv/bin/python benchmarks/linearized_step.py [--device cuda]
+.venv/bin/python benchmarks/linearized_step.py [--device cuda]
 """
 
 import argparse
