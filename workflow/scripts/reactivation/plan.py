@@ -212,61 +212,83 @@ def _add(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experim
 
 
 def _add_run(plan: Plan, study: Study, experiment: str, axes: Spec, variant: Experiment, seed: int) -> str:
-    dataset_spec = dataset_identity(study.datasets[variant.dataset])
-    dataset = dataset_file(variant.dataset, study.datasets[variant.dataset])
-    plan.datasets[dataset] = dataset_spec
-    scenario, sequence = variant.scenario, tasks(variant.scenario)
-    images = {
-        "classes": universe(scenario),
-        "limit_per_class": scenario.limit_per_class,
-        "seed": scenario.data_seed,
-    }
-    probe_spec = {"dataset": dataset_spec, "images": images, **variant.probe.model_dump()}
-    probe = f"{variant.dataset}-{variant.probe.size + variant.probe.held_out}images-{digest(probe_spec)}"
-    plan.probes[probe] = Indices(probe_spec, dataset)
+    dataset, images, probe = _add_images(plan, study, variant)
+    sequence, linearized = tasks(variant.scenario), variant.training.dynamics == "linearized"
+    network = variant.model_copy(update={"training": variant.training.model_copy(update={"dynamics": "network"})})
     chain: list[str] = []
     twins: list[str] = []
-    measured: list[str] = []  # kernels, or of twins functions
-    linearized = variant.training.dynamics == "linearized"
+    measured: list[str] = []
     for k in range(1, len(sequence) + 1):
-        split_spec: Spec = {
-            "dataset": dataset_spec,
-            "images": images,
-            "tasks": task_specs(sequence[:k], scenario.replay),
-        }
-        if any(task["replay"] or min(task["weights"]) < 1 for task in split_spec["tasks"]):
-            split_spec["seed"] = seed  # of what is drawn; else all runs share the split
-        split = f"{variant.dataset}-{len(sequence[k - 1].classes)}classes-task{k}-{digest(split_spec)}"
-        plan.splits[split] = Indices(split_spec, dataset)
-        epochs = [task.epochs or variant.training.epochs for task in sequence[:k]]
-        task_spec = {**split_spec, "epochs": epochs}
-        if linearized:
-            twins.append(_add_segment(plan, variant, seed, dataset, split, task_spec, chain))
-        network = variant.model_copy(update={"training": variant.training.model_copy(update={"dynamics": "network"})})
-        chain.append(_add_segment(plan, network, seed, dataset, split, task_spec, chain))
-        if linearized:
-            measured.append(f"{twins[-1]}/function-{digest({'probe': probe_spec})}")
-            plan.functions[measured[-1]] = Functions(twins[-1], chain[-1], probe)
-        else:
-            kinds: list[str] = sorted(variant.kernels)
-            with_layers = {"layers": True} if variant.layers else {}
-            measured.append(f"{chain[-1]}/ntk-{digest({'probe': probe_spec, 'kernels': kinds, **with_layers})}")
-            plan.kernels[measured[-1]] = Kernels(kinds, variant.layers, chain[-1], probe)
+        split, spec = _add_split(plan, variant, dataset, images, sequence[:k], seed)
+        if linearized:  # from where the chain has come to
+            twins.append(_add_segment(plan, variant, seed, dataset, split, spec, chain))
+        chain.append(_add_segment(plan, network, seed, dataset, split, spec, chain))
+        measured.append(
+            _add_functions(plan, twins[-1], chain[-1], probe)
+            if linearized
+            else _add_kernels(plan, variant, chain[-1], probe)
+        )
     name = _run_name(experiment, axes, seed)
-    spec = {
+    about = {
         "experiment": experiment,
         "axes": {key: _cell(value) for key, value in axes.items()},
         "seed": seed,
-        "tasks": task_specs(sequence, scenario.replay),
-        "epochs": epochs,
+        "tasks": task_specs(sequence, variant.scenario.replay),
+        "epochs": spec["epochs"],
         "similarity": [None, *map(similarity, sequence, sequence[1:])],
         "kernels": [] if linearized else variant.kernels,
         **variant.metrics.model_dump(),
     }
     if linearized:
-        plan.runs[name] = Run(spec, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
+        plan.runs[name] = Run(about, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
     else:
-        plan.runs[name] = Run(spec, tuple(chain), tuple(measured))
+        plan.runs[name] = Run(about, tuple(chain), tuple(measured))
+    return name
+
+
+def _add_images(plan: Plan, study: Study, variant: Experiment) -> tuple[str, Spec, str]:
+    """Add the data set and the probe; returns the data set's name, which of its images are used, and the probe's name."""
+    spec = dataset_identity(study.datasets[variant.dataset])
+    dataset = dataset_file(variant.dataset, study.datasets[variant.dataset])
+    plan.datasets[dataset] = spec
+    images = {
+        "classes": universe(variant.scenario),
+        "limit_per_class": variant.scenario.limit_per_class,
+        "seed": variant.scenario.data_seed,
+    }
+    probe_spec = {"dataset": spec, "images": images, **variant.probe.model_dump()}
+    probe = f"{variant.dataset}-{variant.probe.size + variant.probe.held_out}images-{digest(probe_spec)}"
+    plan.probes[probe] = Indices(probe_spec, dataset)
+    return dataset, images, probe
+
+
+def _add_split(
+    plan: Plan, variant: Experiment, dataset: str, images: Spec, sequence: list[Task], seed: int
+) -> tuple[str, Spec]:
+    """Add the split of the last task of `sequence`; returns its name, and what of the tasks so far determines weights."""
+    spec: Spec = {
+        "dataset": plan.datasets[dataset],
+        "images": images,
+        "tasks": task_specs(sequence, variant.scenario.replay),
+    }
+    if any(task["replay"] or min(task["weights"]) < 1 for task in spec["tasks"]):
+        spec["seed"] = seed  # of what is drawn; else all runs share the split
+    split = f"{variant.dataset}-{len(sequence[-1].classes)}classes-task{len(sequence)}-{digest(spec)}"
+    plan.splits[split] = Indices(spec, dataset)
+    return split, {**spec, "epochs": [task.epochs or variant.training.epochs for task in sequence]}
+
+
+def _add_kernels(plan: Plan, variant: Experiment, segment: str, probe: str) -> str:
+    kinds: list[str] = sorted(variant.kernels)
+    with_layers = {"layers": True} if variant.layers else {}
+    name = f"{segment}/ntk-{digest({'probe': plan.probes[probe].spec, 'kernels': kinds, **with_layers})}"
+    plan.kernels[name] = Kernels(kinds, variant.layers, segment, probe)
+    return name
+
+
+def _add_functions(plan: Plan, twin: str, network: str, probe: str) -> str:
+    name = f"{twin}/function-{digest({'probe': plan.probes[probe].spec})}"
+    plan.functions[name] = Functions(twin, network, probe)
     return name
 
 
