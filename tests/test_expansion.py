@@ -10,7 +10,7 @@ from reactivation.expansion import function_rows, linearized, logits
 from reactivation.models import build
 from reactivation.training import Images, train_segment
 from torch import nn
-from torch.func import functional_call, jacrev
+from torch.func import functional_call, jacrev, jvp
 
 SPEC = {
     "images": {"classes": [0, 1, 2, 3]},
@@ -74,6 +74,18 @@ def test_the_expansion_is_the_jacobian_times_the_way_from_its_origin(spec):
     way = {name: p.detach() - origin[name] for name, p in model.named_parameters()}
     expected = start + sum(torch.tensordot(jacobian[name], way[name], dims=way[name].ndim) for name in way)
     torch.testing.assert_close(twin(x).detach(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_the_expansion_is_torchs(spec):
+    model = network(**spec)
+    x = images(5).batch(slice(None))[0].contiguous()
+    origin = {name: p.detach().clone() for name, p in model.named_parameters()}
+    twin = linearized(model)
+    move(model, 0.1)
+    way = {name: p.detach() - origin[name] for name, p in model.named_parameters()}
+    start, change = jvp(lambda weights: functional_call(model, weights, (x,)), (origin,), (way,))
+    torch.testing.assert_close(twin(x).detach(), start + change, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)

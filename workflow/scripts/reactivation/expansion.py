@@ -5,12 +5,12 @@ al. 2019, arXiv 1902.06720; for sequences of tasks, Doan et al. 2021 and Bennani
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.autograd import forward_ad
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .errors import InputError
@@ -31,10 +31,14 @@ def linearized(model: nn.Module) -> Function:
     origin = {name: parameter.detach().clone(**layout) for name, parameter in model.named_parameters()}
 
     def expansion(images: Tensor) -> Tensor:
-        shift = {name: parameter.to(**layout) - origin[name] for name, parameter in model.named_parameters()}
-        of_weights = partial(functional_call, model, args=(images.to(**layout),))
-        start, change = jvp(of_weights, (origin,), (shift,))[:2]
-        return start + change
+        # What torch.func.jvp does, without the time that its transforms take: half a step of a small network.
+        with forward_ad.dual_level():
+            weights = {
+                name: forward_ad.make_dual(origin[name], parameter.to(**layout) - origin[name])
+                for name, parameter in model.named_parameters()
+            }
+            start, change = forward_ad.unpack_dual(functional_call(model, weights, (images.to(**layout),)))
+            return start + change
 
     return expansion
 
