@@ -207,7 +207,7 @@ def claim_problems(
     for claim_name, claim in claims.tested().items():
         sides = [("experiment", "where", claim.needs)]
         if getattr(claim, "beside", None):
-            needed = {"shift": 2} if isinstance(claim, FrequenciesBarelyMatter) else claim.needs
+            needed = {"shift": 2} if isinstance(claim, FrequenciesBarelyMatter) else {"width": 2}
             sides.append(("beside", "where_beside", needed))
         for key, where, needs in sides:
             name, values = getattr(claim, key), getattr(claim, where)

@@ -211,7 +211,8 @@ def lazy_networks_reactivate(
     moved = over_runs(rows, rows["distance"])
     yield Measure("distance of the kernel at the task's end from that at the switch", moved, limits["moved"], "number")
     if beside is not None:
-        theirs = of_tasks(at(at(beside, "width", "max"), "lr", "min"))
+        theirs = of_tasks(at(beside, "width", "max"))
+        theirs = at(theirs, "lr", "min") if "lr" in theirs and theirs["lr"].notna().any() else theirs
         wrong = over_runs(theirs, theirs["static_function_error"])
         name = "error of the function that the static kernel predicts, of the function's change in the task"
         yield Measure(name, wrong, limits["mispredicted"], "share")
