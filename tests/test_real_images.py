@@ -24,12 +24,17 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The study of config/cifar10-small.yaml with a quarter of its images and half of its epochs."""
-    experiment = CONFIG["experiments"]["width_lr"]
+    """Figure 4 of config/cifar10-small.yaml with a quarter of its images and half of its epochs."""
+    experiment, figure = CONFIG["experiments"]["width_lr"], CONFIG["figures"]["fig4"]
     experiment["scenario"]["limit_per_class"] //= 4
     experiment["training"]["epochs"] = 4
     experiment["grid"] = {"width": [16], "lr": [0.01]}
-    config = CONFIG | {"seeds": [0], "device": "cpu"}
+    config = CONFIG | {
+        "seeds": [0],
+        "device": "cpu",
+        "experiments": {"width_lr": experiment},
+        "figures": {"fig4": figure},
+    }
     return finished(tmp_path_factory.mktemp("cifar") / "clone", config, *WHERE) / "results"
 
 
