@@ -3,13 +3,24 @@
 from reactivation.job import logged
 
 # isort: split
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from reactivation import models, storage
 from reactivation.expansion import function_rows
 from reactivation.training import Images, set_up_device
 
 INPUT, SPEC = snakemake.input, snakemake.params.spec
+
+
+def checkpoints(names: list[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The network's and the twin's of each step."""
+    for i, name in enumerate(names, start=1):
+        network, twin = (storage.read_checkpoint(Path(folder) / name) for folder in (INPUT.network, INPUT.twin))
+        print(f"checkpoint {i}/{len(names)}  epoch {network['epoch']:.3f}", flush=True)
+        yield network, twin
+
 
 with logged(snakemake.log[0]):
     device = set_up_device(snakemake.config["where"]["device"], snakemake.threads)
@@ -27,6 +38,5 @@ with logged(snakemake.log[0]):
     steps = sorted(
         path.name for path in Path(INPUT.twin).glob("step*.pt") if (Path(INPUT.network) / path.name).exists()
     )
-    pairs = ([storage.read_checkpoint(Path(folder) / name) for folder in (INPUT.network, INPUT.twin)] for name in steps)
-    storage.write_rows(snakemake.output[0], function_rows(model, weights, pairs, parts), storage.FUNCTION)
-    print(f"{len(steps)} checkpoints")
+    rows = function_rows(model, weights, checkpoints(steps), parts)
+    storage.write_rows(snakemake.output[0], rows, storage.FUNCTION)

@@ -89,10 +89,10 @@ def training_bytes(spec: Spec, counts: Counts) -> float:
     of, size = network(spec["model"], image_size(spec["dataset"]), len(counts[0])), image_size(spec["dataset"])
     weights = of.bytes * (6 + 2 * moments(spec["training"]))
     largest = max(layer.outputs for layer in of.layers)
-    copies = 15 if spec["training"].get("dynamics") == "linearized" else 6
-    activations = FLOAT * max(
-        copies * spec["training"]["batch_size"] * of.outputs, EVALUATION_BATCH * (2 * largest + of.outputs)
-    )
+    # Of an expansion also the directional derivatives.
+    kept, passing = (15, 2) if spec["training"].get("dynamics") == "linearized" else (6, 1)
+    tested = EVALUATION_BATCH * passing * (2 * largest + of.outputs)
+    activations = FLOAT * max(kept * spec["training"]["batch_size"] * of.outputs, tested)
     images = sum(images_of(spec, counts)) * 3 * size**2
     return weights + activations + 2 * images  # those of a task are picked from blocks of all
 

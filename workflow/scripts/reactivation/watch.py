@@ -22,9 +22,9 @@ MOST = 20  # jobs that plain lines name at once
 FREE = 3  # columns at the end of a terminal's lines
 PLAIN = "plain_progress"  # marks the lines that a terminal with bars does not need
 NOTHING = "not started yet"  # said of a job that has said nothing
-LONG = {"train", "ntk"}  # rules by whose jobs the time left is estimated; the others take seconds
+LONG = {"train", "ntk", "function"}  # rules by whose jobs the time left is estimated; the others take seconds
 SPARE = re.compile(
-    "^(train|ntk)/|-[0-9a-f]{10}"
+    "^(train|ntk|function)/|-[0-9a-f]{10}"
 )  # of a name: what is said tells the former, and the latter tells nobody
 COUNT = re.compile(r"(?:^|\s)(\d+(?:\.\d+)?)/(\d+)(?=\s|$)")  # how far a line says that a job has come
 
