@@ -169,7 +169,7 @@ def test_who_says_nothing_means_networks_but_for_errors_of_twins():
 @pytest.mark.parametrize(
     "edits, message",
     [
-        ([("figures.fig4.panels", [{"metric": "function_error"}])], "panels.0.metric: function_error is of linearised twins"),
+        ([("figures.fig4.panels", [{"metric": "function_error"}])], "panels.0.metric: function_error is of linearised twins, and runs of networks are shown"),
         (
             [BOTH, ("figures.fig4.where", {"dynamics": "linearized"})],
             "panels.1.metric: alignment is of networks: a linearised twin has the kernel of its task's start",

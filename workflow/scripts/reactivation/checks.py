@@ -166,7 +166,10 @@ def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
     """Of the `dynamics` of the runs that a panel shows: which metrics they have."""
     metric = getattr(panel, "metric", panel.kind)
     if metric in TWIN_METRICS and "network" in dynamics:
-        yield "metric", f"{metric} is of linearised twins: it needs dynamics: linearized, in the grid or in training"
+        yield (
+            "metric",
+            f"{metric} is of linearised twins, and runs of networks are shown: dynamics: linearized makes twins",
+        )
     if metric in (*KERNEL_METRICS, "spectrum", "convergence") and "linearized" in dynamics:
         yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
 

@@ -10,8 +10,8 @@ def distances(kernels: np.ndarray) -> np.ndarray:
 
     `kernels`: (widths, m, n, n), of m independent initialisations of each width, ascending; W is the widest. Where w'/w is the
     same for all w, it falls like w^(-1/2) in wide networks whose kernel has a limit: the kernel of one network fluctuates by
-    O(w^(-1/2)), and the bias of the mean, O(1/w), is small against that (Jacot et al. 2018; Hanin & Nica 2020; Huang & Yau
-    2020).
+    O(w^(-1/2)), and the bias of the mean, O(1/w), is small against that (Jacot et al. 2018; Dyer & Gur-Ari 2020; Hanin &
+    Nica 2020).
     """
     scale = np.linalg.norm(kernels[-1].mean(0))
     pairs = [[np.linalg.norm(one - wider, axis=(1, 2)) for one in of_width] for of_width, wider in pairwise(kernels)]

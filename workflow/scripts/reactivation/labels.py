@@ -14,8 +14,8 @@ METRICS = {
     "forgetting": "forgetting (accuracy lost)",
     "function_distance": "distance of functions (logits)",
     "function_error": "error of the function",
-    "accuracy_error": "error of the accuracy",
-    "forgetting_error": "error of the forgetting",
+    "accuracy_error": "accuracy, twin − network",
+    "forgetting_error": "forgetting, twin − network",
     "spectral_norm": "max eigenvalue",
     "trace": "trace of the kernel",
     "effective_rank": "effective rank",
@@ -99,8 +99,6 @@ def details(panel: Spec, drawn: pd.DataFrame, several_kernels: bool) -> list[str
         found.append(f"over {panel['dt']} epoch{'s' if panel['dt'] > 1 else ''}")
     if panel["metric"] == "function_error":
         found.append("of its change in the task")
-    if panel["metric"] in ("accuracy_error", "forgetting_error"):
-        found.append("static kernel − network")
     if several_kernels and of_kernel(panel):
         found.append(KERNELS[panel["kernel"]])
     if panel["kind"] != "curves" and panel["block"] != ["all"]:

@@ -270,7 +270,7 @@ class Metrics(Strict):
     overlap_rank: Positive = 5
     """Leading gradient directions of each task that `cross_task_overlap` compares."""
     eigenvectors: Positive = 5
-    """Leading eigenvectors of a kernel whose rotation and alignment with labels are measured; fewer than the probe's images."""
+    """Leading eigenvectors of a kernel whose rotation and alignment with labels are measured; no more count than a kernel has."""
 
 
 class Experiment(Strict):
