@@ -214,7 +214,16 @@ def test_the_figure_says_the_slope_and_stands_beside_others():
     spec = make_plan(load_study(study(PANEL, curves))).figures["wide"].spec
     (name,) = spec["panels"][0]["runs"]
     rng, rows = np.random.default_rng(0), []
-    at = {"experiment": "widths", "task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "block": "all", "kernel": "sum"}
+    at = {
+        "experiment": "widths",
+        "task": 1,
+        "step": 0,
+        "epoch": 0.0,
+        "progress": 0.0,
+        "block": "all",
+        "kernel": "sum",
+        "layer": "",
+    }
     for width in (2, 4):
         for i, j in np.ndindex(3, 3):
             pair = {

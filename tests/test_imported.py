@@ -18,6 +18,7 @@ from reactivation.config import ConfigError, load_study
 from reactivation.errors import InputError
 from reactivation.fields import Kernel
 from reactivation.imported import read_imported, structure
+from reactivation.outlines import of_file
 from reactivation.plan import make_plan
 from reactivation.tables import run_table
 
@@ -132,11 +133,15 @@ def test_tools_know_such_a_study(copy):
 
 
 # ------------------------------------------------------------------------------------- beside trained experiments
-def test_our_own_kernels_have_the_same_metrics(tmp_path):
+def test_our_own_kernels_have_the_same_metrics(tmp_path, monkeypatch):
     """Of a first task, shared as the file that `ntk` wrote; beside the experiment that it is of."""
     folder = finished(tmp_path / "clone", changed(("seeds", [0]), ("experiments.widths.grid.width", [2])))
     (path,) = (folder / "results/segments").glob("*-task1-*/ntk-*.h5")
-    shared = {"kernels": {"path": str(path)}}
+    with pytest.raises(InputError, match="is in results/, which the workflow makes and prunes: copy it elsewhere"):
+        monkeypatch.chdir(folder)
+        of_file(str(path))
+    shutil.copy(path, tmp_path / "theirs.h5")
+    shared = {"kernels": {"path": str(tmp_path / "theirs.h5")}}
     figure = TINY["figures"]["fig4"] | {"experiment": "shared", "panels": [{"metric": "alignment"}]} | {"color": None}
     config = changed(("seeds", [0]), ("experiments.shared", shared), ("figures.mine", figure))
     config["experiments"]["widths"]["grid"]["width"] = [2]

@@ -297,6 +297,26 @@ def test_a_run_that_diverged_is_named_and_names_are_no_markup(folder, tmp_path, 
     assert options == ["</script><b onclick=x>&amp;"]
 
 
+def test_where_a_linearised_twin_starts_anew_no_mean_of_two_tasks_is_drawn(tmp_path, page):
+    columns = {
+        "experiment": "e",
+        "seed": 0,
+        "name": "twin",
+        "similarity": "",
+        "kernel": "",
+        "layer": "",
+        "block": "all",
+    }
+    columns |= {"reference": "", "dt": "", "index": "", "metric": "test_loss"}
+    at = [(1, 0, 0.0, 3.0), (1, 2, 1.0, 1.0), (2, 2, 1.0, 2.0), (2, 4, 2.0, 1.5)]
+    rows = [columns | {"task": k, "step": step, "epoch": t, "progress": t, "value": v} for k, step, t, v in at]
+    pd.DataFrame(rows).to_csv(tmp_path / "run-s0.csv", index=False)
+    (tmp_path / "page.html").write_text(explore_page("tiny", compact([str(tmp_path / "run-s0.csv")])))
+    page.get(url(tmp_path / "page.html") + "#metric=test_loss")
+    [(_, x, y)] = page.execute_script(CURVES)
+    assert (x, y) == ([0, 1, None, 1, 2], [3, 1, None, 2, 1.5])
+
+
 @pytest.mark.parametrize("width", [1280, 380])
 def test_the_page_of_curves_fits_wide_and_narrow_windows(folder, page, width):
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}

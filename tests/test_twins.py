@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import changed, finished, planned
+from helpers import changed, finished, planned, snakemake
 from reactivation import storage
 from reactivation.claims import lazy_networks_reactivate
 from reactivation.config import ConfigError, load_study
 from reactivation.plan import make_plan
+from reactivation.shown import shown
 from reactivation.switches import accuracy_rows, static_errors
 from reactivation.tables import tidy
 from reactivation.twins import twin_rows
@@ -96,6 +97,20 @@ def test_functions_are_apart_by_root_mean_squares_and_undefined_where_nothing_ch
             (2, 4.0, 3),
         ]
         assert curve(table, "function_error", block) == [(1, 1.0, 0.5), (1, 2.0, 0.5), (2, 2.5, 1.5), (2, 4.0, 1.5)]
+
+
+@pytest.mark.parametrize("metric, block, task, value", [
+    ("test_accuracy", "task1", 1, 0.6),
+    ("accuracy_error", "task1", 1, -0.3),
+    ("test_accuracy", "task2", 2, 0.8),
+])  # fmt: skip
+def test_a_summary_of_a_task_is_of_that_tasks_twin(table, metric, block, task, value):
+    """Not of the next one's start, which has the same time."""
+    panel = {"kind": "summary", "metric": metric, "statistic": "last", "task": task, "x": "width", "color": None}
+    panel |= {"block": [block], "runs": ["twin"], "axes": ["width"], "kernel": "sum", "reference": "init", "dt": None}
+    runs = table.assign(run="twin", width=2, layer=np.nan)
+    (found,) = shown({"panels": [panel]}, runs)["value"]
+    assert found == pytest.approx(value)
 
 
 def test_a_task_of_a_twin_has_one_place_in_the_accuracy_matrix(table):
@@ -218,6 +233,11 @@ def done(tmp_path_factory):
 
 def test_a_second_call_has_nothing_to_do(done):
     assert planned(done, config=STUDY) == {}
+
+
+def test_the_budget_of_twins_is_measured(done):
+    run = snakemake(done, "budget", config=STUDY)
+    assert run.returncode == 0 and "GFLOP/s in training" in run.stdout, run.stdout
 
 
 def test_a_figure_of_networks_needs_no_twin(done):

@@ -19,7 +19,7 @@ from reactivation.training import Images, device_name, set_up_device
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 SPEC, INPUT = snakemake.params.spec, snakemake.input
 LEAST = 10**8  # bytes in which to compute, whatever was asked for
-AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergence", "block": "all"}
+AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergence", "layer": "", "block": "all"}
 
 
 def memory_limit(model: torch.nn.Module, device: torch.device) -> int:

@@ -53,7 +53,8 @@ def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) ->
         for name in sorted(plan.segments, key=lambda name: getattr(of_segments[name], key)):
             work, precision = getattr(of_segments[name], key), plan.segments[name].spec["training"]["precision"]
             largest = max((of for of, _ in seen), default=0)
-            if (work, precision) in seen or largest < work < 4 * largest:  # much the same rate
+            # Much the same rate; or nothing to do, as of kernels of linearised twins.
+            if not work or (work, precision) in seen or largest < work < 4 * largest:
                 continue
             if (rates and work / rates[-1][1] > PATIENCE) or time.perf_counter() - began > 4 * PATIENCE:
                 break

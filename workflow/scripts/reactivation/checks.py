@@ -164,14 +164,16 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
 
 def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
     """Of the `dynamics` of the runs that a panel shows: which metrics they have."""
-    metric = getattr(panel, "metric", panel.kind)
+    key, metric = "metric", getattr(panel, "metric", None)
+    if metric is None:
+        key, metric = "where.dynamics", panel.kind
     if metric in TWIN_METRICS and "network" in dynamics:
         yield (
-            "metric",
+            key,
             f"{metric} is of linearised twins, and runs of networks are shown: dynamics: linearized makes twins",
         )
     if metric in (*KERNEL_METRICS, "spectrum", "convergence") and "linearized" in dynamics:
-        yield "metric", f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
+        yield key, f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
 
 
 def _layer_problems(panel: AnyPanel, name: str, experiment: Experiment | Imported) -> Problems:

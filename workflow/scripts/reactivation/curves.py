@@ -39,15 +39,16 @@ def _run(table: pd.DataFrame, known: dict[tuple, int]) -> Row:
     table = table[table["metric"] != "diverged"]
     leading = (table["index"] < LEADING) & (table["block"] == "all")
     table = table[(table["metric"] != "eigenvalues") | leading]
-    times = table.drop_duplicates("step").sort_values("step")
-    places = {step: i for i, step in enumerate(times["step"])}
-    at: dict[tuple, int] = {}
+    # At a switch a linearised twin has two values: the end of one task, and where the next starts anew.
+    times = table.drop_duplicates(["task", "step"]).sort_values(["task", "step"])
+    places = {at: i for i, at in enumerate(zip(times["task"], times["step"], strict=True))}
+    patterns: dict[tuple, int] = {}
     curves = {}
     for key, rows in table.groupby(SERIES, dropna=False, sort=False):
         series = tuple(_plain(value) for value in key)
-        when = tuple(places[step] for step in rows["step"])
+        when = tuple(places[at] for at in zip(rows["task"], rows["step"], strict=True))
         curves[known.setdefault(series, len(known))] = [
-            at.setdefault(when, len(at)),
+            patterns.setdefault(when, len(patterns)),
             [_plain(float(f"{value:.5g}")) for value in rows["value"].tolist()],
         ]
     tasks = times["task"].tolist()
@@ -61,7 +62,7 @@ def _run(table: pd.DataFrame, known: dict[tuple, int]) -> Row:
         "task": tasks,
         "switches": [i for i, (task, following) in enumerate(pairwise(tasks)) if following > task],
         "diverged": None if diverged.empty else int(diverged.iloc[0]),
-        "at": [list(when) for when in at],
+        "at": [list(when) for when in patterns],
         "curves": curves,
     }
 

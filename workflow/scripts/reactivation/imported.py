@@ -30,7 +30,9 @@ def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
     return {
         "kernels": found["kernels"],
         "epochs": np.diff(ends, prepend=0.0).round(9).tolist(),
-        "parts": [k for k in range(1, of_task.max() + 1) if np.sum(of_task == k) > 1],
+        "parts": [
+            int(k) for k, count in zip(*np.unique(of_task, return_counts=True), strict=True) if k > 0 and count > 1
+        ],
         "held_out": bool(found["probe"]["held_out"].any()),
     }
 
@@ -61,7 +63,10 @@ def read_imported(path: str | Path, kinds: Collection[str]) -> list[dict[str, An
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
-    if not Path(path).exists():
+    with reading(path, "no file of kernels", "correct it as docs/data-format.md says"):
+        there = Path(path).exists()
+        check(Path(path).is_file() or not there, "it is no file")
+    if not there:
         raise InputError(f"there is no {path}: put the file there, or name its folder with --config data_root=FOLDER")
     with reading(path, "no file of kernels", "correct it as docs/data-format.md says"):
         with Path(path).open("rb"):  # says why, where it cannot
@@ -105,7 +110,8 @@ def _numbers(file: h5py.File, name: str, count: int | None = None, default: np.n
 
 def _whole(file: h5py.File, name: str, count: int | None = None, default: np.ndarray | None = None) -> np.ndarray:
     values = _numbers(file, name, count, default)
-    check(bool((values == np.round(values)).all()), f"{name} is not of whole numbers")
+    whole = (values == np.round(values)) & (np.abs(values) < 2**53)
+    check(bool(whole.all()), f"{name} is not of whole numbers")
     return values.astype(np.int64)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from .errors import InputError
 from .fields import Kernel
 from .grid import Variants
 from .scenarios import tasks
@@ -58,6 +59,10 @@ def _of_training(form: Experiment) -> Outline:
 
 def of_file(path: str) -> Outline:
     """Of the run whose kernels are in the file; InputError where it is not as it should be."""
+    if Path(path).resolve().is_relative_to(Path("results").resolve()):
+        raise InputError(
+            f"{path} is in results/, which the workflow makes and prunes: copy it elsewhere, such as to data/"
+        )
     from .imported import structure  # here: most studies are planned without NumPy and h5py
 
     return Outline(**structure(path, get_args(Kernel)), tested=False)

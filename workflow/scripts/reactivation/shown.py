@@ -169,7 +169,8 @@ def _summary(panel: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
         # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
         late = panel["metric"] == "kernel_velocity"
         at = run["progress"]
-        inside = (at >= task - 1) & (at < task) if late else (at > task - 1) & (at <= task)
+        # At its end a linearised twin's next task starts anew, with a second value.
+        inside = (at >= task - 1) & (at < task) if late else (at > task - 1) & (at <= task) & (run["task"] == task)
         if task == 1:
             inside |= at == 0
         values = run.loc[inside, "value"].to_numpy()
