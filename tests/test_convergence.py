@@ -222,7 +222,7 @@ def test_the_figure_says_the_slope_and_stands_beside_others():
         "progress": 0.0,
         "block": "all",
         "kernel": "sum",
-        "layer": "",
+        "layer": np.nan,
     }
     for width in (2, 4):
         for i, j in np.ndindex(3, 3):
