@@ -70,6 +70,6 @@ def errors(page: webdriver.Chrome) -> list[str]:
     return said + [address for address in asked if not address.startswith(OWN)]
 
 
-def until(page: webdriver.Chrome, script: str, *arguments: object) -> object:
-    """What the script returns, once that is truthy."""
-    return WebDriverWait(page, 20, 0.05).until(lambda page: page.execute_script(script, *arguments))
+def until(page: webdriver.Chrome, script: str, *arguments: object, seconds: float = 20) -> object:
+    """What the script returns, once that is truthy; TimeoutException after so many seconds."""
+    return WebDriverWait(page, seconds, 0.05).until(lambda page: page.execute_script(script, *arguments))

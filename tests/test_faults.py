@@ -199,6 +199,7 @@ def test_a_damaged_file_is_named_and_not_used(tiny, tmp_path, pattern, rule, sai
     path = sorted((folder / "results").glob(pattern))[0]
     content, at = bytearray(path.read_bytes()), path.stat()
     half = len(content) // 2
+    half -= content[half - 1] == ord("\n")  # a table that ends with a whole line would pass for whole
     content[half:] = b"" if path.suffix in (".csv", ".npz") else bytes([content[half] ^ 8]) + content[half + 1 :]
     path.unlink()  # a hard link of it stays as it was
     path.write_bytes(content)

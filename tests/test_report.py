@@ -1,5 +1,6 @@
 """The report and the page of curves as a reader has them: opened from disk in a real Chromium, without a network."""
 
+import contextlib
 import re
 
 import pandas as pd
@@ -13,6 +14,7 @@ from reactivation.config import load_study
 from reactivation.curves import compact, explore_page
 from reactivation.plan import make_plan
 from reactivation.resolved import resolved
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
@@ -80,6 +82,16 @@ def press(page, entry, icon):
     page.find_element(By.XPATH, f"//tr[td[normalize-space()='{entry}']]//a[@iconname='{icon}']").click()
 
 
+def enter(page, entry):
+    """Into the page that an entry of the report shows. A report that is still being drawn loses a click."""
+    for _ in range(5):
+        press(page, entry, "eye")
+        with contextlib.suppress(TimeoutException):
+            until(page, "return document.querySelector('iframe')", seconds=5)
+            break
+    page.switch_to.frame(page.find_element(By.TAG_NAME, "iframe"))
+
+
 # --------------------------------------------------------------------------------------------------- the report
 def test_the_report_shows_every_figure_with_its_caption(folder, page):
     page.get(url(folder / "results/tiny/report.html"))
@@ -116,8 +128,7 @@ def test_the_report_shows_the_rule_graph_and_what_each_rule_took(folder, page):
 def test_tables_sort_by_number_and_filter_inside_the_report(folder, page):
     page.get(url(folder / "results/tiny/report.html"))
     click(page, "Tables")
-    press(page, "hand", "eye")
-    page.switch_to.frame(page.find_element(By.TAG_NAME, "iframe"))
+    enter(page, "hand")
     rows = "return [...document.querySelectorAll('table.dataTable tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
     column = lambda k: [row[k] for row in page.execute_script(rows)]  # noqa: E731
     until(page, "return document.querySelectorAll('table.dataTable tbody tr').length === 4")
@@ -151,8 +162,7 @@ def test_a_table_of_several_pages_is_searched_and_its_rows_per_page_chosen(tmp_p
 def test_the_config_in_the_report_is_the_study_with_its_defaults(folder, page):
     page.get(url(folder / "results/tiny/report.html"))
     click(page, "Config")
-    press(page, "resolved", "eye")
-    page.switch_to.frame(page.find_element(By.TAG_NAME, "iframe"))
+    enter(page, "resolved")
     assert (
         until(page, "return document.querySelector('pre')?.textContent")
         == (folder / "results/tiny/config.yaml").read_text()

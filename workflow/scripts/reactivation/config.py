@@ -29,6 +29,7 @@ TARGETS = (
         "probe",
         "train",
         "ntk",
+        "function",
         "metrics",
         "convergence",
         "figure",
