@@ -1,10 +1,11 @@
-"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each; a reference."""
+"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each; images; a reference."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from reactivation.linearize import in_float64
 from reactivation.models import cnn
+from reactivation.training import Images
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -117,6 +118,13 @@ def trained_batch_norm(channels):
 
 def image(size=12, n=4):
     return torch.randn(n, 3, size, size)
+
+
+def images(n=20, seed=0):
+    """Random ones of 8 × 8 pixels and four classes, as trainings have them."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+    return Images.on(torch.device("cpu"), pixels, np.arange(n) % 4, np.full(3, 0.4), np.full(3, 0.2))
 
 
 def network(*layers):

@@ -5,10 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from networks import images
 from reactivation.errors import InputError
 from reactivation.expansion import function_rows, linearized, logits
 from reactivation.models import build
-from reactivation.training import Images, train_segment
+from reactivation.training import train_segment
 from torch import nn
 from torch.func import functional_call, jacrev, jvp
 
@@ -33,12 +34,6 @@ NETWORKS = {
 def network(width=6, seed=0, **spec):
     torch.manual_seed(seed)
     return build({"width": width, "parametrization": "pytorch", **spec}, 8, 4).eval()
-
-
-def images(n=20, seed=0):
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-    return Images.on(torch.device("cpu"), pixels, np.arange(n) % 4, np.full(3, 0.4), np.full(3, 0.2))
 
 
 def move(model, scale, seed=1):

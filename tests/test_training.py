@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import own_process
-from networks import reference
+from networks import images, reference
 from reactivation import state, storage
 from reactivation.errors import InputError, Interrupted
-from reactivation.expansion import linearized
+from reactivation.expansion import function_of
 from reactivation.models import build, cnn
 from reactivation.ntk import empirical_ntk
 from reactivation.schedule import checkpoint_steps
@@ -50,12 +50,6 @@ SPEC = {
 }
 
 
-def images(n=20, seed=0):
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-    return Images.on(torch.device("cpu"), pixels, np.arange(n) % 4, np.full(3, 0.4), np.full(3, 0.2))
-
-
 def network():
     torch.manual_seed(0)
     return cnn(4, 8, 4)
@@ -67,10 +61,6 @@ def train(spec=SPEC, start=(40, 5.0), model=None, saved=None):
     function = function_of(model, spec)
     trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved, function)
     return model, kept, trained
-
-
-def function_of(model, spec):
-    return linearized(model) if spec["training"].get("dynamics") == "linearized" else None
 
 
 def test_steps_every_epochs_last_and_powers_of_two():

@@ -11,8 +11,7 @@ from reactivation.config import ConfigError, load_study
 from reactivation.plan import make_plan
 from reactivation.shown import shown
 from reactivation.switches import accuracy_rows, static_errors
-from reactivation.tables import tidy
-from reactivation.twins import twin_rows
+from reactivation.twins import twin_table
 
 EXPERIMENT = "experiments.widths"
 BOTH = (f"{EXPERIMENT}.grid.dynamics", ["network", "linearized"])
@@ -58,7 +57,7 @@ def table():
         of_epochs({2.5: [0.2, 0.2, 0.5, 0.5], 4.0: [0, 0, 0.9, 0.7]}),
     ]
     functions = [function_of([0.0], 0.0, 0.0) + function_of([1.0, 2.0], 1.0, 4.0), function_of([2.5, 4.0], 9.0, 4.0)]
-    return pd.DataFrame(tidy(SPEC, list(twin_rows(SPEC, twins, networks, functions)), None))
+    return pd.DataFrame(twin_table(SPEC, twins, networks, functions))
 
 
 def curve(table, metric, block):

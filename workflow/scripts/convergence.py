@@ -10,7 +10,7 @@ import torch
 from reactivation import models, storage
 from reactivation.convergence import distances
 from reactivation.errors import InputError
-from reactivation.memory import CONTEXT, COPIES, PROCESS
+from reactivation.memory import memory_limit
 from reactivation.ntk import default_memory_limit, empirical_ntk
 from reactivation.provenance import provenance
 from reactivation.seeds import stream
@@ -18,16 +18,7 @@ from reactivation.training import Images, device_name, set_up_device
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 SPEC, INPUT = snakemake.params.spec, snakemake.input
-LEAST = 10**8  # bytes in which to compute, whatever was asked for
 AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergence", "layer": "", "block": "all"}
-
-
-def memory_limit(model: torch.nn.Module, device: torch.device) -> int:
-    """Bytes in which to compute: what the job has asked for, but for the weights, and no more than is free."""
-    resources, cuda = snakemake.resources, device.type == "cuda"
-    asked = (resources.gpu_mem_mb * 1e6 - CONTEXT) if cuda else (resources.mem_mb * 1e6 - PROCESS["cpu"])
-    weights = COPIES * sum(p.numel() * p.element_size() for p in model.parameters())
-    return max(LEAST, min(int(asked - weights), default_memory_limit(device)))
 
 
 def kernels_at_initialisation(x: torch.Tensor, classes: int) -> dict[str, np.ndarray]:
@@ -38,7 +29,8 @@ def kernels_at_initialisation(x: torch.Tensor, classes: int) -> dict[str, np.nda
         for i in range(SPEC["initialisations"]):
             torch.manual_seed(stream(i, "init", width))
             model = models.build(SPEC["model"] | {"width": width}, x.shape[-1], classes).to(x.device).eval()
-            limit = memory_limit(model, x.device)
+            most = default_memory_limit(x.device)
+            limit = memory_limit(snakemake.resources, model, x.device.type == "cuda", most)
             for kind, kernel in empirical_ntk(model, x, kernels=SPEC["kernels"], memory_limit=limit).items():
                 if not np.isfinite(kernel).all():
                     raise InputError(

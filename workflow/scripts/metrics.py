@@ -9,8 +9,8 @@ from typing import Any
 from reactivation import storage
 from reactivation.imported import read_imported
 from reactivation.state import forget
-from reactivation.tables import before, run_table, tidy
-from reactivation.twins import twin_rows
+from reactivation.tables import run_table
+from reactivation.twins import twin_table
 
 
 def of_trainings(spec: dict, made: Any) -> tuple[list[dict], dict | None]:
@@ -30,10 +30,9 @@ def of_trainings(spec: dict, made: Any) -> tuple[list[dict], dict | None]:
     records = [storage.read_json(path) for path in made.records]
     diverged = [found for of_segment in (*records, *kernels) if (found := of_segment["diverged"])]
     first = min(diverged, key=lambda found: found["step"], default=None)
-    if not functions:
-        return run_table(spec, kernels, evaluations, first), first
-    tests = [[before(first, rows) for rows in of] for of in (evaluations, of_networks, functions)]
-    return tidy(spec, list(twin_rows(spec, *tests)), first), first
+    if functions:
+        return twin_table(spec, evaluations, of_networks, functions, first), first
+    return run_table(spec, kernels, evaluations, first), first
 
 
 with logged(snakemake.log[0]):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from reactivation import files, models, storage
-from reactivation.memory import CONTEXT, COPIES, HELD, PROCESS
+from reactivation.memory import memory_limit
 from reactivation.ntk import default_memory_limit, empirical_ntk
 from reactivation.provenance import provenance, versions
 from reactivation.state import workplace
@@ -22,7 +22,6 @@ from reactivation.training import Images, device_name, set_up_device
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 KINDS, LAYERS = snakemake.params.spec["kernels"], snakemake.params.spec.get("layers", False)
 INPUT, SPEC, SEGMENT = snakemake.input, snakemake.params.spec["segment"], snakemake.wildcards.segment
-LEAST = 10**8  # bytes in which to compute, whatever was asked for
 SAVE_EVERY = 1  # second at least: a kernel that is being computed when the job is killed is lost anyway
 
 
@@ -42,19 +41,6 @@ def peak_bytes(device):
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
-
-
-def memory_limit(model, device, kernels):
-    """Bytes in which to compute: what the job has asked for, but for what else it holds, and no more than is free.
-
-    `kernels`: bytes of all that will be computed.
-    """
-    if device.type == "cuda":
-        asked, taken = snakemake.resources.gpu_mem_mb, CONTEXT
-    else:
-        asked, taken = snakemake.resources.mem_mb, PROCESS["cpu"] + HELD * kernels
-    taken += COPIES * sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    return max(LEAST, min(int(asked * 1e6 - taken), default_memory_limit(device)))
 
 
 def layers(model):
@@ -90,7 +76,8 @@ def kernels_of(
     if rows:
         print(f"{len(rows)} kernels were saved")
     last, wait, of_paths = time.monotonic(), SAVE_EVERY, []
-    limit = memory_limit(model, x.device, 8 * len(paths) * len(x) ** 2 * len(names(model)))
+    kernels, most = 8 * len(paths) * len(x) ** 2 * len(names(model)), default_memory_limit(x.device)
+    limit = memory_limit(snakemake.resources, model, x.device.type == "cuda", most, kernels)
     for i, path in enumerate(paths):
         digest = files.archive_digest(path)
         if digest not in rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from reactivation import files, models, storage
 from reactivation.errors import InputError
-from reactivation.expansion import linearized
+from reactivation.expansion import function_of
 from reactivation.provenance import provenance, versions
 from reactivation.seeds import stream
 from reactivation.state import Saved, Writer, forget, workplace
@@ -53,7 +53,7 @@ def train(folder: Path) -> None:
         model.load_state_dict(checkpoint["model"])
         start = (checkpoint["step"], checkpoint["epoch"])
     model.to(device, memory_format=torch.channels_last)
-    function = linearized(model) if SPEC["training"].get("dynamics") == "linearized" else None
+    function = function_of(model, SPEC)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(data['train'])} images, {parameters:,} parameters, on {device} with {snakemake.threads} thread(s)")
 

@@ -23,7 +23,7 @@ from .costs import (
     probe_images,
     shares,
 )
-from .expansion import linearized
+from .expansion import function_of
 from .models import build
 from .ntk import empirical_ntk
 from .plan import Plan, Spec
@@ -81,7 +81,7 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, **layout)
     optimizer = new_optimizer(model, spec)
     precision = spec["training"]["precision"]
-    function = linearized(model) if spec["training"].get("dynamics") == "linearized" else model
+    function = function_of(model, spec)
     model.train()
     return _fastest(lambda: step_on(function, optimizer, *batch.batch(slice(None)), precision), device)
 

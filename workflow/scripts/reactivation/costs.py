@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .counts import Counts, stated_counts
 from .plan import Kernels, Plan, Spec
-from .schedule import checkpoint_steps
+from .schedule import checkpoint_steps, is_linearized
 from .schema import TORCHVISION_CLASSES
 from .sizes import Network, network
 
@@ -70,7 +70,7 @@ def segment_cost(spec: Spec, probes: list[tuple[int, list[str], bool]], availabl
     checkpoints = len(steps) + (task == 0)
     tests = len(steps | {*range(per_epoch, per_epoch * epochs + 1, per_epoch)}) + (task == 0)
     both, forward = of.both, of.forward
-    if training.get("dynamics") == "linearized":  # tested in training, and once more beside its network
+    if is_linearized(spec):  # tested in training, and once more beside its network
         both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
     contraction = sum(kernel_operations(of, n, kinds) for n, kinds, _ in probes)
     kernels = sum(n * n * 8 * len(kinds) * shares(of, layers) for n, kinds, layers in probes)

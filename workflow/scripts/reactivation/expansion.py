@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .errors import InputError
-from .schedule import EVALUATION_BATCH
+from .schedule import EVALUATION_BATCH, is_linearized
 from .training import Function, Images
 
 
@@ -41,6 +41,11 @@ def linearized(model: nn.Module) -> Function:
             return start + change
 
     return expansion
+
+
+def function_of(model: nn.Module, spec: dict[str, Any]) -> Function:
+    """What the segment of `spec` trains: the network `model`, or its expansion around the weights that it has now."""
+    return linearized(model) if is_linearized(spec) else model
 
 
 @torch.no_grad()

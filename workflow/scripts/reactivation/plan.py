@@ -168,7 +168,7 @@ def _claims_spec(plan: Plan, study: Study, by_experiment: dict) -> Spec:
     spec = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"})
     spec["tested"] = {}
     for name, claim in study.claims.tested().items():
-        spec["tested"][name] = claim.model_dump(exclude_none=True) | {"runs": runs(claim.experiment, claim.where)}
+        spec["tested"][name] = claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
         if isinstance(claim, FrequenciesBarelyMatter | LazyNetworksReactivate) and claim.beside:
             spec["tested"][name]["beside"] = runs(claim.beside, claim.where_beside)
     return spec

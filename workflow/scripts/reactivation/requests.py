@@ -20,7 +20,7 @@ from .costs import (
 from .counts import Counts
 from .memory import CONTEXT, COPIES, HELD, PROCESS
 from .plan import Plan, Spec
-from .schedule import EVALUATION_BATCH
+from .schedule import EVALUATION_BATCH, is_linearized
 from .sizes import FLOAT, network
 
 RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks reach at least, on one thread or a GPU
@@ -90,7 +90,7 @@ def training_bytes(spec: Spec, counts: Counts) -> float:
     weights = of.bytes * (6 + 2 * moments(spec["training"]))
     largest = max(layer.outputs for layer in of.layers)
     # Of an expansion also the directional derivatives.
-    kept, passing = (15, 2) if spec["training"].get("dynamics") == "linearized" else (6, 1)
+    kept, passing = (15, 2) if is_linearized(spec) else (6, 1)
     tested = EVALUATION_BATCH * passing * (2 * largest + of.outputs)
     activations = FLOAT * max(kept * spec["training"]["batch_size"] * of.outputs, tested)
     images = sum(images_of(spec, counts)) * 3 * size**2

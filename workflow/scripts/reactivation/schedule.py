@@ -1,6 +1,16 @@
-"""How a segment's work is divided: at which steps weights are kept and kernels computed; how many images a test takes at once."""
+"""How a segment's work is divided: at which steps weights are kept and kernels computed; how many images a test takes at once.
+
+And whether it is a linearised twin's.
+"""
+
+from typing import Any
 
 EVALUATION_BATCH = 250  # no slower than 1000, in a quarter of the memory
+
+
+def is_linearized(spec: dict[str, Any]) -> bool:
+    """Whether a segment's spec is of a linearised twin; a network's says nothing of dynamics."""
+    return spec["training"].get("dynamics") == "linearized"
 
 
 def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: bool) -> set[int]:

@@ -123,7 +123,7 @@ def _blocks(probe: dict[str, np.ndarray], tasks: list[Row] | None) -> dict[str, 
     Of a probe with held-out images also those of each kind: `train`, `held_out`, `task1_train`, …
     """
     task = probe["task"] if tasks is None else first_task(probe["label"], tasks)
-    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in range(1, task.max() + 1)}
+    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in np.unique(task[task > 0])}
     held_out = probe.get("held_out", np.full(len(task), False))
     if held_out.any():
         halves = {"train": ~held_out, "held_out": held_out}

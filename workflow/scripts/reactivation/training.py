@@ -192,13 +192,14 @@ def train_segment(
     for epoch in range(first, epochs + 1):
         now.shuffle = shuffle.get_state()
         order = torch.randperm(len(train), generator=shuffle).to(train.labels.device)
+        model.train()
         for indices in order.split(batch_size)[len(now.losses) :]:
             # Before the next step, not after its own: a state that is saved meanwhile lacks nothing but this.
             if now.losses and now.step in due and untested():
                 began = time.perf_counter()
                 try_out(first_epoch + now.step / steps_per_epoch)
                 epoch_began += time.perf_counter() - began
-            model.train()
+                model.train()
             now.losses.append(step_on(function, optimizer, *train.batch(indices), precision))
             now.step += 1
             if now.step in due and sound(now, model):

@@ -9,12 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .tables import Row, task_weights, test_rows
+from .tables import Row, before, task_weights, test_rows, tidy
 
 ERRORS = {"test_accuracy": "accuracy_error", "forgetting": "forgetting_error"}
 
 
-def twin_rows(
+def twin_table(
+    spec: dict[str, Any],
+    twins: list[list[Row]],
+    networks: list[list[Row]],
+    functions: list[list[Row]],
+    diverged: Row | None = None,
+) -> list[Row]:
+    """Rows of a run, with the columns of `tables.run_table`, up to where the twin or its network diverged."""
+    kept = ([before(diverged, rows) for rows in segments] for segments in (twins, networks, functions))
+    return tidy(spec, list(_twin_rows(spec, *kept)), diverged)
+
+
+def _twin_rows(
     spec: dict[str, Any], twins: list[list[Row]], networks: list[list[Row]], functions: list[list[Row]]
 ) -> Iterator[Row]:
     """`twins`, `networks`, `functions`: of each segment the tests of the twin, those of its network, and what compares the two.
@@ -25,11 +37,11 @@ def twin_rows(
     """
     for task in range(1, len(twins) + 1):
         # Functions are the same at the start; so are the tests, which the network's task before ended with.
-        last = networks[task - 2][-1]["step"] if task > 1 and networks[task - 2] else None
-        start = [row for row in networks[task - 2] if row["step"] == last] if last is not None else []
-        before = networks[: task - 1]
+        earlier = networks[: task - 1]
+        ended = earlier[-1] if earlier else []
+        start = [row for row in ended if row["step"] == ended[-1]["step"]]
         of_twin, of_network = (
-            {(row["metric"], row["block"], row["step"]): row for row in test_rows(spec, [*before, start + segments[task - 1]])
+            {(row["metric"], row["block"], row["step"]): row for row in test_rows(spec, [*earlier, start + segments[task - 1]])
              if row["task"] == task}
             for segments in (twins, networks)
         )  # fmt: skip
