@@ -41,8 +41,8 @@ include: "workflow/rules/cluster.smk"
 # In the process that a user calls only, as Snakemake calls itself with --no-hooks; nor in dry runs.
 onstart:
     refuse_what_slurm_would()
-    if not (workflow.touch or {"budget", "prune"} & set(sys.argv)):
-        from reactivation import watch  # here: it costs no other call anything
+    if not (workflow.touch or set(TOOLS) & set(sys.argv)):
+        from reactivation.jobs import watch  # here: it costs no other call anything
 
         watch.start(workflow)
 

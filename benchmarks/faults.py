@@ -30,8 +30,11 @@ sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
 
 import numpy as np  # noqa: E402
 from helpers import call, changed, copy_repository, flips, snakemake  # noqa: E402
-from reactivation import storage  # noqa: E402
-from reactivation.errors import InputError  # noqa: E402
+from reactivation.storage.datasets import read_images
+
+
+
+from reactivation.errors import InputError
 
 # Jobs that live for some seconds beside the two that starting takes.
 STUDY = changed(
@@ -262,12 +265,12 @@ def main() -> None:
         with clone() as folder:
             run_on_full_disks(folder, faults[-1], arguments.jobs // 10, wanted, rng)
         print(faults[-1], flush=True)
-        images = lambda path: storage.read_images(path, "train", np.arange(1600))  # noqa: E731
+        images = lambda path: read_images(path, "train", np.arange(1600))  # noqa: E731
         for name, pattern, read in (
-            ("damaged checkpoint", "segments/*/checkpoints/*.pt", storage.read_checkpoint),
-            ("damaged kernels", "segments/*/ntk-*.h5", storage.read_kernels),
+            ("damaged checkpoint", "segments/*/checkpoints/*.pt", checkpoints.read_checkpoint),
+            ("damaged kernels", "segments/*/ntk-*.h5", kernels.read_kernels),
             ("damaged data set", "data/*.h5", images),
-            ("damaged split", "splits/*.npz", storage.read_arrays),
+            ("damaged split", "splits/*.npz", arrays.read_arrays),
         ):
             faults.append(Fault(name))
             damage(undisturbed, faults[-1], pattern, read, arguments.flips, arguments.seed)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from machine import available_bytes, pinned, resident_bytes
 from ntk_approaches import APPROACHES
-from reactivation.datasets import folder_samples
+from reactivation.data.sources import folder_samples
 from reactivation.errors import InputError
 from report import checked, new_parser, printed, table, versions
 

@@ -14,7 +14,7 @@ from report import table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation.errors import InputError
-from reactivation.storage import read_tables
+from reactivation.storage.tables import read_tables
 
 COLUMNS = {
     "experiment": "",

@@ -20,10 +20,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-from reactivation import models
-from reactivation.datasets import _import_torchvision_datasets
-from reactivation.state import Writer
-from reactivation.training import Images, keep_freed_memory, set_up_device, train_segment
+from reactivation.training import networks
+from reactivation.data.sources import _import_torchvision_datasets
+from reactivation.jobs.state import Writer
+from reactivation.data.images import Images
+from reactivation.training.device import keep_freed_memory, set_up_device
+from reactivation.training.loop import train_segment
 
 LR, CLASSES, SIDE = 0.01, 10, 32
 MEAN, STD = np.array([0.491, 0.482, 0.447]), np.array([0.247, 0.243, 0.262])
@@ -132,7 +134,7 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
         "checkpoints": {"every": 1, "log_spaced": False},
         "seed": 0,
     }
-    model = models.build(spec["model"], SIDE, CLASSES).to(memory_format=torch.channels_last)
+    model = networks.build(spec["model"], SIDE, CLASSES).to(memory_format=torch.channels_last)
 
     def save(model, step, epoch):
         writer.checkpoint(Path(folder.name) / f"{step}.pt", model, step, epoch)

@@ -20,10 +20,10 @@ from machine import pinned
 from training_approaches import APPROACHES, CLASSES, SIDE
 
 # isort: split
-from reactivation.budget import network
-from reactivation.datasets import folder_samples
+from reactivation.planning.network_sizes import network
+from reactivation.data.sources import folder_samples
 from reactivation.errors import InputError
-from reactivation.storage import write_rows
+from reactivation.storage.rows import write_rows
 from report import checked, new_parser, printed, table, versions
 
 WORK = 3e11  # operations of an epoch: widths are trained on fewer images, the wider they are

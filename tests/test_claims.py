@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import all_planned, changed, finished
-from reactivation import storage, switches
-from reactivation.claims import CLAIMS
-from reactivation.config import ConfigError, load_study
-from reactivation.grid import axis_names
-from reactivation.plan import make_plan
-from reactivation.schema_claims import Claims
-from reactivation.verdicts import COLUMNS, COVERAGE, claims_rows, interval, judge, markdown
+from reactivation.storage.tables import read_table, read_tables
+from reactivation.analysis import switches
+from reactivation.analysis.claims import CLAIMS
+from reactivation.study.load import ConfigError, load_study
+from reactivation.study.grid import axis_names
+from reactivation.planning.plan import make_plan
+from reactivation.study.schema_claims import Claims
+from reactivation.analysis.verdicts import COLUMNS, COVERAGE, claims_rows, interval, judge, markdown
 
 ALL = {"kernel": "sum", "min_seeds": 3, "confidence": 0.95}
 # A task after a switch at which the kernel reactivates; the switch is at epoch 10, velocities are over one epoch.
@@ -305,7 +306,7 @@ def test_another_experiment_with_text_on_an_axis_changes_nothing(tmp_path):
     spec = {"experiment": "e", "where": {}, "runs": expected(rows), "longer": 0.0}
     (alone,), (beside,) = (
         judge("over_converged_recovers_last", given, spec, ALL)
-        for given in (rows, storage.read_table(tmp_path / "table.csv"))
+        for given in (rows, read_table(tmp_path / "table.csv"))
     )
     assert (
         beside == alone | {key: pytest.approx(alone[key]) for key in ("effect", "low", "high")} and alone["effect"] < 0
@@ -490,7 +491,7 @@ def test_claims_of_a_real_study(done):
     assert list(numbers)[:5] == ["run", "experiment", "width", "seed", "kernel"]
     assert len(accuracy) == 4 * 3 * 2  # after 0, 1, 2 tasks, of each
     second = numbers[(numbers["task"] == 2) & (numbers["kernel"] == "sum")]
-    rows = storage.read_tables(sorted(folder.glob("runs/*.csv")))
+    rows = read_tables(sorted(folder.glob("runs/*.csv")))
     at = (rows["metric"] == "kernel_velocity") & (rows["kernel"] == "sum") & (rows["block"] == "all")
     for _, row in second.iterrows():
         velocity = rows[at & (rows["run"] == row["run"])].set_index("epoch")["value"]

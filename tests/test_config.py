@@ -6,11 +6,11 @@ from itertools import combinations
 import pytest
 import yaml
 from helpers import COLUMNS, REPOSITORY, TINY, changed
-from reactivation.config import ConfigError, load_study
-from reactivation.grid import axis_names, variants
-from reactivation.plan import make_plan
-from reactivation.schema import SECTIONS, schema_text
-from reactivation.schema_readme import readme_text
+from reactivation.study.load import ConfigError, load_study
+from reactivation.study.grid import axis_names, variants
+from reactivation.planning.plan import make_plan
+from reactivation.study.schema import SECTIONS, schema_text
+from reactivation.study.handbook import readme_text
 
 EXPERIMENT = "experiments.widths"
 FIGURE = "figures.fig4"

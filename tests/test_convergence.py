@@ -8,16 +8,18 @@ import pandas as pd
 import pytest
 import torch
 from helpers import changed, finished, planned
-from reactivation import budget, models, plots
-from reactivation.config import ConfigError, load_study
-from reactivation.convergence import distances, slope
-from reactivation.costs import costs, kernel_operations
-from reactivation.ntk import empirical_ntk
-from reactivation.plan import make_plan
-from reactivation.prune import unnamed
-from reactivation.requests import convergence_request
-from reactivation.shown import diverged_runs, shown, spans
-from reactivation.sizes import network
+from reactivation.planning import budget_table
+from reactivation.training import networks
+from reactivation.figures import layout
+from reactivation.study.load import ConfigError, load_study
+from reactivation.analysis.width_convergence import distances, slope
+from reactivation.planning.segment_costs import costs, kernel_operations
+from reactivation.ntk.kernel import empirical_ntk
+from reactivation.planning.plan import make_plan
+from reactivation.planning.prune import unnamed
+from reactivation.planning.requests import convergence_request
+from reactivation.figures.select import diverged_runs, shown, spans
+from reactivation.planning.network_sizes import network
 
 PANEL = {"kind": "convergence", "widths": [2, 4, 8], "initialisations": 3}
 
@@ -62,7 +64,7 @@ def kernels_of(spec, widths, kind, initialisations=12):
     x, found = torch.randn(6, 3, 8, 8, dtype=torch.float64), []
     for width in widths:
         for _ in range(initialisations):
-            model = models.build(spec | {"width": width}, 8, 5).double().eval()
+            model = networks.build(spec | {"width": width}, 8, 5).double().eval()
             found.append(empirical_ntk(model, x, kernels=(kind,))[kind])
     return np.reshape(found, (len(widths), initialisations, 6, 6))
 
@@ -118,10 +120,10 @@ def test_its_cost_is_that_of_the_kernels_of_all_networks():
     each = [network({"name": "cnn", "parametrization": "ntk", "width": w}, 8, 4) for w in (2, 4, 8)]
     operations = 3 * sum(kernel_operations(of, 6, ["trace"]) for of in each)
     counts = {dataset: ([12] * 4, [4] * 4) for dataset in plan.datasets}
-    sizes, of, rates = budget.data_bytes(plan, counts), costs(plan, counts), ([(0.0, 1.0)], [(0.0, 1.0)])
-    alone = budget.row(plan, [name], of, sizes, "all", rates, 2)
-    assert alone[:3] == [0, 0, 0] and alone[-2] == operations and alone[-1] == operations + budget.START
-    assert set(budget.needed(plan, "wide")) == {*plan.runs, name}
+    sizes, of, rates = budget_table.data_bytes(plan, counts), costs(plan, counts), ([(0.0, 1.0)], [(0.0, 1.0)])
+    alone = budget_table.row(plan, [name], of, sizes, "all", rates, 2)
+    assert alone[:3] == [0, 0, 0] and alone[-2] == operations and alone[-1] == operations + budget_table.START
+    assert set(budget_table.needed(plan, "wide")) == {*plan.runs, name}
     small, large = (convergence_request(convergence.spec | {"widths": w}, "cpu", None) for w in ([2, 4], [2, 4096]))
     assert small.gpu_memory == 0 and 0 < small.minutes < large.minutes and small.memory < large.memory
     assert convergence_request(convergence.spec, "cuda", None).gpu_memory > 0
@@ -240,7 +242,7 @@ def test_the_figure_says_the_slope_and_stands_beside_others():
         rows += [at | norm, at | norm | {"task": 2, "step": 9, "epoch": 4.0, "progress": 2.0}]
     runs = pd.DataFrame(rows)
     drawn = shown(spec, runs)
-    figure = plots.draw(spec, drawn, spans(spec, runs), diverged_runs(spec, runs))
+    figure = layout.draw(spec, drawn, spans(spec, runs), diverged_runs(spec, runs))
     (text,) = (text.get_text() for text in figure.axes[0].texts)
     stated = drawn.loc[drawn["panel"] == 0, "slope"].iloc[0]
     assert text.startswith(f"slope {stated:.2f}".replace("-", "−"))

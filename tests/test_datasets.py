@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from reactivation import datasets, storage
+from reactivation.data import sources
+from reactivation.storage.datasets import BLOCK, read_images, read_normalisation, write_dataset
 from reactivation.errors import InputError
 
 GLYPHS = {"source": "glyphs", "image_size": 16, "classes": 3, "train_per_class": 4, "test_per_class": 2, "seed": 0}
@@ -27,18 +28,18 @@ def stack(samples):
 
 # ---------------------------------------------------------------------------------------------------- glyphs
 def test_glyphs_are_as_many_as_asked_for_and_reproducible():
-    parts, names, images = stack(datasets.samples(GLYPHS, None, False))
+    parts, names, images = stack(sources.samples(GLYPHS, None, False))
     assert images.shape == (18, 16, 16, 3) and images.dtype == np.uint8
     assert parts.count("train") == 12 and len(set(names)) == 3
-    again = stack(datasets.samples(GLYPHS, None, False))
+    again = stack(sources.samples(GLYPHS, None, False))
     np.testing.assert_array_equal(images, again[2])
-    other = stack(datasets.samples({**GLYPHS, "seed": 1}, None, False))
+    other = stack(sources.samples({**GLYPHS, "seed": 1}, None, False))
     assert (images != other[2]).any()
 
 
 def test_more_classes_or_images_add_to_the_glyphs_that_were():
-    few = list(datasets.glyphs(GLYPHS))
-    many = list(datasets.glyphs({**GLYPHS, "classes": 4, "train_per_class": 6}))
+    few = list(sources.glyphs(GLYPHS))
+    many = list(sources.glyphs({**GLYPHS, "classes": 4, "train_per_class": 6}))
     kept = {(part, name, image.tobytes()) for part, name, image in many}
     assert all((part, name, image.tobytes()) in kept for part, name, image in few)
 
@@ -46,8 +47,8 @@ def test_more_classes_or_images_add_to_the_glyphs_that_were():
 @pytest.mark.parametrize("size", [8, 32, 64])
 def test_a_hundred_letters_are_told_apart_in_every_face(size):
     """Each is drawn by the font, not as its box for a missing glyph, and inside the image."""
-    for face in datasets._faces(size):
-        masks = {letter: face.getmask(letter).getbbox() and bytes(face.getmask(letter)) for letter in datasets.LETTERS}
+    for face in sources._faces(size):
+        masks = {letter: face.getmask(letter).getbbox() and bytes(face.getmask(letter)) for letter in sources.LETTERS}
         assert len(masks) == 100 and None not in masks.values()
         missing = bytes(face.getmask("\uffff"))
         assert missing not in masks.values()
@@ -56,7 +57,7 @@ def test_a_hundred_letters_are_told_apart_in_every_face(size):
 
 
 def test_glyphs_are_light_on_dark():
-    _, _, images = stack(datasets.glyphs(GLYPHS))
+    _, _, images = stack(sources.glyphs(GLYPHS))
     assert (images.max((1, 2, 3)) > 140).all() and np.median(images) < 100
 
 
@@ -103,7 +104,7 @@ def tarball(path, files=FILES, mode="w:gz", **member):
 
 def read(root, size=8, classes=2):
     return sorted(
-        (part, name, tuple(image[0, 0])) for part, name, image in datasets.folder_samples(root, size, classes)
+        (part, name, tuple(image[0, 0])) for part, name, image in sources.folder_samples(root, size, classes)
     )
 
 
@@ -132,7 +133,7 @@ def test_images_are_cropped_to_a_square_and_resized(tmp_path):
     wide = Image.new("RGB", (30, 10), (0, 0, 255))
     wide.paste((255, 0, 0), (10, 0, 20, 10))  # the central square
     folder(tmp_path, {"train/a/1.png": png(wide), "test/a/1.png": picture((1, 2, 3))})
-    _, _, images = stack(datasets.folder_samples(tmp_path, 16, 1))
+    _, _, images = stack(sources.folder_samples(tmp_path, 16, 1))
     assert images.shape == (2, 16, 16, 3)
     assert (images[0, :, 3:-3] == (255, 0, 0)).all()  # the filter blends in a little of what is cut off
     assert (images[1] == (1, 2, 3)).all()
@@ -202,13 +203,13 @@ def test_sixteen_bit_images_are_refused(tmp_path):
 def test_the_state_of_a_source_changes_with_its_images_and_not_with_its_place(tmp_path):
     here, there = folder(tmp_path / "a"), folder(tmp_path / "b")
     more = folder(tmp_path / "c", FILES | {"train/cat/3.png": NOISE})
-    assert datasets.source_state(here) == datasets.source_state(there) != datasets.source_state(more)
+    assert sources.source_state(here) == sources.source_state(there) != sources.source_state(more)
     small, large = tarball(tmp_path / "a.tar"), tarball(tmp_path / "c.tar", FILES | {"train/dog/1.png": NOISE * 200})
-    assert datasets.source_state(small) != datasets.source_state(large)
-    assert datasets.source_state(tmp_path / "nowhere") is None
-    before = datasets.source_state(here)
+    assert sources.source_state(small) != sources.source_state(large)
+    assert sources.source_state(tmp_path / "nowhere") is None
+    before = sources.source_state(here)
     (here / "train/cat/.DS_Store").touch()  # as a file browser leaves it, which is no image
-    assert datasets.source_state(here) == before
+    assert sources.source_state(here) == before
 
 
 def test_a_missing_root(tmp_path):
@@ -270,7 +271,7 @@ def test_a_device_or_pipe_is_no_tarball(tmp_path):
     for root in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(InputError, match=r"is neither a folder nor a file: name the image folder or its tarball"):
             read(root)
-        assert datasets.source_state(root) is None
+        assert sources.source_state(root) is None
 
 
 def test_streaming_keeps_memory_flat(tmp_path):
@@ -281,7 +282,7 @@ def test_streaming_keeps_memory_flat(tmp_path):
     peaks = []
     for n in (8_000, 16_000):
         tracemalloc.start()
-        storage.write_dataset(tmp_path / "images.h5", samples(n))
+        write_dataset(tmp_path / "images.h5", samples(n))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (16 << 20)  # 98 MB of images more
@@ -322,7 +323,7 @@ def test_jpegs_of_all_kinds_are_stored_in_their_order_whatever_the_number_of_thr
     sources = (folder(tmp_path / "images", JPEGS), tarball(tmp_path / "images.tar", JPEGS))
     for source, threads in ((source, threads) for source in sources for threads in (1, 2, 5)):
         path = tmp_path / f"{source.name}-{threads}.h5"
-        storage.write_dataset(path, datasets.folder_samples(source, 64, 2, threads))
+        write_dataset(path, sources.folder_samples(source, 64, 2, threads))
         with h5py.File(path) as file:
             assert list(file.attrs["class_names"]) == ["bee", "elk"]
             stored = np.concatenate([file["test/images"][:], file["train/images"][:]])
@@ -341,7 +342,7 @@ def test_a_broken_jpeg_in_the_middle_ends_everything(tmp_path, pack):
     files = {f"train/a/{i:03d}.jpg": JPEGS["train/bee/1.JPEG"] for i in range(200)} | {"test/a/1.jpg": jpeg(0, (9, 9))}
     files["train/a/100.jpg"] = files["train/a/100.jpg"][:-2000]
     before = threading.active_count()
-    read = datasets.folder_samples(pack(tmp_path / "images", files), 16, 1, 4)
+    read = sources.folder_samples(pack(tmp_path / "images", files), 16, 1, 4)
     for _ in range(100):
         next(read)
     with pytest.raises(InputError, match=r"train/a/100.jpg is no readable image \(.*\): replace or remove it"):
@@ -351,7 +352,7 @@ def test_a_broken_jpeg_in_the_middle_ends_everything(tmp_path, pack):
 
 def test_threads_end_with_a_reader_that_stops(tmp_path):
     before = threading.active_count()
-    read = datasets.folder_samples(folder(tmp_path, JPEGS), 16, 2, 4)
+    read = sources.folder_samples(folder(tmp_path, JPEGS), 16, 2, 4)
     next(read)
     assert threading.active_count() > before
     read.close()
@@ -360,26 +361,26 @@ def test_threads_end_with_a_reader_that_stops(tmp_path):
 
 def test_a_slow_reader_bounds_what_is_decoded():
     started = []
-    read = datasets._mapped(lambda item: started.append(item) or item, range(10_000), 3)
+    read = sources._mapped(lambda item: started.append(item) or item, range(10_000), 3)
     for asked in range(1, 4):
         assert next(read) == asked - 1
         time.sleep(0.05)
-        assert len(started) <= asked - 1 + 3 * datasets.AHEAD
+        assert len(started) <= asked - 1 + 3 * sources.AHEAD
     assert list(read) == list(range(3, 10_000))
 
 
 def test_images_are_counted_where_that_is_cheap(tmp_path):
     entry = {"source": "image_folder", "image_size": 8, "classes": 2}
-    assert datasets.count(entry, folder(tmp_path / "images", FILES | {"train/cat/.DS_Store": b""})) == len(FILES)
-    assert datasets.count(entry, tarball(tmp_path / "images.tar")) is None
-    assert datasets.count({"source": "torchvision", "name": "CIFAR10"}, tmp_path) is None
-    assert datasets.count(GLYPHS, None) == 18
+    assert sources.count(entry, folder(tmp_path / "images", FILES | {"train/cat/.DS_Store": b""})) == len(FILES)
+    assert sources.count(entry, tarball(tmp_path / "images.tar")) is None
+    assert sources.count({"source": "torchvision", "name": "CIFAR10"}, tmp_path) is None
+    assert sources.count(GLYPHS, None) == 18
 
 
 # ----------------------------------------------------------------------------------------------- torchvision
 def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
     """In the format that torchvision downloads, with the checksums of small files in place of the real ones."""
-    vision = datasets._import_torchvision_datasets()
+    vision = sources._import_torchvision_datasets()
     base = tmp_path / "cifar-10-batches-py"
     base.mkdir()
     rng = np.random.default_rng(0)
@@ -395,7 +396,7 @@ def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
     monkeypatch.setattr(vision.CIFAR10, "train_list", [write("data_batch_1", batch)])
     monkeypatch.setattr(vision.CIFAR10, "test_list", [write("test_batch", batch)])
     monkeypatch.setattr(vision.CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": md5})
-    parts, names, images = stack(datasets.torchvision_samples("CIFAR10", tmp_path, False))
+    parts, names, images = stack(sources.torchvision_samples("CIFAR10", tmp_path, False))
     assert parts == ("train",) * 4 + ("test",) * 4
     assert names[:2] == ("plane", "car")
     np.testing.assert_array_equal(images[:4], pixels.transpose(0, 2, 3, 1))
@@ -403,13 +404,13 @@ def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"no readable CIFAR10 in .*: unpack torchvision's copy there, set download: true"
     ):
-        list(datasets.torchvision_samples("CIFAR10", tmp_path, False))
+        list(sources.torchvision_samples("CIFAR10", tmp_path, False))
 
 
 # ---------------------------------------------------------------------------------------------- what is stored
 def test_what_is_stored(tmp_path):
     path = tmp_path / "d.h5"
-    storage.write_dataset(path, datasets.folder_samples(folder(tmp_path / "i"), 8, 2), lambda: {"note": "x"})
+    write_dataset(path, sources.folder_samples(folder(tmp_path / "i"), 8, 2), lambda: {"note": "x"})
     with h5py.File(path) as file:
         assert file["train/images"].shape == (3, 8, 8, 3) and file["train/images"].dtype == np.uint8
         assert list(file.attrs["class_names"]) == ["ant", "cat"]
@@ -419,21 +420,21 @@ def test_what_is_stored(tmp_path):
         spread = pixels.std((0, 1, 2))
         assert spread[2] == 0  # no blue: left as it is rather than divided by nothing
         np.testing.assert_allclose(file.attrs["std"], [*spread[:2], 1])
-    images, labels = storage.read_images(path, "train", np.array([2, 0]))
+    images, labels = read_images(path, "train", np.array([2, 0]))
     assert labels.tolist() == [1, 0] and images[1, 0, 0].tolist() == [0, 255, 0]
-    mean, std, classes = storage.read_normalisation(path)
+    mean, std, classes = read_normalisation(path)
     assert mean.shape == std.shape == (3,) and classes == 2
 
 
 def test_images_are_read_in_any_order_repeated_or_far_apart(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (3 * storage.BLOCK + 7, 4, 4, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (3 * BLOCK + 7, 4, 4, 3), dtype=np.uint8)
     samples = [(part, f"{i % 3}", image) for part in ("train", "test") for i, image in enumerate(images)]
-    storage.write_dataset(tmp_path / "d.h5", samples)
+    write_dataset(tmp_path / "d.h5", samples)
     last = len(images) - 1
     shuffled = np.random.default_rng(1).permutation(len(images))
     for indices in (np.array([last, 0, 7, last, 7, 7]), np.arange(last, 0, -2), np.arange(len(images)), shuffled):
         for part in ("train", "test"):
-            read, labels = storage.read_images(tmp_path / "d.h5", part, indices)
+            read, labels = read_images(tmp_path / "d.h5", part, indices)
             np.testing.assert_array_equal(read, images[indices])
             np.testing.assert_array_equal(labels, indices % 3)
 
@@ -442,11 +443,11 @@ def test_reading_a_few_images_takes_no_memory_for_the_others(tmp_path):
     images = np.zeros((8192, 32, 32, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(8192) % 251
     samples = [(part, "a", image) for part, images in (("train", images), ("test", images[:1])) for image in images]
-    storage.write_dataset(tmp_path / "d.h5", samples)
+    write_dataset(tmp_path / "d.h5", samples)
     indices = np.r_[8000:8192, 100:200]
     tracemalloc.start()
-    read, _ = storage.read_images(tmp_path / "d.h5", "train", indices)
+    read, _ = read_images(tmp_path / "d.h5", "train", indices)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(read, images[indices])
-    assert peak < read.nbytes + 3 * images[: storage.BLOCK].nbytes  # the whole file: 25 MB
+    assert peak < read.nbytes + 3 * images[: BLOCK].nbytes  # the whole file: 25 MB

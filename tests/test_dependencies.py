@@ -8,7 +8,7 @@ import tomllib
 import pytest
 import yaml
 from helpers import REPOSITORY
-from reactivation.fingerprint import SCRIPTS, fingerprint
+from reactivation.jobs.fingerprint import SCRIPTS, fingerprint
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}

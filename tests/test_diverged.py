@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from helpers import changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from reactivation import labels, plots, storage
-from reactivation.config import load_study
+from reactivation.figures import words
+from reactivation.figures import layout
+from reactivation.storage.tables import read_tables
+from reactivation.study.load import load_study
 from reactivation.errors import InputError
-from reactivation.plan import make_plan
-from reactivation.shown import diverged_runs, shown, spans
+from reactivation.planning.plan import make_plan
+from reactivation.figures.select import diverged_runs, shown, spans
 
 PANELS = [
     {"metric": "spectral_norm"},
@@ -47,7 +49,7 @@ def table(**until):
 
 
 def figure_of(runs, spec=SPEC, scales=None):
-    return plots.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
+    return layout.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
 
 
 def legend(figure):
@@ -80,7 +82,7 @@ def test_where_all_seeds_diverged_what_is_finite_is_drawn():
     figure = figure_of(runs)
     assert "2 of 4 runs diverged: drawn up to there" in legend(figure)
     # No line from the mean over two seeds to that over one, and the others are not flattened.
-    color = plots._colors(SPEC, drawn)["width"][4]
+    color = layout._colors(SPEC, drawn)["width"][4]
     pieces = [line.get_xdata().tolist() for line in figure.axes[0].lines if line.get_color() == color]
     assert [(piece[0], piece[-1]) for piece in pieces] == [(0, 0.6), (0.7, 1.3)]
     assert figure.axes[0].get_ylim()[1] < 10 and "diverging runs go beyond" in figure.axes[0].get_ylabel()
@@ -110,7 +112,7 @@ def test_nothing_at_all_can_be_drawn(tmp_path, spec, title):
     figure = figure_of(runs, spec | {"title": title})
     assert all([text.get_text() for text in ax.texts] == ["every run diverged"] for ax in figure.axes if ax.axison)
     assert "all 4 runs diverged: left out" in legend(figure)
-    plots.save(figure, tmp_path / "figure.pdf")
+    layout.save(figure, tmp_path / "figure.pdf")
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     assert all(figure.bbox.x1 >= box.get_window_extent(renderer).x1 for box in figure.legends)
@@ -120,7 +122,7 @@ def test_a_table_of_nothing_is_read_like_others(tmp_path):
     """As a figure that takes scales from it does."""
     drawn = shown(SPEC, table(w2s0=0, w2s1=0, w4s0=0, w4s1=0))
     drawn.to_csv(tmp_path / "fig4.csv", index=False)
-    assert storage.read_tables([tmp_path / "fig4.csv"], "mean").empty
+    assert read_tables([tmp_path / "fig4.csv"], "mean").empty
 
 
 def test_what_no_whole_run_has_is_still_an_error():
@@ -157,4 +159,4 @@ def test_scales_are_taken_from_figures_of_runs_that_diverged():
 )
 def test_how_many_diverged_is_said_in_words(runs, diverged, left_out, said):
     names = {key: ["run"] * n for key, n in (("runs", runs), ("diverged", diverged), ("left_out", left_out))}
-    assert labels.diverged(names) == said
+    assert words.diverged(names) == said

@@ -10,8 +10,9 @@ from typing import get_args
 import pytest
 import yaml
 from helpers import REPOSITORY, changed, finished
-from reactivation.schema import SECTIONS, Checkpoints, Dataset, Experiment, Metrics, Probe, Study
-from reactivation.schema_figures import KERNEL_METRICS, TEST_METRICS, Curves
+from reactivation.study.schema import SECTIONS, Checkpoints, Experiment, Metrics, Probe, Study
+from reactivation.study.schema_datasets import Dataset
+from reactivation.study.schema_figures import KERNEL_METRICS, TEST_METRICS, Curves
 
 DOCUMENTS = [
     "README.md",

@@ -7,9 +7,10 @@ import pytest
 import torch
 from networks import images
 from reactivation.errors import InputError
-from reactivation.expansion import function_rows, linearized, logits
-from reactivation.models import build
-from reactivation.training import train_segment
+from reactivation.training.function_distance import function_rows, logits
+from reactivation.training.linearized import linearized
+from reactivation.training.networks import build
+from reactivation.training.loop import train_segment
 from torch import nn
 from torch.func import functional_call, jacrev, jvp
 

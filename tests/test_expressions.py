@@ -1,7 +1,7 @@
 """Arithmetic in a config."""
 
 import pytest
-from reactivation.expressions import evaluate
+from reactivation.study.arithmetic import evaluate
 
 
 @pytest.mark.parametrize(

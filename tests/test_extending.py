@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import REPOSITORY, copy_repository, planned, snakemake
-from reactivation.config import load_study
-from reactivation.fingerprint import fingerprint
+from reactivation.study.load import load_study
+from reactivation.jobs.fingerprint import fingerprint
 
 TEXT = (REPOSITORY / "docs/extending.md").read_text()
 SCRIPTS = sorted(path.name for path in (REPOSITORY / "workflow/scripts").glob("*.py"))

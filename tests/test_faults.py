@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import OF_ALL_RUNS, changed, copy_repository, finished, planned, snakemake
-from reactivation.config import load_study
-from reactivation.plan import make_plan
+from reactivation.study.load import load_study
+from reactivation.planning.plan import make_plan
 
 
 @pytest.fixture(scope="module")

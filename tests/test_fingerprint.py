@@ -2,8 +2,8 @@
 
 import pytest
 from helpers import REPOSITORY
-from reactivation import fingerprint as module
-from reactivation.fingerprint import fingerprint
+from reactivation.jobs import fingerprint as module
+from reactivation.jobs.fingerprint import fingerprint
 
 SCRIPT = '"""Doc."""\nfrom reactivation import used\nfrom reactivation.other import f\n\nprint(used.x, f())\n'
 FILES = {

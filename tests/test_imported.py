@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import COLUMNS, REPOSITORY, TINY, all_planned, changed, copy_repository, finished, snakemake
-from reactivation import metrics, schema_imported, switches
-from reactivation.config import ConfigError, load_study
+from reactivation.analysis import metrics
+from reactivation.study import schema_imported
+from reactivation.analysis import switches
+from reactivation.study.load import ConfigError, load_study
 from reactivation.errors import InputError
-from reactivation.fields import Kernel
-from reactivation.imported import read_imported, structure
-from reactivation.outlines import of_file
-from reactivation.plan import make_plan
-from reactivation.tables import run_table
+from reactivation.study.values import Kernel
+from reactivation.storage.imported import read_imported, structure
+from reactivation.study.outline import of_file
+from reactivation.planning.plan import make_plan
+from reactivation.analysis.run_table import run_table
 
 SECTION = (REPOSITORY / "docs/extending.md").read_text().split("\n## Kernels from elsewhere\n")[1].split("\n## ")[0]
 (CODE,) = re.findall(r"^```python\n(.*?)^```$", SECTION, re.M | re.S)

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 import torch
 from helpers import changed, finished, planned
-from reactivation import storage
-from reactivation.models import cnn, layer_names
+from reactivation.storage.kernels import read_kernels
+from reactivation.storage.datasets import read_images, read_normalisation
+from reactivation.storage.checkpoints import read_checkpoint
+from reactivation.training.networks import cnn, layer_names
 from test_models import NETWORKS, fresh
 
 CURVES = {"metric": "kernel_velocity", "color": "layer"}
@@ -38,7 +40,7 @@ def test_shares_of_layers_add_up_to_the_kernel(done):
     paths = sorted((done / "results/segments").glob("*/ntk-*.h5"))
     assert len(paths) == 2
     for path in paths:
-        read = storage.read_kernels(path)
+        read = read_kernels(path)
         assert list(read["layers"]) == ["conv1", "conv2", "conv3", "head"]
         for kind, stack in read["kernels"].items():
             total = sum(share[kind] for share in read["layers"].values())
@@ -50,13 +52,13 @@ def test_shares_of_layers_add_up_to_the_kernel(done):
 def test_the_heads_share_is_that_of_its_parameters(done):
     """The kernel of features and biases, of each logit on its own: the features' Gram matrix plus one."""
     (path,) = (done / "results/segments").glob("*task1*/ntk-*.h5")
-    read = storage.read_kernels(path)
+    read = read_kernels(path)
     (data,) = (done / "results/data").glob("*.h5")
-    pixels, _ = storage.read_images(data, "train", read["probe"]["index"])
-    mean, std, _ = storage.read_normalisation(data)
+    pixels, _ = read_images(data, "train", read["probe"]["index"])
+    mean, std, _ = read_normalisation(data)
     x = torch.tensor((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
     model = cnn(2, 8, 4).double()
-    model.load_state_dict(storage.read_checkpoint(path.parent / "checkpoints/step00000002.pt")["model"])
+    model.load_state_dict(read_checkpoint(path.parent / "checkpoints/step00000002.pt")["model"])
     features = model[:-1](x).detach().numpy()
     at = read["step"].tolist().index(2)
     expected = features @ features.T + 1

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from reactivation import metrics
-from reactivation.schema_figures import KERNEL_METRICS
+from reactivation.analysis import metrics
+from reactivation.study.schema_figures import KERNEL_METRICS
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from networks import reference
-from reactivation import ntk
-from reactivation.linearize import in_float64
-from reactivation.models import build, group_norm, learning_rate_factors, parameter_groups
-from reactivation.ntk import empirical_ntk
+from reactivation.ntk import guards
+from reactivation.ntk import kernel
+from reactivation.ntk.guards import in_float64
+from reactivation.training.networks import build, group_norm
+from reactivation.training.optimizer import learning_rate_factors, parameter_groups
+from reactivation.ntk.kernel import empirical_ntk
 from torch import nn
 from torch.nn import functional as F
 
@@ -91,7 +93,7 @@ def test_the_rnn_is_torchs_over_rows_of_pixels():
 
 
 def test_resnet18_is_torchvisions_but_for_the_stem():
-    from reactivation.datasets import _import_torchvision_datasets
+    from reactivation.data.sources import _import_torchvision_datasets
 
     _import_torchvision_datasets()
     from torchvision.models import resnet18
@@ -125,10 +127,10 @@ def test_the_same_seed_gives_the_same_weights(network, parametrization):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_kernels_are_those_of_a_loop_of_backward_passes(network, parametrization, caplog):
     """And nothing is differentiated sample by sample, which would be said."""
-    ntk._warn_once.cache_clear()
+    guards._warn_once.cache_clear()
     model, x = fresh(network, parametrization, width=3).eval(), images(3)
     with caplog.at_level(logging.WARNING):
-        kernels = empirical_ntk(model, x, kernels=ntk.KINDS)
+        kernels = empirical_ntk(model, x, kernels=kernel.KINDS)
     assert not caplog.records
     for kind, expected in reference(model, x).items():
         np.testing.assert_allclose(kernels[kind], expected, rtol=0, atol=1e-12 * np.abs(expected).max())

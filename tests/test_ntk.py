@@ -11,10 +11,13 @@ import pytest
 import torch
 from helpers import own_process
 from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network, reference
-from reactivation import contract, ntk, operations
-from reactivation.metrics import kernel_distance
-from reactivation.models import cnn
-from reactivation.ntk import empirical_ntk
+from reactivation.ntk import contraction
+from reactivation.ntk import guards
+from reactivation.ntk import kernel
+from reactivation.ntk import convolution
+from reactivation.analysis.metrics import kernel_distance
+from reactivation.training.networks import cnn
+from reactivation.ntk.kernel import empirical_ntk
 from torch import nn
 
 # Torch warns of it on the reference too.
@@ -25,7 +28,7 @@ EVERYTHING = NETWORKS | {name: make for name, (make, _) in EXAMPLEWISE.items()}
 
 @pytest.fixture(autouse=True)
 def forget_warnings():
-    ntk._warn_once.cache_clear()
+    guards._warn_once.cache_clear()
 
 
 def in_double(model, x):
@@ -105,7 +108,7 @@ def test_neither_chunks_nor_blocks_change_a_kernel(name, limit):
 def test_a_small_limit_means_blocks_of_few_samples(monkeypatch):
     model, x = build(NETWORKS["cnn"])
     sizes = []
-    add_block = ntk._add_block
+    add_block = kernel._add_block
     monkeypatch.setattr(ntk, "_add_block", lambda model, x, *rest: (sizes.append(len(x)), add_block(model, x, *rest)))
     empirical_ntk(model, x, memory_limit=1 << 17)
     assert max(sizes) <= 2 < len(sizes)
@@ -192,7 +195,7 @@ def test_the_order_of_the_probe_is_the_order_of_the_kernel():
 
 
 def test_resnet18():
-    from reactivation.datasets import _import_torchvision_datasets
+    from reactivation.data.sources import _import_torchvision_datasets
 
     _import_torchvision_datasets()
     from torchvision.models import resnet18
@@ -258,7 +261,7 @@ def test_distances_of_close_kernels_keep_their_digits_in_float32(size):
 
 def test_memory_that_runs_out_halves_the_chunk(monkeypatch):
     model, x = in_double(*build(NETWORKS["mlp"]))
-    jacobian, refused = contract.Factors.jacobian, []
+    jacobian, refused = contraction.Factors.jacobian, []
 
     def scarce(self, taps, channels, room):
         if channels.stop - channels.start > 3:
@@ -267,7 +270,7 @@ def test_memory_that_runs_out_halves_the_chunk(monkeypatch):
         return jacobian(self, taps, channels, room)
 
     monkeypatch.setattr(contract, "costs", lambda *_: (0, 1))
-    monkeypatch.setattr(contract.Factors, "jacobian", scarce)
+    monkeypatch.setattr(contraction.Factors, "jacobian", scarce)
     assert_close(empirical_ntk(model, x, kernels=KINDS), expected("mlp"), 1e-12)
     assert refused
 
@@ -280,18 +283,18 @@ def test_chunks_go_on_where_a_real_allocation_failed():
             torch.empty(1 << 55)
         done.append(part)
 
-    contract.in_chunks(0, 7, 7, work)
+    contraction.in_chunks(0, 7, 7, work)
     assert done == [slice(0, 3), slice(3, 6), slice(6, 7)]
     with pytest.raises(RuntimeError, match="allocate"):
-        contract.in_chunks(0, 1, 1, lambda part: torch.empty(1 << 55))
+        contraction.in_chunks(0, 1, 1, lambda part: torch.empty(1 << 55))
     with pytest.raises(ZeroDivisionError):
-        contract.in_chunks(0, 4, 4, lambda part: 1 // 0)
+        contraction.in_chunks(0, 4, 4, lambda part: 1 // 0)
 
 
 def test_memory_that_runs_out_between_chunks_halves_the_blocks(monkeypatch, caplog):
     """As where cotangents of a block are joined: smaller blocks need less; where nothing is small enough, it is told."""
     model, x = in_double(*build(NETWORKS["cnn"]))
-    add_block, sizes = ntk._add_block, []
+    add_block, sizes = kernel._add_block, []
 
     def scarce(model, samples, *rest):
         sizes.append(len(samples))

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import yaml
 from helpers import REPOSITORY, changed, own_process
-from reactivation.config import load_study
-from reactivation.plan import digest, make_plan, short, sources
+from reactivation.study.load import load_study
+from reactivation.planning.names import digest, short
+from reactivation.planning.plan import make_plan, sources
 
 EXPERIMENT = "experiments.widths"
 

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from helpers import TINY, changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from reactivation import labels, plots
-from reactivation.config import load_study
+from reactivation.figures import words
+from reactivation.figures import layout
+from reactivation.study.load import load_study
 from reactivation.errors import InputError
-from reactivation.plan import make_plan
-from reactivation.shown import diverged_runs, shown, spans
+from reactivation.planning.plan import make_plan
+from reactivation.figures.select import diverged_runs, shown, spans
 
 SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
 
@@ -59,7 +60,7 @@ def runs():
 
 
 def figure_of(spec, runs, scales=None):
-    return plots.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
+    return layout.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
 
 
 def test_means_and_extremes_over_seeds(runs):
@@ -104,7 +105,7 @@ def test_nothing_to_draw_is_said_in_one_line(runs):
 def test_the_current_task_is_drawn_in_pieces(runs):
     spec = SPEC | {"panels": [SPEC["panels"][0] | {"block": ["current"]}]}
     figure = figure_of(spec, runs)
-    pieces = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() != plots.SWITCH["color"]]
+    pieces = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() != layout.SWITCH["color"]]
     assert pieces == [3, 2, 3, 2]  # 2 widths × 2 tasks
 
 
@@ -131,7 +132,7 @@ def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
     drawn = [panel | {"title": title[:60], "block": ["task1", "task2"]} for panel in SPEC["panels"] * 3]
     spec = SPEC | {"panels": drawn[:panels], "title": title, "columns": columns}
     figure = figure_of(spec, runs)
-    figure.dpi = plots.STYLE["savefig.dpi"]
+    figure.dpi = layout.STYLE["savefig.dpi"]
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if ax.axison]
@@ -242,7 +243,7 @@ def test_a_summarys_line_is_of_the_means_in_its_csv(all_seeds):
     figure, _, drawn = made(all_seeds, summary("last"))
     means = drawn.groupby("width")["value"].transform("mean")
     np.testing.assert_allclose(drawn["mean"], means)
-    assert not [line for line in figure.axes[0].lines if line.get_color() == plots.MEAN["color"]]
+    assert not [line for line in figure.axes[0].lines if line.get_color() == layout.MEAN["color"]]
 
 
 def test_the_velocity_at_the_switch_is_the_next_tasks(all_seeds):
@@ -303,7 +304,7 @@ def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
         "kernel alignment $A$\nheld-out images",
     ]
     for blocks in (["task1", "task1_held_out"], ["task1_train", "task2_held_out"]):
-        assert list(labels.groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
+        assert list(words.groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
 
 
 def test_what_a_logarithmic_scale_cannot_show_is_said(all_seeds):

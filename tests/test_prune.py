@@ -6,11 +6,11 @@ import shutil
 import pytest
 import yaml
 from helpers import TINY, changed, copy_repository, finished, planned, snakemake
-from reactivation import prune as module
-from reactivation.config import load_study
+from reactivation.planning import prune as module
+from reactivation.study.load import load_study
 from reactivation.errors import InputError
-from reactivation.plan import make_plan
-from reactivation.prune import Item, at_work, delete, load_studies, prune, unnamed
+from reactivation.planning.plan import make_plan
+from reactivation.planning.prune import Item, at_work, delete, load_studies, prune, unnamed
 
 HASH = "-0123456789"
 STUDY = load_study(TINY)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from reactivation.records import _named, mark_incomplete
+from reactivation.planning.strays import _named, mark_incomplete
 from snakemake.persistence.file import FilePersistence
 
 

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from browser import errors, opened, until, url
 from helpers import REPOSITORY, all_planned, changed, copy_repository, snakemake
-from reactivation import pages
-from reactivation.captions import plain
-from reactivation.config import load_study
-from reactivation.curves import compact, explore_page
-from reactivation.plan import make_plan
-from reactivation.resolved import resolved
+from reactivation.report import pages
+from reactivation.report.captions import plain
+from reactivation.study.load import load_study
+from reactivation.report.explore import compact, explore_page
+from reactivation.planning.plan import make_plan
+from reactivation.study.filled import resolved
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select

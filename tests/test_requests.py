@@ -5,10 +5,10 @@ import re
 
 import pytest
 from helpers import TINY, changed, copy_repository, snakemake
-from reactivation.config import load_study
-from reactivation.costs import all_image_counts
-from reactivation.plan import make_plan, sources
-from reactivation.requests import Request, request
+from reactivation.study.load import load_study
+from reactivation.planning.segment_costs import all_image_counts
+from reactivation.planning.plan import make_plan, sources
+from reactivation.planning.requests import Request, request
 
 WIDTH = "experiments.widths.grid.width"
 WIDE = ((WIDTH, [512]), ("datasets.glyphs.image_size", 64))

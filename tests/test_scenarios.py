@@ -2,8 +2,8 @@
 
 import pydantic
 import pytest
-from reactivation.scenarios import problems, similarity, tasks, universe
-from reactivation.schema import AnyScenario
+from reactivation.study.scenarios import problems, similarity, tasks, universe
+from reactivation.study.schema_scenarios import AnyScenario
 
 SCENARIO = pydantic.TypeAdapter(AnyScenario)
 

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from helpers import TINY, copy_repository, finished, planned
 from PIL import Image
-from reactivation import storage
+from reactivation.storage.tables import read_tables
+from reactivation.storage.arrays import read_arrays
+from reactivation.storage.datasets import read_labels
 
 TASKS = [{"classes": [0, 1]}, {"classes": [2, 3], "weights": [1, 0.5], "epochs": 2}, {"classes": [0, 1]}]
 ADAM = {"optimizer": "adam", "lr": "0.02/width", "epochs": 1, "batch_size": 8, "weight_decay": 0.01}
@@ -72,7 +74,7 @@ def done(tmp_path_factory):
 
 
 def table(done, run):
-    return storage.read_tables([done / f"results/zoo/runs/{run}.csv"])
+    return read_tables([done / f"results/zoo/runs/{run}.csv"])
 
 
 def test_all_of_it_runs_once(done):
@@ -111,8 +113,8 @@ def test_there_and_back_with_replay(done):
 
 
 def test_a_mixture_trains_on_its_frequencies(done):
-    split = storage.read_arrays(next(done.glob("results/splits/*-4classes-task2-*")))
-    images, labels = storage.read_labels(next(done.glob("results/data/*.h5")))
+    split = read_arrays(next(done.glob("results/splits/*-4classes-task2-*")))
+    images, labels = read_labels(next(done.glob("results/data/*.h5")))
     assert np.bincount(images[split["task1_train"]]).tolist() == [9, 9, 3, 3]
     assert sorted(np.bincount(images[split["task2_train"]]).tolist()) in ([3, 3, 9, 9],)
     assert len(labels) == 16

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 from helpers import REPOSITORY, TINY, changed, copy_repository, snakemake
-from reactivation.config import ConfigError, load_study
+from reactivation.study.load import ConfigError, load_study
 
 EVIL = [
     "$(touch ran)",

@@ -7,10 +7,10 @@ import re
 from helpers import changed
 from matplotlib.figure import Figure
 from PIL import Image
-from reactivation import plots
-from reactivation.config import load_study
-from reactivation.plan import make_plan
-from reactivation.sidecar import excerpt, metadata
+from reactivation.figures import layout
+from reactivation.study.load import load_study
+from reactivation.planning.plan import make_plan
+from reactivation.figures.origin import excerpt, metadata
 from test_scenarios_workflow import STUDY
 
 ORIGIN = {"config": '{"title": "(Δ → \\\\Größe)"}', "host": "Zürich (3)", "started": "2025-01-02T03:04:05Z"}
@@ -37,7 +37,7 @@ def test_panels_name_experiments_too():
 def test_text_survives_in_both_formats(tmp_path):
     """Letters beyond ASCII, parentheses and backslashes."""
     for name in ("a.png", "a.pdf"):
-        plots.save(Figure(), tmp_path / name, metadata(name, "study fig4", ORIGIN))
+        layout.save(Figure(), tmp_path / name, metadata(name, "study fig4", ORIGIN))
     with Image.open(tmp_path / "a.png") as image:
         assert ORIGIN.items() <= image.text.items()
     content = (tmp_path / "a.pdf").read_bytes()

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from reactivation import sizes
+from reactivation.planning import network_sizes
 from reactivation.errors import InputError
-from reactivation.models import MODELS, build
-from reactivation.schema import SECTIONS
+from reactivation.training.networks import MODELS, build
+from reactivation.study.schema import SECTIONS
 from torch.utils.flop_counter import FlopCounterMode
 
 VARIANTS = [
@@ -21,19 +21,19 @@ NETWORKS = VARIANTS + [
 
 
 def test_no_network_is_missing():
-    assert set(sizes.LAYERS) == set(MODELS) == {model["name"] for model in NETWORKS}
+    assert set(network_sizes.LAYERS) == set(MODELS) == {model["name"] for model in NETWORKS}
 
 
 def test_a_network_that_is_missing_is_said_to_be():
     with pytest.raises(InputError, match="no layers of transformer: add them"):
-        sizes.network({"name": "transformer", "width": 5}, 32, 10)
+        network_sizes.network({"name": "transformer", "width": 5}, 32, 10)
 
 
 @pytest.mark.parametrize("image_size", [8, 13, 32])
 @pytest.mark.parametrize("model", NETWORKS, ids=str)
 def test_bytes_operations_and_outputs_are_those_of_the_real_network(model, image_size):
     model = model | {"width": 5, "parametrization": "pytorch"}
-    of = sizes.network(model, image_size, classes=7)
+    of = network_sizes.network(model, image_size, classes=7)
     outputs = []
     with torch.device("meta"):
         built = build(model, image_size, 7)

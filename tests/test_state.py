@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from reactivation.state import Saved, Writer
+from reactivation.jobs.state import Saved, Writer
 
 
 def test_calls_are_made_in_order_in_one_thread_of_their_own():

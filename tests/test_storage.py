@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 import torch
 from helpers import REPOSITORY, flips
-from reactivation import files, storage
+from reactivation.storage.files import archive_digest, atomic, publish, write_json
+from reactivation.storage.checkpoints import read_checkpoint, write_checkpoint
+from reactivation.storage.arrays import read_arrays, write_arrays
+from reactivation.storage.kernels import read_kernels, write_kernels
+from reactivation.storage.rows import EVALUATION, read_rows, write_rows
+from reactivation.storage.files import archive_digest, atomic, publish, write_json
+from reactivation.storage.datasets import read_images, read_labels, read_normalisation, write_dataset
 from reactivation.errors import InputError
-from reactivation.job import logged
-from reactivation.models import cnn
+from reactivation.jobs.job import logged
+from reactivation.training.networks import cnn
 
 
 def test_an_error_while_writing_leaves_what_was_there(tmp_path):
     path = tmp_path / "deep" / "file.txt"
-    with files.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text("whole")
-    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "whole"
@@ -31,8 +37,8 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path):
 
 def test_checkpoints(tmp_path):
     model = cnn(2, 8, 3)
-    storage.write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
-    read = storage.read_checkpoint(tmp_path / "a.pt")
+    write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
+    read = read_checkpoint(tmp_path / "a.pt")
     assert (read["step"], read["epoch"]) == (7, 1.5)
     for name, tensor in model.state_dict().items():
         assert torch.equal(read["model"][name], tensor)
@@ -52,31 +58,31 @@ def test_a_pickle_in_place_of_weights_or_indices_is_refused(tmp_path):
     for path in sorted(tmp_path.iterdir()):
         weights = path.suffix == ".pt"
         with pytest.raises(InputError, match="is no readable checkpoint" if weights else "is damaged") as caught:
-            (storage.read_checkpoint if weights else storage.read_arrays)(path)
+            (read_checkpoint if weights else read_arrays)(path)
         assert path.name in str(caught.value) and "\n" not in str(caught.value)
         assert not (tmp_path / "ran").exists()
 
 
 def test_truncated_checkpoints_are_named(tmp_path):
-    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
+    write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
     whole = (tmp_path / "a.pt").read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 10):
         (tmp_path / "a.pt").write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"a.pt is no readable checkpoint"):
-            storage.read_checkpoint(tmp_path / "a.pt")
+            read_checkpoint(tmp_path / "a.pt")
 
 
 def test_damaged_results_are_named(tmp_path):
     kernels = {"sum": np.zeros((2, 3, 3))}
     steps = np.array([1, 2])
-    storage.write_kernels(tmp_path / "ntk.h5", kernels, steps, steps / 2, {"label": np.zeros(3)}, {})
-    storage.write_arrays(tmp_path / "split.npz", test=np.arange(100))
+    write_kernels(tmp_path / "ntk.h5", kernels, steps, steps / 2, {"label": np.zeros(3)}, {})
+    write_arrays(tmp_path / "split.npz", test=np.arange(100))
     row = {"step": 1, "epoch": 1.0, "class": 0, "images": 1, "test_accuracy": 0.5, "test_loss": 1.0}
-    storage.write_rows(tmp_path / "evaluation.csv", [row, row])
+    write_rows(tmp_path / "evaluation.csv", [row, row])
     readers = {
-        "ntk.h5": storage.read_kernels,
-        "split.npz": storage.read_arrays,
-        "evaluation.csv": lambda path: storage.read_rows(path, storage.EVALUATION),
+        "ntk.h5": read_kernels,
+        "split.npz": read_arrays,
+        "evaluation.csv": lambda path: read_rows(path, EVALUATION),
     }
     for name, read in readers.items():
         read(tmp_path / name)
@@ -97,7 +103,7 @@ def test_what_is_published_survives_its_first_name(tmp_path, monkeypatch, hard_l
     (tmp_path / "out/checkpoints/of-before").touch()
     for _ in range(2):  # a job that is killed in between does it again
         for name in ("checkpoints", "final.pt"):
-            files.publish(tmp_path / "work" / name, tmp_path / "out" / name)
+            publish(tmp_path / "work" / name, tmp_path / "out" / name)
     shutil.rmtree(tmp_path / "work")
     found = {path.relative_to(tmp_path / "out"): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {str(name): path.read_text() for name, path in found.items()} == {
@@ -110,7 +116,7 @@ def test_what_a_killed_job_left_goes_when_the_file_is_written_again(tmp_path):
     code = f"""
 import os, signal
 from reactivation import files, storage
-with files.atomic({str(tmp_path / "a.txt")!r}) as temporary:
+with atomic({str(tmp_path / "a.txt")!r}) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -118,9 +124,9 @@ with files.atomic({str(tmp_path / "a.txt")!r}) as temporary:
     assert killed.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".partial-")
-    storage.write_json(tmp_path / "b.json", {})  # another file's leftovers stay
+    write_json(tmp_path / "b.json", {})  # another file's leftovers stay
     assert left.exists()
-    storage.write_json(tmp_path / "a.txt", {})
+    write_json(tmp_path / "a.txt", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
 
 
@@ -130,22 +136,22 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
     probe = {"index": np.arange(4), "label": np.array([0, 0, 1, 1]), "task": np.array([1, 1, 2, 2])}
     kernels = {"sum": rng.normal(size=(3, 4, 4)), "trace": rng.normal(size=(3, 4, 4))}
     times = np.arange(3), np.arange(3) / 2
-    storage.write_kernels(tmp_path / "ntk.h5", kernels, *times, probe, {"config": "x" * 200}, {"head": kernels})
+    write_kernels(tmp_path / "ntk.h5", kernels, *times, probe, {"config": "x" * 200}, {"head": kernels})
     samples = [
         (part, f"c{i % 2}", rng.integers(0, 256, (8, 8, 3), np.uint8)) for i in range(8) for part in ("train", "test")
     ]
-    storage.write_dataset(tmp_path / "data.h5", samples)
-    storage.write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
-    storage.write_arrays(tmp_path / "split.npz", test=np.arange(100), task1_train=np.arange(50))
+    write_dataset(tmp_path / "data.h5", samples)
+    write_checkpoint(tmp_path / "a.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
+    write_arrays(tmp_path / "split.npz", test=np.arange(100), task1_train=np.arange(50))
     readers = {
-        "ntk.h5": lambda path: storage.read_kernels(path),
+        "ntk.h5": lambda path: read_kernels(path),
         "data.h5": lambda path: [
-            *storage.read_images(path, "train", np.arange(8)),
-            *storage.read_labels(path),
-            *storage.read_normalisation(path),
+            *read_images(path, "train", np.arange(8)),
+            *read_labels(path),
+            *read_normalisation(path),
         ],
-        "a.pt": lambda path: storage.read_checkpoint(path),
-        "split.npz": lambda path: storage.read_arrays(path),
+        "a.pt": lambda path: read_checkpoint(path),
+        "split.npz": lambda path: read_arrays(path),
     }
     for name, read in readers.items():
         path = tmp_path / name
@@ -178,25 +184,25 @@ def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
 def test_kernels_that_make_no_sense_are_named(tmp_path, change, said):
     sound = {"kernels": {"sum": np.zeros((2, 3, 3))}, "step": np.arange(2), "epoch": np.arange(2.0)}
     sound |= {"probe": {"label": np.zeros(3)}, "attributes": {}}
-    storage.write_kernels(tmp_path / "ntk.h5", **sound)
-    storage.read_kernels(tmp_path / "ntk.h5")
-    storage.write_kernels(tmp_path / "ntk.h5", **(sound | change))
+    write_kernels(tmp_path / "ntk.h5", **sound)
+    read_kernels(tmp_path / "ntk.h5")
+    write_kernels(tmp_path / "ntk.h5", **(sound | change))
     with pytest.raises(InputError, match=rf"ntk.h5 is damaged \({said}\): delete it and run again"):
-        storage.read_kernels(tmp_path / "ntk.h5")
+        read_kernels(tmp_path / "ntk.h5")
 
 
 def test_weights_that_are_not_finite_are_named(tmp_path):
     model = cnn(2, 8, 3)
     next(model.parameters()).data[0] = np.nan
-    storage.write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
+    write_checkpoint(tmp_path / "a.pt", model.state_dict(), 7, 1.5)
     with pytest.raises(InputError, match=r"a.pt is no readable checkpoint \(weights that are finite"):
-        storage.read_checkpoint(tmp_path / "a.pt")
+        read_checkpoint(tmp_path / "a.pt")
 
 
 def test_kernels_of_no_checkpoint(tmp_path):
     probe = {"label": np.array([0, 1])}
-    storage.write_kernels(tmp_path / "a.h5", {"sum": np.empty((0, 2, 2))}, np.empty(0, int), np.empty(0), probe, {})
-    read = storage.read_kernels(tmp_path / "a.h5")
+    write_kernels(tmp_path / "a.h5", {"sum": np.empty((0, 2, 2))}, np.empty(0, int), np.empty(0), probe, {})
+    read = read_kernels(tmp_path / "a.h5")
     assert read["kernels"]["sum"].shape == (0, 2, 2) and len(read["step"]) == 0 and read["diverged"] is None
 
 
@@ -204,8 +210,8 @@ def test_layers_are_read_in_the_networks_order(tmp_path):
     """HDF5 would sort them by name."""
     stack, probe = np.ones((2, 3, 3)), {"label": np.zeros(3)}
     layers = {name: {"sum": i * stack} for i, name in enumerate(("stem", "conv10", "conv2", "head"))}
-    storage.write_kernels(tmp_path / "a.h5", {"sum": stack}, np.arange(2), np.arange(2.0), probe, {}, layers)
-    read = storage.read_kernels(tmp_path / "a.h5")["layers"]
+    write_kernels(tmp_path / "a.h5", {"sum": stack}, np.arange(2), np.arange(2.0), probe, {}, layers)
+    read = read_kernels(tmp_path / "a.h5")["layers"]
     assert list(read) == list(layers)
     assert all((read[name]["sum"] == layers[name]["sum"]).all() for name in layers)
 
@@ -213,8 +219,8 @@ def test_layers_are_read_in_the_networks_order(tmp_path):
 def test_archives_are_told_apart_by_their_content(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(seed)
-        storage.write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
-    a, b, c = (files.archive_digest(tmp_path / f"{name}.pt") for name in "abc")
+        write_checkpoint(tmp_path / f"{name}.pt", cnn(2, 8, 3).state_dict(), 7, 1.5)
+    a, b, c = (archive_digest(tmp_path / f"{name}.pt") for name in "abc")
     assert a == b != c
 
 
@@ -222,21 +228,21 @@ def test_kernels_are_all_that_a_reader_needs_to_know(tmp_path):
     stack = np.random.default_rng(0).normal(size=(3, 4, 4))
     probe = {"index": np.arange(4), "label": np.array([0, 0, 1, 1]), "task": np.array([1, 1, 2, 2])}
     path = tmp_path / "ntk.h5"
-    storage.write_kernels(path, {"sum": stack}, np.array([1, 2, 4]), np.array([0.1, 0.2, 0.4]), probe, {"host": "h"})
+    write_kernels(path, {"sum": stack}, np.array([1, 2, 4]), np.array([0.1, 0.2, 0.4]), probe, {"host": "h"})
     assert (h5py.File(path)["kernels/sum"][:] == stack).all()
     with h5py.File(path) as file:
         assert file["kernels/sum"].chunks == (1, 4, 4)
         assert file.attrs["host"] == "h"
-    read = storage.read_kernels(path)
+    read = read_kernels(path)
     assert read["step"].tolist() == [1, 2, 4] and read["probe"]["task"].tolist() == [1, 1, 2, 2]
 
 
 def test_tables_keep_every_digit(tmp_path):
     value = 0.1 + 0.2
-    storage.write_rows(tmp_path / "e.csv", [
+    write_rows(tmp_path / "e.csv", [
         {"step": 1, "epoch": value, "class": 0, "images": 2, "test_accuracy": np.float64(1 / 3), "test_loss": 1e-300}
     ])  # fmt: skip
-    (row,) = storage.read_rows(tmp_path / "e.csv", storage.EVALUATION)
+    (row,) = read_rows(tmp_path / "e.csv", EVALUATION)
     assert (row["epoch"], row["test_accuracy"], row["test_loss"]) == (value, 1 / 3, 1e-300)
 
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from reactivation import storage
-from reactivation.switches import COLUMNS, accuracy_rows, switch_rows
+from reactivation.storage.rows import write_rows
+from reactivation.storage.tables import read_table
+from reactivation.analysis.switches import COLUMNS, accuracy_rows, switch_rows
 
 # Two tasks of four epochs; a checkpoint a quarter of an epoch after the switch.
 EPOCHS = [0.0, 1, 2, 3, 4, 4.25, 5, 6, 7, 8]
@@ -152,8 +153,8 @@ def test_the_accuracy_matrix():
 
 
 def test_the_same_after_a_file(tmp_path):
-    storage.write_rows(tmp_path / "run.csv", table().to_dict("records"))
-    read = storage.read_table(tmp_path / "run.csv")
+    write_rows(tmp_path / "run.csv", table().to_dict("records"))
+    read = read_table(tmp_path / "run.csv")
     for row, again in zip(switch_rows(table(), 1), switch_rows(read, 1), strict=True):
         assert row == pytest.approx(again)
         assert all(value == value and value is not None for value in row.values())

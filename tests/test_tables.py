@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import COLUMNS
-from reactivation import metrics
-from reactivation.checks import blocks
-from reactivation.outlines import Outline
-from reactivation.schema_figures import KERNEL_METRICS, LAYER_METRICS
-from reactivation.tables import run_table
+from reactivation.analysis import metrics
+from reactivation.study.checks import blocks
+from reactivation.study.outline import Outline
+from reactivation.study.schema_figures import KERNEL_METRICS, LAYER_METRICS
+from reactivation.analysis.run_table import run_table
 
 SPEC = {
     "experiment": "widths",

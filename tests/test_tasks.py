@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from reactivation.errors import InputError
-from reactivation.tasks import balanced_probe, first_task, split
+from reactivation.data.indices import balanced_probe, first_task, split
 
 LABELS = np.repeat(np.arange(6), 20)[np.random.default_rng(1).permutation(120)]
 TEST = np.tile(np.arange(6), 5)

@@ -14,22 +14,17 @@ import pytest
 import torch
 from helpers import own_process
 from networks import images, reference
-from reactivation import state, storage
+from reactivation.jobs import state
+from reactivation.storage.checkpoints import keys, read_state
 from reactivation.errors import InputError, Interrupted
-from reactivation.expansion import function_of
-from reactivation.models import build, cnn
-from reactivation.ntk import empirical_ntk
-from reactivation.schedule import checkpoint_steps
+from reactivation.training.linearized import function_of
+from reactivation.training.networks import build, cnn
+from reactivation.ntk.kernel import empirical_ntk
+from reactivation.jobs.schedule import checkpoint_steps
 from reactivation.seeds import stream
-from reactivation.state import Saved
-from reactivation.training import (
-    Images,
-    accuracy,
-    evaluate,
-    log_columns,
-    refuse_lone_image,
-    train_segment,
-)
+from reactivation.jobs.state import Saved
+from reactivation.data.images import Images
+from reactivation.training.loop import accuracy, evaluate, log_columns, refuse_lone_image, train_segment
 from torch.nn import functional as F
 
 SPEC = {
@@ -425,7 +420,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
             again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, function)
         checkpoints |= dict(found)
     assert sittings > 4 and saved.sittings == sittings
-    assert checkpoints.keys() == wanted.keys()
+    assert keys() == wanted.keys()
     for step, weights in wanted.items():
         assert all(torch.equal(p, q) for p, q in zip(weights, checkpoints[step], strict=True))
     assert all(
@@ -497,7 +492,7 @@ def test_a_diverging_state_is_not_saved(tmp_path):
     saved = Saved(tmp_path / "state.pt", every=0)
     _, _, trained = train({**SPEC, "training": SPEC["training"] | {"lr": 1e20}}, saved=saved)
     assert trained.diverged is not None
-    found = storage.read_state(tmp_path / "state.pt")
+    found = read_state(tmp_path / "state.pt")
     assert found["step"] < trained.diverged and all(torch.isfinite(p).all() for p in found["model"].values())
 
 

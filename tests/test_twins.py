@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from helpers import changed, finished, planned, snakemake
-from reactivation import storage
-from reactivation.claims import lazy_networks_reactivate
-from reactivation.config import ConfigError, load_study
-from reactivation.plan import make_plan
-from reactivation.shown import shown
-from reactivation.switches import accuracy_rows, static_errors
-from reactivation.twins import twin_table
+from reactivation.storage.tables import read_table
+from reactivation.analysis.claims import lazy_networks_reactivate
+from reactivation.study.load import ConfigError, load_study
+from reactivation.planning.plan import make_plan
+from reactivation.figures.select import shown
+from reactivation.analysis.switches import accuracy_rows, static_errors
+from reactivation.analysis.twin_table import twin_table
 
 EXPERIMENT = "experiments.widths"
 BOTH = (f"{EXPERIMENT}.grid.dynamics", ["network", "linearized"])
@@ -252,7 +252,7 @@ def test_a_figure_of_networks_needs_no_twin(done):
 def test_the_tables_of_a_real_twin(done):
     study = make_plan(load_study(STUDY))
     twin, network = (
-        storage.read_table(done / f"results/tiny/runs/widths-width2-dynamics{name}-s0.csv") for name in ("linearized", "network")
+        read_table(done / f"results/tiny/runs/widths-width2-dynamics{name}-s0.csv") for name in ("linearized", "network")
     )  # fmt: skip
     assert set(twin["metric"]) == {
         *("test_accuracy", "test_loss", "forgetting"),
@@ -271,11 +271,11 @@ def test_the_tables_of_a_real_twin(done):
 
 
 def test_switches_know_the_twins_errors(done):
-    table = storage.read_table(done / "results/tiny/reactivation.csv")
+    table = read_table(done / "results/tiny/reactivation.csv")
     assert set(table["run"]) == {"widths-width2-dynamicsnetwork-s0"}
     assert np.isfinite(table[["static_function_error", "static_accuracy_error"]]).all(axis=None)
     assert table["static_forgetting_error"].notna().tolist() == (table["task"] == 2).tolist()
-    files = storage.read_table(done / "results/tiny/files.csv")
+    files = read_table(done / "results/tiny/files.csv")
     named = files["kernels"].fillna(files["function"])
     assert len(files) == 4 and all((done / path).exists() for path in named)
 

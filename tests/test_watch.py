@@ -16,10 +16,10 @@ import time
 import faults
 import pytest
 from helpers import call, changed, copy_repository, snakemake
-from reactivation import watch
-from reactivation.config import load_study
-from reactivation.plan import make_plan
-from reactivation.watch import FREE, Progress, bars_below, last_line, layout, report, share
+from reactivation.jobs import watch
+from reactivation.study.load import load_study
+from reactivation.planning.plan import make_plan
+from reactivation.jobs.watch import FREE, Progress, bars_below, last_line, layout, report, share
 
 LONG = changed(
     ("seeds", [0]),

@@ -13,12 +13,16 @@ import pytest
 import torch
 from helpers import TINY, all_planned, changed, copy_repository, finished, planned, snakemake
 from PIL import Image
-from reactivation import storage
-from reactivation.config import TARGETS, load_study
-from reactivation.models import cnn
-from reactivation.plan import make_plan
+from reactivation.storage.tables import read_tables
+from reactivation.storage.checkpoints import read_checkpoint
+from reactivation.storage.datasets import read_images, read_normalisation
+from reactivation.storage.arrays import read_arrays
+from reactivation.storage.kernels import read_kernels
+from reactivation.study.load import TARGETS, load_study
+from reactivation.training.networks import cnn
+from reactivation.planning.plan import make_plan
 from reactivation.seeds import stream
-from reactivation.training import Images
+from reactivation.data.images import Images
 
 EXPERIMENT = "experiments.widths"
 
@@ -50,7 +54,7 @@ def test_a_figure_is_a_pdf_a_png_and_the_numbers_it_shows(done):
     assert sorted(drawn["metric"].unique()) == sorted(p["metric"] for p in TINY["figures"]["fig4"]["panels"])
     assert (drawn["seeds"] == 2).all() and sorted(drawn["width"].unique()) == [2, 4]
     assert np.isfinite(drawn[["mean", "low", "high"]]).all().all()
-    runs = storage.read_tables(files(done, "tiny/runs/*.csv"))
+    runs = read_tables(files(done, "tiny/runs/*.csv"))
     norm = runs[(runs["metric"] == "spectral_norm") & (runs["kernel"] == "sum") & (runs["block"] == "all")]
     expected = norm.groupby(["width", "step"])["value"].mean()
     shown = drawn[drawn["metric"] == "spectral_norm"].set_index(["width", "step"])["mean"]
@@ -67,8 +71,8 @@ def test_a_segment_has_its_checkpoints_logs_and_origin(done):
         assert steps == ([0, 1, 2, 3, 4, 6] if "task1" in segment.name else [7, 8, 9, 10, 12])
         assert record["final_step"] == steps[-1] and record["checkpoints"] == len(steps)
         assert {"config", "code", "git_commit", "versions", "host", "device", "started", "seconds"} <= record.keys()
-        final = storage.read_checkpoint(segment / "final.pt")
-        last = storage.read_checkpoint(segment / f"checkpoints/step{steps[-1]:08d}.pt")
+        final = read_checkpoint(segment / "final.pt")
+        last = read_checkpoint(segment / f"checkpoints/step{steps[-1]:08d}.pt")
         assert all(torch.equal(last["model"][name], tensor) for name, tensor in final["model"].items())
         assert list(pd.read_csv(segment / "training.csv")["epoch"]) == ([1, 2] if "task1" in segment.name else [3, 4])
 
@@ -79,12 +83,12 @@ def test_the_second_task_starts_where_the_first_ended(done):
     spec = json.loads((second / "segment.json").read_text())["config"]
     assert [task["classes"] for task in spec["tasks"]] == [[0, 1], [2, 3]]
     first = files(done, "segments/*-w4-*-s1-task1-*")[0]
-    before = storage.read_checkpoint(first / "final.pt")
-    after = storage.read_checkpoint(second / "checkpoints/step00000007.pt")
+    before = read_checkpoint(first / "final.pt")
+    after = read_checkpoint(second / "checkpoints/step00000007.pt")
     assert (before["step"], before["epoch"], after["epoch"]) == (6, 2, pytest.approx(2 + 1 / 3))
     (data,), (split,) = files(done, "data/*.h5"), files(done, "splits/*-task2-*.npz")
-    images = storage.read_images(data, "train", storage.read_arrays(split)["task2_train"])
-    mean, std, classes = storage.read_normalisation(data)
+    images = read_images(data, "train", read_arrays(split)["task2_train"])
+    mean, std, classes = read_normalisation(data)
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", 2))
     x, y = Images.on(torch.device("cpu"), *images, mean, std).batch(torch.randperm(24, generator=shuffle)[:8])
     model = cnn(4, 8, classes)
@@ -100,15 +104,15 @@ def test_kernels_are_those_of_the_saved_weights(done):
     """From the files alone, by a loop of backward passes in float64."""
     segment = files(done, "segments/*-w4-*-s0-task2-*")[0]
     (path,) = segment.glob("ntk-*.h5")
-    read = storage.read_kernels(path)
+    read = read_kernels(path)
     (data,) = files(done, "data/*.h5")
-    pixels, labels = storage.read_images(data, "train", read["probe"]["index"])
+    pixels, labels = read_images(data, "train", read["probe"]["index"])
     assert labels.tolist() == read["probe"]["label"].tolist() == [0, 1, 1, 2, 3, 3]
     assert read["probe"]["task"].tolist() == [1, 1, 1, 2, 2, 2]
-    mean, std, classes = storage.read_normalisation(data)
+    mean, std, classes = read_normalisation(data)
     x = torch.tensor((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
     model = cnn(4, 8, classes).double()
-    checkpoint = storage.read_checkpoint(segment / "checkpoints/step00000010.pt")
+    checkpoint = read_checkpoint(segment / "checkpoints/step00000010.pt")
     model.load_state_dict(checkpoint["model"])
     gradients = []
     for image in x:

@@ -18,10 +18,10 @@ rule switches:
     conda:
         "../../envs/analysis.yaml"
     params:
-        spec=numbered_runs(),
-        code=fingerprint("switches.py"),
+        spec=inputs.switch_runs(PLAN),
+        code=fingerprint("measure_switches.py"),
     script:
-        "../scripts/switches.py"
+        "../scripts/measure_switches.py"
 
 
 rule claims:
@@ -40,6 +40,6 @@ rule claims:
     params:
         study=STUDY.study,
         spec=PLAN.claims,
-        code=fingerprint("claims.py"),
+        code=fingerprint("judge_claims.py"),
     script:
-        "../scripts/claims.py"
+        "../scripts/judge_claims.py"

@@ -7,7 +7,7 @@ From:   the probe and its images
 
 rule convergence:
     input:
-        unpack(convergence_inputs),
+        unpack(lambda wildcards: inputs.convergence_inputs(PLAN, wildcards.convergence)),
     output:
         csv=f"results/{STUDY.study}/convergence/{{convergence}}.csv",
         origin=f"results/{STUDY.study}/convergence/{{convergence}}.json",
@@ -25,6 +25,6 @@ rule convergence:
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).gpu_memory,
     params:
         spec=lambda wildcards: PLAN.convergences[wildcards.convergence].spec,
-        code=fingerprint("convergence.py"),
+        code=fingerprint("compare_widths.py"),
     script:
-        "../scripts/convergence.py"
+        "../scripts/compare_widths.py"

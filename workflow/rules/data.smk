@@ -17,9 +17,9 @@ rule dataset:
     params:
         spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
         source_state=source_state,
-        code=fingerprint("dataset.py"),
+        code=fingerprint("build_dataset.py"),
     script:
-        "../scripts/dataset.py"
+        "../scripts/build_dataset.py"
 
 
 rule split:
@@ -34,9 +34,9 @@ rule split:
         "../../envs/data.yaml"
     params:
         spec=lambda wildcards: PLAN.splits[wildcards.split].spec,
-        code=fingerprint("split.py"),
+        code=fingerprint("split_dataset.py"),
     script:
-        "../scripts/split.py"
+        "../scripts/split_dataset.py"
 
 
 rule probe:
@@ -51,6 +51,6 @@ rule probe:
         "../../envs/data.yaml"
     params:
         spec=lambda wildcards: PLAN.probes[wildcards.probe].spec,
-        code=fingerprint("probe.py"),
+        code=fingerprint("choose_probe.py"),
     script:
-        "../scripts/probe.py"
+        "../scripts/choose_probe.py"

@@ -7,7 +7,7 @@ From:   the metric tables of the runs that the figure shows, and the numbers of 
 
 rule figure:
     input:
-        unpack(figure_inputs),
+        unpack(lambda wildcards: inputs.figure_inputs(PLAN, STUDY.study, wildcards.figure)),
     output:
         pdf=f"results/{STUDY.study}/figures/{{figure}}.pdf",
         png=report(
@@ -25,6 +25,6 @@ rule figure:
         "../../envs/analysis.yaml"
     params:
         spec=lambda wildcards: PLAN.figures[wildcards.figure].spec,
-        code=fingerprint("figure.py"),
+        code=fingerprint("draw_figure.py"),
     script:
-        "../scripts/figure.py"
+        "../scripts/draw_figure.py"

@@ -7,7 +7,7 @@ From:   the checkpoints of the twin and of its network, the weights that both st
 
 rule function:
     input:
-        unpack(function_inputs),
+        unpack(lambda wildcards: inputs.function_inputs(PLAN, f"{wildcards.segment}/{wildcards.function}")),
     output:
         "results/segments/{segment}/{function}.csv",
     log:
@@ -27,6 +27,6 @@ rule function:
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
     params:
         spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
-        code=fingerprint("function.py"),
+        code=fingerprint("compare_functions.py"),
     script:
-        "../scripts/function.py"
+        "../scripts/compare_functions.py"

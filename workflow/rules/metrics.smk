@@ -7,7 +7,7 @@ From:   the kernels, test evaluations and records of the run's segments; or a fi
 
 rule metrics:
     input:
-        unpack(run_inputs),
+        unpack(lambda wildcards: inputs.run_inputs(PLAN, wildcards.run)),
     output:
         f"results/{STUDY.study}/runs/{{run}}.csv",
     log:
@@ -19,6 +19,6 @@ rule metrics:
         "../../envs/analysis.yaml"
     params:
         spec=lambda wildcards: PLAN.runs[wildcards.run].spec,
-        code=fingerprint("metrics.py"),
+        code=fingerprint("compute_metrics.py"),
     script:
-        "../scripts/metrics.py"
+        "../scripts/compute_metrics.py"

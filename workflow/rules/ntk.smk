@@ -7,7 +7,7 @@ From:   the segment's checkpoints, the probe and its images
 
 rule ntk:
     input:
-        unpack(kernel_inputs),
+        unpack(lambda wildcards: inputs.kernel_inputs(PLAN, f"{wildcards.segment}/{wildcards.kernels}")),
     output:
         "results/segments/{segment}/{kernels}.h5",
     log:
@@ -26,6 +26,6 @@ rule ntk:
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").gpu_memory,
     params:
         spec=kernel_spec,
-        code=fingerprint("ntk.py"),
+        code=fingerprint("compute_kernels.py"),
     script:
-        "../scripts/ntk.py"
+        "../scripts/compute_kernels.py"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from reactivation.config import ConfigError, load_study
-from reactivation.fingerprint import fingerprint
-from reactivation.plan import digest, make_plan, sources
-from reactivation.records import mark_incomplete, unrecorded
+from reactivation.jobs.fingerprint import fingerprint
+from reactivation.planning.plan import make_plan, sources
+from reactivation.planning.strays import mark_incomplete, unrecorded
+from reactivation.study.load import ConfigError, load_study
+from reactivation.study.reserved import TOOLS
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
@@ -34,7 +35,7 @@ except ConfigError as error:
 PLAN = make_plan(STUDY)
 
 # `--touch` is how a user makes records of results that are known to be right; the others make no results.
-MAKE_NONE = "--touch|-[A-Za-z]*t|--unlock|budget|prune"
+MAKE_NONE = "|".join(["--touch", "-[A-Za-z]*t", "--unlock", *TOOLS])
 if workflow.is_main_process and not any(re.fullmatch(MAKE_NONE, word) for word in sys.argv):
     strays, unnoted = unrecorded(PLAN, STUDY.study)
     mark_incomplete(unnoted)

@@ -4,14 +4,17 @@ Builds: results/<study>/explore.html, results/<study>/tables/<table>.html, resul
 From:   the metric tables of all runs; tables; the config
 """
 
-TABLES = ["claims", "reactivation", "accuracy"]
-
+from reactivation.catalogue import WORDS
+from reactivation.planning.names import digest
+from reactivation.planning.paths import TABLES
+from reactivation.report.captions import plain
+from reactivation.study.filled import filled
 
 # Not among params: a caption is not drawn, so that its figure stays as it is; and what params say stands in the report as it
 # is, where free text could end the report's own script.
 config["report"] = {
     "captions": {name: plain(figure.caption) for name, figure in STUDY.figures.items()},
-    "study": resolved(STUDY),
+    "study": filled(STUDY),
 }
 
 
@@ -27,10 +30,11 @@ rule explore:
         "../../envs/report.yaml"
     params:
         study=STUDY.study,
-        code=fingerprint("explore.py"),
+        words=WORDS,
+        code=fingerprint("write_explorer.py"),
         page=template("explore.html"),
     script:
-        "../scripts/explore.py"
+        "../scripts/write_explorer.py"
 
 
 rule table:
@@ -49,10 +53,10 @@ rule table:
     conda:
         "../../envs/report.yaml"
     params:
-        code=fingerprint("table.py"),
+        code=fingerprint("write_table_page.py"),
         page=template("table.html"),
     script:
-        "../scripts/table.py"
+        "../scripts/write_table_page.py"
 
 
 rule resolved:
@@ -71,7 +75,7 @@ rule resolved:
         "../../envs/report.yaml"
     params:
         study=digest(config["report"]["study"]),
-        code=fingerprint("resolved.py"),
+        code=fingerprint("write_config.py"),
         page=template("config.html"),
     script:
-        "../scripts/resolved.py"
+        "../scripts/write_config.py"

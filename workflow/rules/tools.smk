@@ -11,7 +11,7 @@ rule budget:
     conda:
         "../../envs/torch.yaml"
     script:
-        "../scripts/budget.py"
+        "../scripts/print_budget.py"
 
 
 rule prune:
@@ -25,4 +25,4 @@ rule prune:
         given=[os.path.relpath(path) for path in workflow.configfiles],
         delete=DELETE,
     script:
-        "../scripts/prune.py"
+        "../scripts/prune_results.py"

@@ -11,7 +11,7 @@ FINAL = "results/segments/{segment}/final.pt"
 
 rule train:
     input:
-        unpack(segment_inputs),
+        unpack(lambda wildcards: inputs.segment_inputs(PLAN, wildcards.segment)),
     output:
         checkpoints=CHECKPOINTS if KEEP == "all" else temp(CHECKPOINTS),
         final=temp(FINAL) if KEEP == "none" else FINAL,
@@ -34,6 +34,6 @@ rule train:
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
     params:
         spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
-        code=fingerprint("train.py"),
+        code=fingerprint("train_segment.py"),
     script:
-        "../scripts/train.py"
+        "../scripts/train_segment.py"

@@ -1,0 +1,49 @@
+"""Compute all metrics of one run."""
+
+from reactivation.jobs.job import logged
+
+# isort: split
+from pathlib import Path
+from typing import Any
+
+from reactivation.analysis.run_table import run_table
+from reactivation.analysis.twin_table import twin_table
+from reactivation.jobs.workplace import forget
+from reactivation.storage.files import read_json
+from reactivation.storage.imported import read_imported
+from reactivation.storage.kernels import read_kernels
+from reactivation.storage.rows import EVALUATION, FUNCTION, read_rows, write_rows
+
+snakemake: Any
+
+
+def of_trainings(spec: dict, made: Any) -> tuple[list[dict], dict | None]:
+    """Rows of a run of networks or of linearised twins; and at which step it diverged, if it did."""
+    for path in map(Path, [*made.kernels, *made.functions]):
+        for kind in ("train", path.stem):
+            forget(path.parent.name, kind)  # Snakemake has taken note of it, or would not have started this job
+    kernels = [read_kernels(path) for path in made.kernels]
+    evaluations, of_networks, functions = (
+        [read_rows(path, columns) for path in made[name]]
+        for name, columns in (
+            ("evaluations", EVALUATION),
+            ("of_networks", EVALUATION),
+            ("functions", FUNCTION),
+        )
+    )
+    records = [read_json(path) for path in made.records]
+    diverged = [found for of_segment in (*records, *kernels) if (found := of_segment["diverged"])]
+    first = min(diverged, key=lambda found: found["step"], default=None)
+    if functions:
+        return twin_table(spec, evaluations, of_networks, functions, first), first
+    return run_table(spec, kernels, evaluations, first), first
+
+
+with logged(snakemake.log[0]):
+    spec, made, first = snakemake.params.spec, snakemake.input, None
+    if given := made.get("given"):
+        rows = run_table(spec, read_imported(given, spec["kernels"]), [])
+    else:
+        rows, first = of_trainings(spec, made)
+    write_rows(snakemake.output[0], rows)
+    print(f"{len(rows)} rows" + (f", diverged in step {first['step']}" if first else ""))

@@ -1,0 +1,45 @@
+"""Draw one figure; write the numbers that it shows, and where it comes from."""
+
+from reactivation.jobs.job import logged
+
+# isort: split
+import time
+from pathlib import Path
+from typing import Any
+
+from reactivation.figures import layout
+from reactivation.figures.origin import excerpt, metadata
+from reactivation.figures.select import diverged_runs, shown, spans
+from reactivation.jobs.provenance import provenance
+from reactivation.storage.files import atomic, file_digest, write_json
+from reactivation.storage.tables import read_tables
+
+snakemake: Any
+
+PACKAGES = ("matplotlib", "numpy", "pandas")
+
+with logged(snakemake.log[0]):
+    started = time.time()
+    spec, output, name = snakemake.params.spec, snakemake.output, snakemake.wildcards.figure
+    runs = read_tables(snakemake.input.runs)
+    drawn, diverged = shown(spec, runs), diverged_runs(spec, runs)
+    scales = read_tables([snakemake.input.beside], "mean") if spec["beside"] else None
+    figure = layout.draw(spec, drawn, spans(spec, runs), diverged, scales)
+    config = excerpt(snakemake.config, name)
+    origin = provenance(config, snakemake.params.code, started, PACKAGES) | {"device": "cpu"}
+    for path in (output.pdf, output.png):
+        with atomic(path) as temporary:
+            layout.save(figure, temporary, metadata(path, f"{config['study']}: {name}", origin))
+    with atomic(output.csv) as temporary:
+        drawn.to_csv(temporary, index=False)
+    write_json(
+        output.origin,
+        {
+            **origin,
+            "config": config,
+            "runs": {Path(path).stem: file_digest(path) for path in snakemake.input.runs},
+            "diverged": diverged["diverged"],
+            "left_out": diverged["left_out"],
+            "files": {Path(path).name: file_digest(path) for path in (output.pdf, output.png, output.csv)},
+        },
+    )

@@ -1,0 +1,12 @@
+"""From kernels to numbers to verdicts.
+
+metrics            the metrics: distance, velocity, alignment, spectrum, …
+changes            drop and recovery at a switch
+run_table          all metrics of a run, in rows
+twin_table         the same of a linearised twin
+timeline           when the rows of a run are: tasks, their ends, where a twin starts anew
+switches           what each switch does to the kernel, in numbers
+claims             the paper's claims as measures
+verdicts           measures → intervals → verdicts
+width_convergence  how kernels of untrained networks converge with width
+"""

@@ -1,0 +1,200 @@
+"""From kernels to numbers. Plain numpy: every function takes and returns arrays, and none needs this workflow.
+
+K, L: kernels (n, n), symmetric and positive semi-definite. Figures and equations are those of *Reactivation:
+Empirical NTK Dynamics Under Task Shifts* (2025) unless another source is named.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+PER_KERNEL: dict[str, Callable[[np.ndarray], float]] = {}
+"""Numbers of one kernel, by name: each is in the tables of runs, for every checkpoint, and can be drawn."""
+
+
+def per_kernel(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
+    """The same function, in PER_KERNEL."""
+    PER_KERNEL[function.__name__] = function
+    return function
+
+
+def eigenvalues(K: np.ndarray) -> np.ndarray:
+    """Eigenvalues (n,), largest first; negative ones are rounding. Those of the last kernel are kept: several metrics need them."""
+    K = np.asarray(K, dtype=np.float64)
+    return _eigenvalues(K.tobytes(), len(K))
+
+
+@lru_cache(maxsize=1)
+def _eigenvalues(kernel: bytes, n: int) -> np.ndarray:
+    values = np.linalg.eigvalsh(np.frombuffer(kernel).reshape(n, n))[::-1]
+    values.flags.writeable = False
+    return values
+
+
+@per_kernel
+def spectral_norm(K: np.ndarray) -> float:
+    """Largest eigenvalue: the leading mode's error decays by 1 − ηλ a step (eq. 6–7)."""
+    return float(eigenvalues(K)[0])
+
+
+@per_kernel
+def trace(K: np.ndarray) -> float:
+    """Sum of the eigenvalues, Σ_i ‖∇f(x_i)‖²."""
+    return float(np.trace(K))
+
+
+@per_kernel
+def effective_rank(K: np.ndarray) -> float:
+    """exp of the entropy of the normalised eigenvalues, from 1 to n (Roy & Vetterli 2007)."""
+    p = np.clip(eigenvalues(K), 0, None)
+    p = p[p > 0] / p.sum()
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def normalised(K: np.ndarray) -> np.ndarray:
+    """HKH/‖HKH‖_F with H = I − 11ᵀ/n: centred in feature space, of norm 1. NaN for a constant kernel.
+
+    A block of a kernel between other images, (n, m), is centred on both sides likewise.
+    """
+    K = np.asarray(K, dtype=np.float64)
+    centred = K - K.mean(0) - K.mean(1)[:, None] + K.mean()
+    norm = np.linalg.norm(centred)
+    # A constant kernel is zero when centred: rounding must not pass for structure.
+    constant = norm <= 1e-13 * np.linalg.norm(K)
+    return np.full_like(centred, np.nan) if constant else centred / norm
+
+
+def centered_kernel_alignment(K: np.ndarray, L: np.ndarray) -> float:
+    """CKA(K, L) = ⟨HKH, HLH⟩ / (‖HKH‖ ‖HLH‖), from 0 to 1 (Cortes et al. 2012; Kornblith et al. 2019)."""
+    return float(np.sum(normalised(K) * normalised(L)))
+
+
+def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
+    """S(K, L) = 1 − CKA(K, L) (eq. 1; Fort et al. 2020), from 0 to 1.
+
+    Computed as ½‖K̂ − L̂‖² of the normalised kernels: subtracting from 1 would lose every digit below 1e-16, and
+    with float32 kernels the small distances of wide networks. Of blocks (n, m) between the images of two tasks, which are
+    not positive semi-definite, from 0 to 2.
+    """
+    return distance_of_normalised(normalised(K), normalised(L))
+
+
+def distance_of_normalised(K: np.ndarray, L: np.ndarray) -> float:
+    """`kernel_distance` of two kernels or blocks that `normalised` returned: for many pairs of few kernels."""
+    return float(0.5 * np.sum((K - L) ** 2))
+
+
+def kernel_alignment(K: np.ndarray, Y: np.ndarray) -> float:
+    """A = CKA(K, YYᵀ) (eq. 3) with Y (n, C) the one-hot labels. NaN if all labels are equal."""
+    Y = np.asarray(Y, dtype=np.float64)
+    if Y.ndim != 2:
+        raise ValueError(f"Y must be one-hot labels of shape (n, C), not {Y.shape}")
+    return centered_kernel_alignment(K, Y @ Y.T)
+
+
+def kernel_velocity(kernels: np.ndarray, epochs: np.ndarray, dt: float) -> np.ndarray:
+    """v(t) = S(Θ_t, Θ_{t+dt}) / dt per epoch (eq. 2), for kernels (T, n, n) at `epochs` (T,), dt in epochs.
+
+    (T,); NaN where there is no kernel at t + dt. Unlike S between neighbouring checkpoints it does not depend on
+    how densely these lie.
+    """
+    return velocity_of_normalised([normalised(K) for K in kernels], epochs, dt)
+
+
+def velocity_of_normalised(kernels: Sequence[np.ndarray], epochs: np.ndarray, dt: float) -> np.ndarray:
+    """`kernel_velocity` of kernels or blocks that `normalised` returned."""
+    velocity = np.full(len(epochs), np.nan)
+    for i, later in enumerate(_at(epochs, np.asarray(epochs) + dt)):
+        if later is not None:
+            velocity[i] = distance_of_normalised(kernels[i], kernels[later]) / dt
+    return velocity
+
+
+def _at(epochs: np.ndarray, wanted: np.ndarray) -> list[int | None]:
+    """For each epoch wanted, the position in `epochs` that is equal to rounding, or None."""
+    order = np.argsort(epochs, kind="stable")
+    ordered = np.asarray(epochs)[order]
+    place = np.minimum(np.searchsorted(ordered, wanted - 1e-6), len(ordered) - 1)
+    return [int(order[p]) if abs(ordered[p] - w) <= 1e-6 else None for p, w in zip(place, wanted, strict=True)]
+
+
+def cross_task_overlap(K: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> float:
+    """How far the leading gradient directions of two tasks coincide, from 0 (orthogonal) to 1 (the same).
+
+    Mean squared cosine of the principal angles between the spans of the `rank` leading right singular vectors of
+    the two tasks' Jacobians: ‖O‖²_F / r with O = V_1ᵀV_2 the NTK overlap matrix of Doan et al. (2021). From kernels
+    alone: O = Λ_1^(-½) U_1ᵀ K_12 U_2 Λ_2^(-½). `first`, `second`: positions of the tasks' images in K. The rank is
+    lowered to what both tasks have.
+    """
+    V1, V2 = (_leading(K[np.ix_(block, block)], rank) for block in (first, second))
+    r = min(V1.shape[1], V2.shape[1])
+    O = V1[:, :r].T @ K[np.ix_(first, second)] @ V2[:, :r]  # noqa: E741
+    return float(np.sum(O**2) / r)
+
+
+def _leading(K: np.ndarray, rank: int) -> np.ndarray:
+    """U Λ^(-½) (n, r) of the leading eigenvectors, without those that are zero to rounding."""
+    values, vectors = np.linalg.eigh(K)
+    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    solid = values > 1e-10 * values[0]
+    return vectors[:, solid] / np.sqrt(values[solid])
+
+
+@per_kernel
+def block_norm(K: np.ndarray) -> float:
+    """‖K‖_F / √(n m), the root mean square of the entries: of blocks (n, m) of a kernel too, whatever their sizes."""
+    return float(np.sqrt(np.mean(np.square(K, dtype=np.float64))))
+
+
+def leading_eigenvectors(K: np.ndarray, rank: int) -> np.ndarray:
+    """U (n, r), the leading eigenvectors in columns, largest eigenvalue first; those of `eigenvalues`, so not centred.
+
+    r is `rank`, lowered to the eigenvalues above 1e-10 λ_1, as others' vectors are arbitrary, and to n − 1: of all n nothing
+    could rotate. A zero kernel has none.
+    """
+    values, vectors = np.linalg.eigh(np.asarray(K, dtype=np.float64))
+    solid = int(np.sum(values > 1e-10 * values[-1]))
+    return vectors[:, ::-1][:, : min(rank, solid, len(values) - 1)]
+
+
+def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
+    """1 − ‖UᵀV‖²_F / r, from 0 (the same span) to 1 (orthogonal): how far leading eigenvectors have turned.
+
+    The mean squared sine of the principal angles between the spans of the first r columns of U (n, ·) and V (n, ·), r the
+    fewer of the two; NaN where that is 0. As with `kernel_distance`, nothing is subtracted from 1: it is ‖V − UUᵀV‖²_F / r.
+    Eigenvectors may turn among themselves. They are as well defined as the gap below λ_r is wide.
+    """
+    r = min(U.shape[1], V.shape[1])
+    U, V = U[:, :r], V[:, :r]
+    return float(np.sum((V - U @ (U.T @ V)) ** 2) / r) if r else np.nan
+
+
+def eigenvector_alignment(U: np.ndarray, Y: np.ndarray) -> float:
+    """‖P U‖²_F / min(r, c), from 0 to 1: how far leading eigenvectors U (n, r) are functions of the labels.
+
+    P projects on the span of the c columns of Y (n, C) that are not zero: one-hot labels, zero for images that do not count.
+    The mean squared cosine of the principal angles between the two spans; vectors at random have max(r, c) / n. For one
+    label and all orders of eigenvectors this is the energy of the label in the leading ones (Kopitkov & Indelman 2020;
+    Oymak et al. 2019); NaN where r or c is 0.
+    """
+    Y = np.asarray(Y, dtype=np.float64)
+    Q = Y[:, Y.any(0)]
+    Q = Q / np.linalg.norm(Q, axis=0)
+    least = min(U.shape[1], Q.shape[1])
+    return float(np.sum((Q.T @ U) ** 2) / least) if least else np.nan
+
+
+def forgetting(accuracy: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    """Accuracy lost on one task: the best at the end of a task from its own on, minus the present one.
+
+    `accuracy` (T,) on its test set over time; `ended` (T,) True at the last epoch of its own and of each later
+    task. (T,), NaN until its own task has ended; negative where later training improves on it (f_j^k of Chaudhry
+    et al. 2018, at every epoch rather than at the ends of tasks only).
+    """
+    best, lost = np.nan, np.full(len(accuracy), np.nan)
+    for t, value in enumerate(accuracy):
+        lost[t] = best - value
+        if ended[t]:
+            best = np.fmax(best, value)
+    return lost

@@ -1,0 +1,236 @@
+"""All metrics of a run as one tidy table: one row per checkpoint × metric × kernel × block."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactivation.analysis import metrics
+from reactivation.data.indices import first_task
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+Row = dict[str, Any]
+
+
+def run_table(
+    spec: "specs.Run",
+    kernels: list[dict[str, Any]],
+    evaluations: list[list[Row]],
+    diverged: Row | None = None,
+) -> list[Row]:
+    """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them. Of kernels from
+    elsewhere there are no evaluations, and no `tasks` in `spec`.
+
+    Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
+    initialisation), progress (tasks done); metric, kernel, layer (of which that is the share; empty: the whole kernel), block
+    (part of the probe, or of the test set), reference, dt, index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
+    with one class) has no row. Of a run that diverged, at `diverged` (step, epoch, task), there is all from before that
+    step, and one row of the metric `diverged`, whose value is the step.
+    """
+    if diverged is not None:
+        kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
+        evaluations = [before(diverged, rows) for rows in evaluations]
+    return tidy(spec, [*_kernel_rows(spec, kernels), *test_rows(spec, evaluations)], diverged)
+
+
+def before(diverged: Row | None, rows: list[Row]) -> list[Row]:
+    """Those rows that are from before the step in which a run diverged, if it did."""
+    return [row for row in rows if diverged is None or row["step"] < diverged["step"]]
+
+
+def tidy(spec: "specs.Run", found: list[Row], diverged: Row | None) -> list[Row]:
+    """Rows with all columns, from those with task, step, epoch, metric and value; without those that are not finite."""
+    run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
+    ends = np.cumsum(spec["epochs"])
+    empty = {"kernel": "", "layer": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
+    if diverged is not None:
+        found = [*found, diverged | {"metric": "diverged", "block": "all", "value": diverged["step"]}]
+    return [
+        run | _time(row, ends, spec["similarity"]) | {"metric": ""} | empty | row
+        for row in found
+        if np.isfinite(row["value"])
+    ]
+
+
+def _kernels_before(step: int, segment: dict[str, Any]) -> dict[str, Any]:
+    kept = segment["step"] < step
+    whole, *shares = (
+        {kind: stack[kept] for kind, stack in of.items()} for of in (segment["kernels"], *segment["layers"].values())
+    )
+    layers = dict(zip(segment["layers"], shares, strict=True))
+    return segment | {
+        "kernels": whole,
+        "layers": layers,
+        "step": segment["step"][kept],
+        "epoch": segment["epoch"][kept],
+    }
+
+
+def _time(row: Row, ends: np.ndarray, similarity: list[float | None]) -> Row:
+    """When a row is, with the epochs at which tasks end."""
+    k = row["task"]
+    start = ends[k - 2] if k > 1 else 0.0
+    length = ends[k - 1] - start  # none, where kernels from elsewhere begin with the switch
+    done = k - 1 + ((row["epoch"] - start) / length if length else 1)
+    before = similarity[k - 1]
+    return {
+        "task": k,
+        "similarity": "" if before is None else before,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "progress": round(float(done), 9),
+    }
+
+
+def _kernel_rows(spec: "specs.Run", segments: list[dict[str, Any]]) -> Iterator[Row]:
+    task = np.concatenate([np.full(len(segment["epoch"]), k) for k, segment in enumerate(segments, start=1)])
+    epoch = np.concatenate([segment["epoch"] for segment in segments])
+    step = np.concatenate([segment["step"] for segment in segments])
+    at = [{"task": int(task[t]), "step": int(step[t]), "epoch": float(epoch[t])} for t in range(len(task))]
+    labels = segments[0]["probe"]["label"]
+    blocks = _blocks(segments[0]["probe"], spec.get("tasks"))
+    one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
+    starts = np.searchsorted(task, range(1, len(segments) + 1)).tolist()
+    origins = [_origins(t, max(0, starts[task[t] - 1] - 1)) for t in range(len(task))]
+    motion = partial(_motion, origins=origins, epoch=epoch, steps=spec["velocity_dt"])
+    own = [name for name in blocks if name.removeprefix("task").isdigit()]
+    for kernel in spec["kernels"]:
+        stack = np.concatenate([segment["kernels"][kernel] for segment in segments])
+        found: list[tuple[Row, Iterator[Row]]] = []
+        for block, members in blocks.items():
+            part = stack[:, members[:, None], members]
+            found += [({"block": block}, rows) for rows in (_per_kernel(part, one_hot[members]), motion(part))]
+        for first, second in combinations(own, 2):
+            pair = {"block": f"{first}-{second}"}
+            part = stack[:, blocks[first][:, None], blocks[second]]
+            overlaps = _overlaps(stack, blocks[first], blocks[second], spec["overlap_rank"])
+            found += [(pair, rows) for rows in (overlaps, _norms(part), motion(part))]
+        labelled = {name: one_hot * np.isin(np.arange(len(labels)), blocks[name])[:, None] for name in ("all", *own)}
+        found.append(({}, _eigenvectors(stack, spec["eigenvectors"], origins, labelled)))
+        for layer in segments[0]["layers"]:
+            share = np.concatenate([segment["layers"][layer][kernel] for segment in segments])
+            numbers = (row for row in _per_kernel(share, one_hot) if row["metric"] != "eigenvalues")
+            found += [({"layer": layer, "block": "all"}, rows) for rows in (numbers, motion(share))]
+        for which, rows in found:
+            yield from (at[row.pop("t")] | {"kernel": kernel} | which | row for row in rows)
+
+
+def _blocks(probe: dict[str, np.ndarray], tasks: "list[specs.Task] | None") -> dict[str, np.ndarray]:
+    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring, or without
+    `tasks` those that the probe says).
+
+    Of a probe with held-out images also those of each kind: `train`, `held_out`, `task1_train`, …
+    """
+    task = probe["task"] if tasks is None else first_task(probe["label"], tasks)
+    members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in np.unique(task[task > 0])}
+    held_out = probe.get("held_out", np.full(len(task), False))
+    if held_out.any():
+        halves = {"train": ~held_out, "held_out": held_out}
+        members |= {
+            half if name == "all" else f"{name}_{half}": of_block & of_half
+            for name, of_block in dict(members).items()
+            for half, of_half in halves.items()
+        }
+    return {name: np.flatnonzero(chosen) for name, chosen in members.items() if chosen.sum() > 1}
+
+
+def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
+    """Metrics of one kernel each; `t` is its position in `stack` (T, n, n)."""
+    for t, K in enumerate(stack):
+        yield from ({"t": t, "metric": name, "value": of(K)} for name, of in metrics.PER_KERNEL.items())
+        yield {"t": t, "metric": "alignment", "value": metrics.kernel_alignment(K, one_hot)}
+        for i, value in enumerate(metrics.eigenvalues(K)):
+            yield {"t": t, "metric": "eigenvalues", "index": i, "value": value}
+
+
+def _origins(t: int, start: int) -> list[tuple[str, int]]:
+    """References of distances of the kernel at `t`, in a task that starts with the kernel at `start`, and where they are."""
+    return [("init", 0), ("task_start", start), *([("previous", t - 1)] if t else [])]
+
+
+def _motion(
+    stack: np.ndarray, origins: list[list[tuple[str, int]]], epoch: np.ndarray, steps: list[int]
+) -> Iterator[Row]:
+    """S to the kernel at initialisation, at the start of the task (the last of the one before), and just before; velocities.
+
+    Of kernels, or of their blocks between the images of two tasks (T, n, m).
+    """
+    normalised = [metrics.normalised(K) for K in stack]
+    for t, K in enumerate(normalised):
+        for reference, origin in origins[t]:
+            value = metrics.distance_of_normalised(K, normalised[origin])
+            yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
+    for dt in steps:
+        for t, value in enumerate(metrics.velocity_of_normalised(normalised, epoch, dt)):
+            yield {"t": t, "metric": "kernel_velocity", "dt": dt, "value": value}
+
+
+def _overlaps(stack: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> Iterator[Row]:
+    for t, K in enumerate(stack):
+        value = metrics.cross_task_overlap(K, first, second, rank)
+        yield {"t": t, "metric": "cross_task_overlap", "value": value}
+
+
+def _norms(stack: np.ndarray) -> Iterator[Row]:
+    yield from ({"t": t, "metric": "block_norm", "value": metrics.block_norm(K)} for t, K in enumerate(stack))
+
+
+def _eigenvectors(
+    stack: np.ndarray, rank: int, origins: list[list[tuple[str, int]]], labelled: dict[str, np.ndarray]
+) -> Iterator[Row]:
+    """How far the leading eigenvectors of the whole probe have turned; their alignment with the labels of all and each task.
+
+    `labelled`: by block, one-hot labels (n, C) of its images, zero for others.
+    """
+    leading = [metrics.leading_eigenvectors(K, rank) for K in stack]
+    for t, U in enumerate(leading):
+        for reference, origin in origins[t]:
+            value = metrics.eigenvector_rotation(leading[origin], U)
+            yield {"t": t, "metric": "eigenvector_rotation", "block": "all", "reference": reference, "value": value}
+        for block, Y in labelled.items():
+            value = metrics.eigenvector_alignment(U, Y)
+            yield {"t": t, "metric": "eigenvector_alignment", "block": block, "value": value}
+
+
+def task_weights(spec: "specs.Run") -> dict[str, dict[int, float]]:
+    """Of each block of the test set, how much an image of each class counts."""
+    weights = {"all": {c: 1.0 for task in spec["tasks"] for c in task["classes"]}}
+    for k, of_task in enumerate(spec["tasks"], start=1):
+        weights[f"task{k}"] = dict(zip(of_task["classes"], of_task["weights"], strict=True))
+    return weights
+
+
+def test_rows(spec: "specs.Run", segments: list[list[Row]]) -> Iterator[Row]:
+    """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones.
+
+    A task's test set has its classes as often as its training images.
+    """
+    epochs: dict[tuple, dict[int, Row]] = {}
+    for k, rows in enumerate(segments, start=1):
+        for row in rows:
+            epochs.setdefault((k, row["step"], row["epoch"]), {})[row["class"]] = row
+    if not epochs:  # it diverged before the first
+        return
+    at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
+    task = np.array([a["task"] for a in at])
+    ends = np.append(np.diff(task) > 0, True)
+    lost = []
+    for block, members in task_weights(spec).items():
+        images = np.array([[w * epoch[c]["images"] for c, w in members.items()] for epoch in epochs.values()])
+        for metric in ("test_accuracy", "test_loss"):
+            values = np.array([[epoch[c][metric] for c in members] for epoch in epochs.values()])
+            mean = (values * images).sum(1) / images.sum(1)
+            yield from (at[t] | {"metric": metric, "block": block, "value": mean[t]} for t in range(len(at)))
+            if metric == "test_accuracy" and block != "all":
+                lost.append(metrics.forgetting(mean, ends & (task >= int(block.removeprefix("task")))))
+                yield from (
+                    at[t] | {"metric": "forgetting", "block": block, "value": lost[-1][t]} for t in range(len(at))
+                )
+    # Over the earlier tasks, of which there are none during the first.
+    for t in np.flatnonzero(task > 1):
+        mean = np.nanmean([of_task[t] for of_task in lost[: task[t] - 1]])
+        yield at[t] | {"metric": "forgetting", "block": "all", "value": mean}

@@ -1,0 +1,7 @@
+"""Images.
+
+facts    what a config says of a data set: classes, image size, numbers of images
+sources  streams of images: drawn letters, torchvision's CIFAR, folders, tarballs
+indices  which images belong to a task, and which are the probe
+images   images on the device, and how they become a batch
+"""

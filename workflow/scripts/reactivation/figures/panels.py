@@ -1,0 +1,205 @@
+"""Drawing one panel: its curves, points and axes. What the colors mean, and where panels stand, is for plots.py."""
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from reactivation.analysis.timeline import starts_anew
+from reactivation.figures import words
+from reactivation.figures.select import SLOPE, time_column, together
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+Style = dict[str, Any]  # keywords of matplotlib
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+SWITCH: Style = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
+FLOOR = 1e-9  # of the largest eigenvalue at the time: those below are rounding
+MEAN: Style = {"color": "black", "linewidth": 0.8, "zorder": 1}
+INITIALISATION: Style = {
+    "linestyle": "",
+    "marker": "o",
+    "color": "0.2",
+    "markersize": 3,
+    "alpha": 0.35,
+    "markeredgewidth": 0,
+}
+THEORY: Style = {"color": "#D55E00", "linewidth": 1.2, "linestyle": "--", "zorder": 3}
+
+
+def draw_panel(
+    ax: Axes,
+    panel: "specs.Panel",
+    drawn: pd.DataFrame,
+    colors: dict[str, dict],
+    span: dict[str, Any],
+    several_kernels: bool,
+) -> None:
+    if drawn.empty:
+        _draw_empty(ax, panel)
+        return
+    _scale(ax, panel, drawn)
+    if panel["kind"] == "convergence":
+        _draw_convergence(ax, drawn)
+    elif panel["kind"] == "summary":
+        _draw_summary(ax, panel, drawn, colors)
+        x: str = panel["x"]
+        ax.set_xlabel(words.AXES.get(x, x))
+    else:
+        _draw_over_time(ax, panel, drawn, colors)
+        if panel["kind"] == "spectrum":
+            ax.set_ylim(*limits_of(panel, drawn))
+        for end in span["switches"]:
+            ax.axvline(end, **SWITCH, zorder=0)
+        # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
+        ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+        ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
+    if panel["signed"]:
+        ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    details = words.details(panel, drawn, several_kernels)
+    if len(_settled(panel, drawn)) < len(drawn):
+        ax.set_ylim(*limits_of(panel, drawn))
+        details.append("diverging runs go beyond")
+    ax.set_ylabel("\n".join([words.metric(panel), *details]))
+
+
+def limits_of(panel: "specs.Panel", drawn: pd.DataFrame) -> tuple[float, float]:
+    """The vertical scale on which a panel shows `drawn`: matplotlib's own margins."""
+    ax = Figure().subplots()
+    _scale(ax, panel, drawn)
+    ax.plot(visible(panel, drawn))
+    return ax.get_ylim()
+
+
+def visible(panel: "specs.Panel", drawn: pd.DataFrame) -> np.ndarray:
+    """All numbers that a panel's vertical scale has to show and can."""
+    drawn = _settled(panel, drawn)
+    if panel["kind"] == "spectrum":
+        drawn = drawn[drawn["low"] > FLOOR * drawn.groupby("step")["high"].transform("max")]
+    values = drawn[["low", "high"]].to_numpy().ravel()
+    return values[values > 0] if panel["scale"] == "log" else values
+
+
+def _settled(panel: "specs.Panel", drawn: pd.DataFrame) -> pd.DataFrame:
+    """Rows that a panel's vertical scale has to show: what diverging runs reach on their way would flatten the others.
+
+    Of them those stay that are near whole runs: no further away than twice the largest of these, or two decades.
+    """
+    bounded = panel["bounded"] and panel.get("statistic") not in ("drop", "recovery")
+    if "diverged" not in drawn or bounded or drawn["diverged"].eq(True).all():
+        return drawn
+    whole = drawn[drawn["diverged"].ne(True)]
+    low, high = whole["low"].min(), whole["high"].max()
+    room = 2 * max(abs(low), abs(high))
+    least, most = (low / 100, high * 100) if panel["scale"] == "log" else (low - room, high + room)
+    near = drawn["low"].ge(least) & drawn["high"].le(most)
+    return drawn[drawn["diverged"].ne(True) | near]
+
+
+def _draw_empty(ax: Axes, panel: "specs.Panel") -> None:
+    """A panel whose runs all diverged before there was anything to draw."""
+    ax.text(0.5, 0.5, "every run diverged", transform=ax.transAxes, ha="center", va="center", color="0.35")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_ylabel(words.metric(panel))
+
+
+def _scale(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame) -> None:
+    ax.set_yscale(panel["scale"])
+    if panel["scale"] != "linear":
+        return
+    if _settled(panel, drawn)["high"].max() >= 1e4:
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
+    else:
+        ax.ticklabel_format(axis="y", scilimits=(-3, 4))
+    if panel["limits"] and panel.get("statistic", "last") in ("last", "max"):
+        low, high = panel["limits"]
+        ax.set_ylim(low - 0.02, high + 0.02)
+
+
+def _draw_over_time(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
+    """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
+    axis, time = words.color_axis(panel), time_column(panel)
+    styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
+    curves: list[tuple[Any, ...]] = [(None, "0.2", block, style) for block, style in styles]
+    if axis == "block":
+        curves = [(None, colors[axis][group], block, "-") for block, group in words.groups(panel).items()]
+    elif axis:
+        curves = [(value, color, *rest) for value, color in colors[axis].items() for _, _, *rest in curves]
+    for value, color, block, style in curves:
+        curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
+        for _, piece in _pieces(curve, panel, block):
+            alone: Style = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
+            ax.plot(piece[time], piece["mean"], linestyle=style, color=color, **alone)
+            ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
+            if alone:
+                ax.vlines(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=3)
+
+
+def _draw_summary(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
+    """Seeds as points; a line through the means, one for each color unless colors and places go together."""
+    axis, one_line = panel["color"], together(panel, drawn)
+    x: str = panel["x"]
+    for value, color in colors[axis].items() if axis else [(None, "0.2")]:
+        of_value = drawn[drawn[axis] == value] if axis else drawn
+        ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
+        if not one_line:
+            means = of_value.drop_duplicates(x).sort_values(x)
+            dash: Style = {"marker": "_", "markersize": 9} if len(means) == 1 else {}
+            ax.plot(means[x], means["mean"], color=color, **dash)
+    if one_line:
+        means = drawn.drop_duplicates(x).sort_values(x)
+        ax.plot(means[x], means["mean"], **MEAN)
+    _mark(ax, x, np.sort(drawn[x].unique()))
+
+
+def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
+    """Initialisations as points, a line through their geometric means, and through its middle one of the slope −1/2."""
+    ax.plot(drawn["width"], drawn["value"], **INITIALISATION)
+    means = drawn.drop_duplicates("width")
+    ax.plot(means["width"], means["mean"], **MEAN)
+    middle_x, middle_y = (np.exp(np.log(means[column]).mean()) for column in ("width", "mean"))
+    ax.plot(means["width"], middle_y * (means["width"] / middle_x) ** -0.5, **THEORY)
+    slope, low, high = means[SLOPE].iloc[0]
+    fitted = f"slope {slope:.2f}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
+    ax.text(1, 1, fitted, transform=ax.transAxes, ha="right", va="top")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade may have one power of ten or none
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xscale("log")
+    _mark(ax, "width", means["width"].to_numpy())
+    ax.set_xlabel("width $w$")
+
+
+def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
+    """A horizontal axis for `values` in order: logarithmic for an axis of the grid over decades; a tick at each, if legible."""
+    places = values
+    if x != "similarity" and values[0] > 0 and values[-1] >= 8 * values[0]:
+        ax.set_xscale("log")
+        places = np.log(values)
+    gaps = np.diff(places)
+    if len(values) == 1 or (x != "similarity" and gaps.min() > 0.12 * gaps.sum()):
+        ax.set_xticks(values, labels=list(map(words.text, values)))
+        ax.minorticks_off()
+
+
+def _pieces(curve: pd.DataFrame, panel: "specs.Panel", block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """A curve in pieces between which no line belongs.
+
+    The current task's test set, or a task's start, changes there, or a linearised twin starts anew and has two values at that
+    time, or a seed diverged that was part of the mean.
+    """
+    from_start = panel["reference"] == "task_start"
+    parts = [curve["task"]] if block == "current" or from_start else []
+    if (anew := starts_anew(curve)).any():
+        parts.append(anew.cumsum())
+    if "diverged" in curve and curve["diverged"].any():
+        parts.append(curve["seeds"].diff().ne(0).cumsum())
+    return iter(curve.groupby(parts) if parts else [(None, curve)])

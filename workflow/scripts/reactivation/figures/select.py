@@ -1,0 +1,221 @@
+"""What figures show: rows of metric tables, selected and put together over seeds. No drawing."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reactivation.analysis import timeline, width_convergence
+from reactivation.analysis.changes import drop, recovery
+from reactivation.errors import InputError
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+STATISTICS = ["mean", "low", "high", "seeds"]
+SLOPE = ["slope", "slope_low", "slope_high"]
+AT = ["task", "step", "epoch", "progress"]
+
+
+def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
+    """What the figure `spec` shows of the tables of its runs, told apart by their column `run`.
+
+    `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
+    seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
+    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only; for `convergence` one
+    row per initialisation, beside the geometric mean of all and the slope, of each width. Where runs that
+    diverged are drawn, up to there, the column `diverged` says which rows these are. A panel whose runs all diverged
+    may have no rows.
+    """
+    parts, fates = [], _fates(runs)
+    diverged = fates.loc[fates["ended"].notna(), "run"]
+    for i, panel in enumerate(spec["panels"]):
+        rows = _rows(panel, runs, fates)
+        rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
+        if rows.empty and set(panel["runs"]) <= set(diverged):
+            continue
+        if rows.empty:
+            raise InputError(
+                f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
+                f"{', '.join(panel['block'])} in these runs. "
+                "Kernel metrics need two probe images there and a kernel that is not constant, alignment two classes, "
+                "velocities a checkpoint dt later, drop and recovery a value above 0 before the switch"
+            )
+        parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
+    axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
+    names = ["panel", "kind", "metric", *axes, "other", "block", "index", "seed"]
+    order = [*names, *AT, "value", *STATISTICS, *SLOPE, "diverged"]
+    if not parts:
+        return pd.DataFrame(columns=order[:-1])
+    drawn = pd.concat(parts, ignore_index=True)
+    given = [column for column in order if column in drawn]
+    return drawn[given if drawn["diverged"].any() else given[:-1]]
+
+
+def diverged_runs(spec: "specs.Figure", runs: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the runs of the figure (`runs`), of those that `diverged`, and of those of them that it leaves out."""
+    names = list(dict.fromkeys(run for panel in spec["panels"] for run in panel["runs"]))
+    fates = _fates(runs)
+    lost = set(fates.loc[fates["ended"].notna(), "run"])
+    diverged = [run for run in names if run in lost]
+    drawn = {run for panel in spec["panels"] for run in _rows(panel, runs, fates)["run"]} if diverged else set()
+    return {"runs": names, "diverged": diverged, "left_out": [run for run in diverged if run not in drawn]}
+
+
+def spans(spec: "specs.Figure", runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest.
+
+    The last row of a run that diverged is of the task in which it did: it ends no task that was not trained to its end.
+    """
+    found, fates = [], _fates(runs)
+    for panel in spec["panels"]:
+        time = time_column(panel)
+        ends = runs[runs["run"].isin(_drawable(panel, fates))].groupby(["run", "task"])[time].max().reset_index()
+        last = ends.groupby("run")["task"].transform("max")
+        switches = sorted(ends.loc[ends["task"] < last, time].unique()) if panel["kind"] != "summary" else []
+        found.append({"switches": switches, "end": float(ends[time].max())})
+    return found
+
+
+def time_column(panel: "specs.Panel") -> str:
+    """The column of a panel's horizontal axis, if that is time."""
+    return "progress" if panel.get("time") == "tasks" else "epoch"
+
+
+def ordered(axis: pd.Series) -> list:
+    """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given.
+
+    Layers are in the order of the network, as in its table.
+    """
+    if axis.name == "layer":
+        return axis.dropna().unique().tolist()
+    return sorted(axis.dropna().unique(), key=lambda value: (isinstance(value, str), value))
+
+
+def _fates(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, with its configuration; `ended`: the task in which it diverged, NaN if it did not.
+
+    For all panels at once: the tables of a figure have millions of rows.
+    """
+    each = runs.drop_duplicates("run")
+    return each.assign(ended=each["run"].map(runs[runs["metric"] == "diverged"].set_index("run")["task"]))
+
+
+def _drawable(panel: "specs.Panel", fates: pd.DataFrame) -> list[str]:
+    """The panel's runs without those that diverged beside whole ones of the same configuration.
+
+    A mean over seeds that loses some of them half way would jump there. Where all seeds diverged, all stay, but for a
+    summary only those that finished its task.
+    """
+    each = fates[fates["run"].isin(panel["runs"])]
+    each = each.assign(whole=each["ended"].isna())
+    any_whole = each.groupby(["experiment", *panel["axes"]], dropna=False)["whole"].transform("any")
+    drawable = each[each["whole"] | ~any_whole]
+    if panel["kind"] == "summary":
+        drawable = drawable[~(drawable["ended"] <= panel["task"])]
+    return drawable["run"].tolist()
+
+
+def _rows(panel: "specs.Panel", runs: pd.DataFrame, fates: pd.DataFrame) -> pd.DataFrame:
+    """Rows that the panel draws, of its metric and its parts of the probe or test set."""
+    rows = runs[runs["run"].isin(_drawable(panel, fates)) & (runs["metric"] == panel["metric"])]
+    if panel["kernel"] is not None:
+        rows = rows[(rows["kernel"] == panel["kernel"]) & (rows["layer"].isna() != (panel["color"] == "layer"))]
+    if panel["reference"] is not None:
+        rows = rows[rows["reference"] == panel["reference"]]
+    if panel["dt"] is not None:
+        rows = rows[rows["dt"] == panel["dt"]]
+    if panel["kind"] == "spectrum":
+        rows = rows[rows["index"] < panel["leading"]].astype({"index": int})
+    return _of_blocks(panel, rows)
+
+
+def _of_blocks(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the panel's parts of the probe or test set; of `current`, the task at the time."""
+    current = rows["block"] == "task" + rows["task"].astype(str)
+    parts = [
+        rows[current].assign(block="current") if block == "current" else rows[rows["block"] == block]
+        for block in panel["block"]
+    ]
+    return pd.concat(parts)
+
+
+def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.DataFrame:
+    """Mean, lowest, highest and number of seeds, in the order of the color axis and of `more`, then of time."""
+    axis = [color] if color else []
+    rank = {value: i for i, value in enumerate(ordered(rows[color]))} if color else {}
+    rows = rows.assign(rank=rows[color].map(rank) if color else 0)
+    rows = rows.sort_values(["rank", *more, "step"], kind="stable")
+    grouped = rows.groupby([*axis, *more, *AT, "diverged"], sort=False)["value"]
+    return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
+
+
+def _curves(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
+    return _over_seeds(rows, panel["color"], ["block"])
+
+
+def _spectrum(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
+    return _over_seeds(rows, None, ["block", "index"])
+
+
+def _summary(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
+    axes = list(dict.fromkeys(axis for axis in (panel["color"], panel["x"]) if axis and axis != "similarity"))
+    found = []
+    for (_, seed), run in rows.groupby(["run", "seed"], sort=False):
+        run = run.sort_values("step", kind="stable")
+        task, at = panel["task"], run["progress"]
+        # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
+        late = panel["dt"] is not None
+        inside = (at >= task - 1) & (at < task) if late else timeline.within(run, task)
+        values = run.loc[inside, "value"].to_numpy()
+        before = run.loc[timeline.at_switch(run, task), "value"].to_numpy() if task > 1 else values[:1]
+        if len(values):
+            row = {axis: run[axis].iloc[0] for axis in axes} | {"block": panel["block"][0], "seed": seed, "task": task}
+            row["diverged"] = run["diverged"].iloc[0]
+            row["value"] = STATISTIC[panel["statistic"]](before[-1] if len(before) else np.nan, values)
+            if panel["x"] == "similarity":
+                row["similarity"] = run.loc[run["task"] == task, "similarity"].iloc[0]
+            found.append(row)
+    table = pd.DataFrame(found)
+    if table.empty:
+        return table
+    table = table[np.isfinite(table["value"])]
+    grouped = table.groupby(list(dict.fromkeys([*axes, panel["x"]])), sort=False)["value"]
+    return table.assign(
+        mean=grouped.transform("mean"),
+        low=grouped.transform("min"),
+        high=grouped.transform("max"),
+        seeds=grouped.transform("count"),
+    )
+
+
+def _convergence(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.assign(log=np.log(rows["value"])).sort_values(["width", "seed", "other_seed"])
+    shape = (rows["width"].nunique(), rows["seed"].nunique(), -1)
+    fitted = width_convergence.slope(rows["width"].unique(), rows["value"].to_numpy().reshape(shape))
+    each = rows.groupby(["width", "other", "seed", "block", "diverged"], as_index=False)["log"].mean()
+    by_width = each.groupby("width")["log"]
+    return each.drop(columns="log").assign(
+        value=np.exp(each["log"]),
+        mean=np.exp(by_width.transform("mean")),
+        low=np.exp(by_width.transform("min")),
+        high=np.exp(by_width.transform("max")),
+        seeds=by_width.transform("count"),
+        **dict(zip(SLOPE, fitted, strict=True)),
+    )
+
+
+def together(panel: "specs.Panel", drawn: pd.DataFrame) -> bool:
+    """Whether one line goes through the means of a summary: where colors and places go together, one for one."""
+    color, x = panel["color"], panel["x"]
+    pairs = drawn[[x, color]].drop_duplicates() if color not in (None, x) else None
+    return pairs is None or (pairs[color].is_unique and pairs[x].is_unique)
+
+
+STATISTIC = {
+    "last": lambda before, values: values[-1],
+    "max": lambda before, values: values.max(),
+    "drop": drop,
+    "recovery": recovery,
+}
+KINDS = {"curves": _curves, "summary": _summary, "spectrum": _spectrum, "convergence": _convergence}

@@ -1,0 +1,70 @@
+"""What decides that a job runs again after a change of code: its script and every module of this repository that it imports.
+
+Snakemake re-runs a rule when its script is merely touched, and does not when a module that the script imports
+changes. Rules carry these fingerprints among their parameters instead, and the profile turns Snakemake's own code
+trigger off: a change of code re-runs what it can change, a comment nothing.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[2]
+
+
+def fingerprint(script: str, root: Path = SCRIPTS) -> list[str]:
+    """`["reactivation/ntk/kernel.py:1b2c…", …]`, sorted: the script (a name below `root`) and all it imports from there.
+
+    A list rather than one digest: Snakemake's dry run then names the module that changed.
+    """
+    pending, digests = [Path(script)], {}
+    while pending:
+        module = pending.pop()
+        if module not in digests:
+            digests[module], imported = _read(root / module, root)
+            pending += imported
+    return sorted(f"{module.as_posix()}:{code}" for module, code in digests.items())
+
+
+@cache
+def _read(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
+    """Digest of a module's code without comments, formatting and docstrings; the modules below `root` it imports."""
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    tree.body = [part for part in tree.body if not _for_type_checkers(part)]
+    imported = tuple(dict.fromkeys(_imports(tree, path.relative_to(root), root)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # Attribute docstrings are bare strings too, and have no effect either.
+            node.body = [part for part in node.body if not _bare_string(part)] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:10], imported
+
+
+def _bare_string(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _for_type_checkers(node: ast.stmt) -> bool:
+    """Whether a statement is `if TYPE_CHECKING: …`, which never runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _imports(tree: ast.Module, module: Path, root: Path) -> Iterator[Path]:
+    """Files below `root` that importing the module's names would run, its packages included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = module.parent.parts[: len(module.parent.parts) - node.level + 1] if node.level else ()
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                stem = Path(*parts[:depth])
+                for candidate in (stem / "__init__.py", stem.with_suffix(".py")):
+                    if (root / candidate).is_file():
+                        yield candidate

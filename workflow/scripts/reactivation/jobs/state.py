@@ -1,0 +1,93 @@
+"""The state of a long computation, saved now and then, and a thread that writes while the computation goes on."""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from reactivation.errors import Interrupted
+from reactivation.storage.checkpoints import read_state, write_checkpoint, write_tensors
+
+
+class Writer:
+    """Calls functions one after another in a thread of its own: a computation goes on while its results are written.
+
+    No more than `waiting` calls are put off. What one of them raises, a later use of the writer raises, or the end of its block,
+    unless another error ends that.
+    """
+
+    def __init__(self, waiting: int = 2):
+        self.thread, self.waiting = ThreadPoolExecutor(1), waiting
+        self.calls: deque[Future] = deque()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self.thread.shutdown(cancel_futures=True)
+
+    def put(self, function: Callable, *arguments: Any) -> None:
+        while self.calls and (len(self.calls) >= self.waiting or self.calls[0].done()):
+            self.calls.popleft().result()
+        self.calls.append(self.thread.submit(function, *arguments))
+
+    def checkpoint(self, path: str | Path, model: Any, step: int, epoch: float) -> None:
+        """Put off `write_checkpoint` of the weights that `model` has now."""
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self.put(write_checkpoint, path, weights, step, epoch)
+
+    def flush(self) -> None:
+        """Wait for all calls."""
+        while self.calls:
+            self.calls.popleft().result()
+
+
+class Saved:
+    """The state of a long computation: saved `every` so many seconds, and at once when the job is asked to stop.
+
+    That is by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both only while this is entered.
+    `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` count from the first of these jobs.
+    `first` is called before each saving.
+    """
+
+    def __init__(self, path: Path, every: float, first: Callable[[], None] = lambda: None):
+        self.path, self.every, self.first, self.stopping = path, every, first, 0
+        self.found = read_state(path) if path.exists() else None
+        earlier = self.found.pop("work") if self.found else {"started": time.time(), "seconds": 0.0, "sittings": 0}
+        self.started, self.spent, self.sittings = earlier["started"], earlier["seconds"], earlier["sittings"] + 1
+        self.began = self.last = time.monotonic()
+
+    def __enter__(self):
+        wanted = [s for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) is not signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._stop) for number in wanted}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _) -> None:
+        self.stopping = number
+
+    def seconds(self) -> float:
+        """Of all these jobs together, but for what was lost."""
+        return self.spent + time.monotonic() - self.began
+
+    def due(self) -> bool:
+        return bool(self.stopping) or time.monotonic() - self.last >= self.every
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Save `content`; Interrupted if the job has been asked to stop."""
+        self.first()
+        work = {"started": self.started, "seconds": self.seconds(), "sittings": self.sittings}
+        write_tensors(self.path, content | {"work": work})
+        self.last = time.monotonic()
+        if self.stopping:
+            raise Interrupted(self.stopping)

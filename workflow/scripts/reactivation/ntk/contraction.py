@@ -1,0 +1,288 @@
+"""One parameter's share of a kernel, from its inputs and cotangents: Θ[i c, j d] = J_ic · J_jd, never holding all of J.
+
+With the patches P_i (L, K) that its operation sees and the cotangents G_ic (L, O) of what the operation makes of them,
+J_ic = G_icᵀ P_i (O, K). There are two ways to contract, each dense or over lists of the entries that are alive:
+
+by Jacobian:  J in chunks over the input channels, and the products J Jᵀ of these;
+by position:  Σ_lm (P_i P_jᵀ)[l, m] (G_ic G_jdᵀ)[l, m] for each pair of samples; J is never formed.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reactivation.ntk import sparse
+from reactivation.ntk.convolution import Window, long_row_products, pad, patch_gram, patches, row_products
+from reactivation.ntk.cotangents import NOTHING, Cotangent, Use
+from reactivation.ntk.guards import ran_out
+
+# Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what stands behind them.
+ELEMENT = 20.0  # one pass over one element of a tensor
+ENTRY = 1.5  # reading a dense row for an entry of a list, per element, beside adding it C times
+ROWS = 128  # of a symmetric product at a time
+VECTOR = 16  # columns that a processor multiplies at once
+SIDE = 256  # positions of the samples whose pairs with others are contracted at once
+
+
+@dataclass
+class Sums:
+    """Kernels being added up, float64: sum (n, m), trace (n, m), not yet divided by C, full (n, C, m, C).
+
+    `rows` and `columns` say which of the samples at hand a kernel's rows and columns are. Where they are the same, only
+    what lies on and above the diagonal counts.
+    """
+
+    kernels: dict[str, Tensor]
+    rows: slice
+    columns: slice
+
+    @staticmethod
+    def zeros(kinds: Iterable[str], rows: slice, columns: slice, classes: int, device: torch.device) -> "Sums":
+        n, m = rows.stop - rows.start, columns.stop - columns.start
+        shapes = {"sum": (n, m), "trace": (n, m), "full": (n, classes, m, classes)}
+        kernels = {kind: torch.zeros(shapes[kind], dtype=torch.float64, device=device) for kind in kinds}
+        return Sums(kernels, rows, columns)
+
+    def block(self, i: slice, j: slice) -> "Sums":
+        """The part of samples i with samples j, where these are at hand: one after the other, or once if they are the same."""
+        rows = slice(0, i.stop - i.start)
+        columns = rows if i == j else slice(rows.stop, rows.stop + j.stop - j.start)
+        i = slice(i.start - self.rows.start, i.stop - self.rows.start)
+        j = slice(j.start - self.columns.start, j.stop - self.columns.start)
+        kernels = {kind: k[i, :, j] if kind == "full" else k[i, j] for kind, k in self.kernels.items()}
+        return Sums(kernels, rows, columns)
+
+    @property
+    def symmetric(self) -> bool:
+        return self.rows == self.columns
+
+    def add(self, i: slice, j: slice, parts: dict[str, Tensor]) -> None:
+        """Blocks of the kernels, of samples i with samples j; where `full` is given, the others follow from it."""
+        if "full" in parts:
+            full = parts["full"].double()
+            parts = {"full": full, "trace": full.diagonal(dim1=1, dim2=3).sum(-1), "sum": full.sum((1, 3))}
+        for kind, kernel in self.block(i, j).kernels.items():
+            kernel += parts[kind].to(kernel.device)
+
+    def add_jacobian(self, jacobian: Tensor) -> None:
+        """Some columns of the Jacobian of all samples, (samples, C, …)."""
+        jacobian = jacobian.flatten(2)
+        left, right = jacobian[self.rows], jacobian[self.columns]
+        parts = {}
+        if "full" in self.kernels:
+            full = _product(left.flatten(0, 1), right.flatten(0, 1), self.symmetric)
+            parts["full"] = full.view(self.kernels["full"].shape)
+        elif "trace" in self.kernels:
+            parts["trace"] = _product(left.flatten(1), right.flatten(1), self.symmetric)
+        if "sum" in self.kernels and "full" not in self.kernels:
+            parts["sum"] = _product(left.sum(1), right.sum(1), self.symmetric)
+        self.add(self.rows, self.columns, parts)
+
+    def finished(self, classes: int) -> dict[str, np.ndarray]:
+        """sum (n, m), trace (n, m), the mean over the C logits, full (n·C, m·C); exactly symmetric if rows are columns."""
+        done = {}
+        for kind, kernel in self.kernels.items():
+            kernel = kernel.flatten(2).flatten(0, 1) if kind == "full" else kernel
+            kernel = kernel.triu() + kernel.triu(1).T if self.symmetric else kernel
+            done[kind] = (kernel / classes if kind == "trace" else kernel).cpu().numpy()
+        return done
+
+
+def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
+    """left rightᵀ; where both are the same, computed on and above the diagonal only."""
+    if not symmetric or len(left) <= ROWS:
+        return long_row_products(left, right)
+    product = left.new_zeros(len(left), len(left), dtype=torch.float64)
+    for start in range(0, len(left), ROWS):
+        product[start : start + ROWS, start:] = long_row_products(left[start : start + ROWS], right[start:])
+    return product.triu() + product.triu(1).T
+
+
+def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -> None:
+    """work(slice) over start … stop, `size` at a time; where memory runs out, half as many from there on."""
+    while start < stop:
+        try:
+            work(slice(start, min(stop, start + size)))
+        except (MemoryError, RuntimeError) as error:
+            if size == 1 or not ran_out(error):
+                raise
+            size //= 2
+        else:
+            start += size
+
+
+@dataclass
+class Factors:
+    """What a weight, or one group of its channels, sees and what comes back, for n samples.
+
+    x (n, H, W, channels) seen through `window`, or, of an embedding (no window), indices (n, L) with −1 for none.
+    Cotangents: dense (n, C, O, L), or, where that is empty, lists of the entries alive, a row for each channel.
+    """
+
+    x: Tensor
+    window: Window | None
+    shape: tuple[int, int, int, int]  # n, C, O, L
+    dense: Tensor
+    lists: sparse.Lists | None
+
+    def jacobian(self, taps: slice = slice(None), channels: slice = slice(None), room: Tensor | None = None) -> Tensor:
+        """(n, C, O, taps · channels, perhaps some zeros): some of its columns, in `room` if that is given."""
+        n, classes, outputs, _ = self.shape
+        assert self.window is not None, "an embedding has no patches"
+        p = patches(self.x, self.window, taps, channels)
+        if self.lists is not None:
+            p = F.pad(p, (0, -p.shape[2] % VECTOR))
+        shape = n, classes, outputs, p.shape[2]
+        j = p.new_empty(shape) if room is None else room[: math.prod(shape)].view(shape)
+        if self.lists is None:
+            torch.bmm(self.dense.flatten(1, 2), p, out=j.flatten(1, 2))
+        else:
+            sparse.multiply(self.lists, p, torch.arange(outputs), j.zero_())
+        return j
+
+    def patch_gram(self, i: slice, j: slice) -> Tensor:
+        """(I, J, L, L) inner products of the patches of some samples with those of others."""
+        x, others = self.x[i], self.x[j]
+        if self.window is not None:
+            return patch_gram(x, others, self.window)
+        same = (x[:, None, :, None] == others[None, :, None]) & (x >= 0)[:, None, :, None]
+        return same.to(self.dense.dtype)
+
+
+def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
+    """Of one weight. Where it is used several times, the positions of its uses follow each other."""
+    use, _ = uses[0]
+    seen, sent = [], []
+    for use, cotangent in uses:
+        channels, outputs = (size // use.window.groups for size in (use.x.shape[-1], cotangent.values.shape[-1]))
+        seen.append(use.x[..., group * channels : (group + 1) * channels])
+        sent.append(cotangent[group * outputs : (group + 1) * outputs])
+    window = None if use.kind == "embedding" else replace(use.window, groups=1)
+    x, lists = seen[0], None
+    if len(uses) > 1 and window is None:
+        x = torch.cat(seen, dim=1)
+    elif len(uses) > 1:
+        x = torch.cat([patches(x, use.window) for x, (use, _) in zip(seen, uses, strict=True)], dim=1)[:, None]
+        window = Window()
+    elif window is not None:
+        lists = sent[0].entries("channel")
+    n, classes, _, outputs = sent[0].values.shape
+    shape = n, classes, outputs, sum(cotangent.length for cotangent in sent)
+    dense = NOTHING
+    if lists is None:
+        dense = torch.cat([cotangent.dense() for cotangent in sent], 2).transpose(2, 3).contiguous()
+    return Factors(x, window, shape, dense, lists)
+
+
+def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
+    """(n, C, D), of one use of a bias, a scale or a weight, all of it."""
+    if use.kind == "bias":
+        return cotangent.total()
+    if use.kind == "scale":
+        return (cotangent.dense() * use.x[:, None]).sum(2)
+    parts = [factors([(use, cotangent)], group).jacobian() for group in range(use.window.groups)]
+    columns = use.parameter[0].numel()
+    return torch.cat([part[..., :columns].flatten(2) for part in parts], dim=2)
+
+
+def contract(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
+    """Adds the weight's share to `sums`, in the cheaper of the two ways, with chunks of about so many bytes."""
+    by_jacobian, by_position = costs(factors, sums)
+    if by_jacobian < by_position:
+        _by_jacobian(factors, sums, chunk_bytes)
+    else:
+        _by_position(factors, sums, chunk_bytes)
+
+
+def costs(factors: Factors, sums: Sums) -> tuple[float, float]:
+    """Of contracting by Jacobian and by position, in multiply-adds of a large matrix product."""
+    (n, classes, outputs, length), window, kinds = factors.shape, factors.window, sums.kernels
+    rows, columns = sums.rows.stop - sums.rows.start, sums.columns.stop - sums.columns.start
+    pairs = rows * (rows + 1) / 2 if sums.symmetric else rows * columns
+    alive = outputs * length if factors.lists is None else len(factors.lists.index) / n
+    products = classes if factors.lists is None else classes + ENTRY
+    kernels = classes if "full" in kinds else 1
+    if window is None:
+        by_jacobian, grams = math.inf, pairs * length**2 * ELEMENT
+    else:
+        pixels, taps, channels = math.prod(factors.x.shape[1:3]), math.prod(window.kernel), factors.x.shape[3]
+        form = n * alive * products + n * (length + classes * outputs) * ELEMENT
+        by_jacobian = (
+            (form + (pairs if kernels > 1 else rows * columns) * classes * kernels * outputs) * taps * channels
+        )
+        grams = pairs * (pixels**2 * channels + length**2 * ELEMENT * (1 if taps == 1 else sum(window.kernel)))
+    if factors.lists is not None:
+        return by_jacobian, grams + pairs * alive * (length * products + 2 * classes * kernels)
+    each = outputs * (length + kernels) if kernels > 1 else outputs * length + ELEMENT / classes
+    return by_jacobian, grams + pairs * classes * length * each
+
+
+def _by_jacobian(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
+    """In chunks of some taps and all channels, or of one tap and some channels."""
+    assert factors.window is not None, "an embedding is contracted by position"
+    n, classes, outputs, length = factors.shape
+    taps, channels = math.prod(factors.window.kernel), factors.x.shape[3]
+    columns = max(1, chunk_bytes // (n * (classes * outputs + length) * factors.x.element_size()))
+    at_once = max(1, columns // channels)
+    seen = replace(factors, x=pad(factors.x, factors.window), window=replace(factors.window, padding=(0, 0)))
+    room: list[Tensor] = []  # for all chunks, the first of which is the largest: fresh memory costs as much as its use
+
+    def add(tap: int, part: slice) -> None:
+        size = n * classes * outputs * (at_once * (part.stop - part.start) + VECTOR)
+        room.extend([seen.x.new_empty(size)] if not room else [])
+        sums.add_jacobian(seen.jacobian(slice(tap, tap + at_once), part, room[0]))
+
+    for tap in range(0, taps, at_once):
+        in_chunks(0, channels, min(channels, max(columns // VECTOR * VECTOR, 1)), partial(add, tap))
+
+
+def _by_position(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
+    _, classes, outputs, length = factors.shape
+    full = "full" in sums.kernels
+    contracted = _pairs_of_lists if factors.lists is not None else _pairs_full if full else _pairs_dense
+    rows = max(1, SIDE // length) if contracted is _pairs_dense else 1
+    of_pair = (4 * length**2 + full * classes * outputs * length) * factors.x.element_size()
+    size = max(1, chunk_bytes // (rows * of_pair))
+    for start in range(sums.rows.start, sums.rows.stop, rows):
+        i = slice(start, min(start + rows, sums.rows.stop))
+        first = start if sums.symmetric else sums.columns.start
+        work = partial(lambda i, j: sums.add(i, j, contracted(factors, i, j, sums.kernels)), i)
+        in_chunks(first, sums.columns.stop, size, work)
+
+
+def _pairs_of_lists(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> dict[str, Tensor]:
+    """The blocks of one sample i with samples j."""
+    assert factors.lists is not None, "dense cotangents are contracted as matrices"
+    count, classes = j.stop - j.start, factors.shape[1]
+    trace, total = np.zeros(count), np.zeros(count)
+    full = np.zeros((count, classes, classes) if "full" in kinds else (0, 0, 0))
+    gram = factors.patch_gram(i, j)[0]
+    sparse.pairs(factors.lists, i.start, j.start, gram, trace, total, full)
+    if "full" in kinds:
+        return {"full": torch.from_numpy(full).permute(1, 0, 2)[None]}
+    return {"trace": torch.from_numpy(trace)[None], "sum": torch.from_numpy(total)[None]}
+
+
+def _pairs_dense(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> dict[str, Tensor]:
+    """The blocks of `sum` and `trace` of samples i with samples j."""
+    gram, length, parts = factors.patch_gram(i, j), factors.shape[3], {}
+    for kind in kinds:
+        g = factors.dense.flatten(1, 2) if kind == "trace" else factors.dense.sum(1)
+        left, right = (g[at].transpose(1, 2).flatten(0, 1) for at in (i, j))
+        products = row_products(left, right).view(len(gram), length, -1, length).transpose(1, 2)
+        parts[kind] = (gram * products).sum((2, 3), dtype=torch.float64)
+    return parts
+
+
+def _pairs_full(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> dict[str, Tensor]:
+    """The blocks of `full` of one sample i with samples j."""
+    _, classes, outputs, length = factors.shape
+    through = factors.dense[i].flatten(0, 2) @ factors.patch_gram(i, j)[0]
+    left = through.view(-1, classes, outputs * length)
+    return {"full": torch.bmm(left, factors.dense[j].flatten(2).transpose(1, 2)).permute(1, 0, 2)[None]}

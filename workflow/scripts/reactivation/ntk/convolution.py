@@ -1,0 +1,161 @@
+"""Convolutions, and linear layers as convolutions of one pixel: windows on an input, patches, their products, exact passes."""
+
+import math
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+)
+BLOCKED = 16  # rows from which on a product is added up block by block, and keeps its digits over
+LONG = 1 << 18  # columns, and below it over
+SHORT = 1 << 14
+WINOGRAD_BYTES = 8 << 20  # of transformed kernels at a time
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of the input (n, H, W, channels) each output position sees. A linear layer: one row of 1 × 1 windows."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def output(self, *size: int) -> tuple[int, ...]:
+        """Height and width of the output for those of the input."""
+        options = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple((length + 2 * p - d * (k - 1) - 1) // s + 1 for length, k, s, p, d in options)
+
+    def taps(self, *size: int) -> list[tuple[slice, slice]]:
+        """For each element of the kernel, the rows and columns of the padded input that the outputs see through it."""
+        axes = zip(self.output(*size), self.kernel, self.stride, self.dilation, strict=True)
+        rows, columns = ([slice(k * d, k * d + (o - 1) * s + 1, s) for k in range(ks)] for o, ks, s, d in axes)
+        return [(row, column) for row in rows for column in columns]
+
+    def targets(self, *size: int) -> Tensor:
+        """(taps, outputs) int64: the input position each output sees through each tap, −1 where that is padding."""
+        (top, left), area = self.padding, torch.arange(math.prod(size)).view(size)
+        padded = F.pad(area, (left, left, top, top), value=-1)
+        return torch.stack([padded[tap].flatten() for tap in self.taps(*size)])
+
+
+PIXEL = Window()
+
+
+def pad(x: Tensor, window: Window) -> Tensor:
+    top, left = window.padding
+    return F.pad(x, (0, 0, left, left, top, top)) if top or left else x
+
+
+def patches(x: Tensor, window: Window, taps: slice = slice(None), channels: slice = slice(None)) -> Tensor:
+    """What each output sees through some taps of some channels: (n, H, W, channels) -> (n, outputs, taps · channels)."""
+    seen = window.taps(*x.shape[1:3])[taps]
+    x = pad(x[..., channels], window)
+    return torch.cat([x[:, row, column].flatten(1, 2) for row, column in seen], dim=2)
+
+
+def row_products(left: Tensor, right: Tensor) -> Tensor:
+    """left rightᵀ, of (n, D) and (m, D).
+
+    As a convolution with kernels as long as the rows: on a CPU that is oneDNN's product and not MKL's, which on
+    processors of AMD takes twice as long.
+    """
+    (n, length), m = left.shape, len(right)
+    if left.device.type == "cpu" and left.dtype == torch.float32 and min(n, m) >= BLOCKED and length >= 256:
+        return F.conv1d(left[:, None], right[:, None])[..., 0]
+    return left @ right.T
+
+
+def long_row_products(left: Tensor, right: Tensor) -> Tensor:
+    """left rightᵀ in float64, and so the sums over parts of the rows: float32 loses digits over very long ones."""
+    part = SHORT if min(len(left), len(right)) < BLOCKED else LONG
+    parts = zip(left.split(part, dim=1), right.split(part, dim=1), strict=True)
+    return reduce(torch.add, (row_products(a, b).double() for a, b in parts))
+
+
+def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
+    """Inner products of patches, all pairs of samples: (I, H, W, channels), (J, H, W, channels) -> (I, J, L, L).
+
+    Those of single pixels, summed over the taps: as many times cheaper than of whole patches as there are taps.
+    """
+    (size, taps), (count, height, width, _) = (x.shape[:3], window.taps(*x.shape[1:3])), others.shape
+    pixels = row_products(x.flatten(0, 2), others.flatten(0, 2)).view(*size, count, height, width)
+    pixels = pixels.permute(0, 3, 1, 2, 4, 5)
+    (top, left), (rows, columns) = window.padding, window.output(height, width)
+    if top or left:
+        pixels = F.pad(pixels, (left, left, top, top) * 2)
+    across = reduce(torch.add, (pixels[:, :, :, column, :, column] for _, column in taps[: window.kernel[1]]))
+    total = reduce(torch.add, (across[:, :, row, :, row] for row, _ in taps[:: window.kernel[1]]))
+    return total.reshape(len(x), count, rows * columns, rows * columns)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
+    """In float64, channels last in memory: x (n, channels, H, W) float64, weight (O, channels / groups, kernel)."""
+    rows, columns = window.output(*x.shape[2:])
+    tiles = len(x) * rows * columns / 16
+    if window.groups > 1:
+        options = window.stride, window.padding, window.dilation, window.groups
+        z = F.conv2d(x, weight.double(), None, *options).to(memory_format=torch.channels_last)
+    elif window == Window((3, 3), padding=window.padding) and min(weight.shape[:2]) >= 16 and tiles >= 16:
+        z = _winograd(x, weight, window)
+    else:
+        kernel, x = weight.permute(2, 3, 1, 0).flatten(0, 2).double(), x.permute(0, 2, 3, 1)
+        z = _channels_last(x, len(weight), rows, columns)
+        for i, of_sample in enumerate(z.permute(0, 2, 3, 1).flatten(1, 2)):
+            torch.mm(patches(x[i : i + 1], window)[0], kernel, out=of_sample)
+    return z if bias is None else z.add_(bias.detach().double()[:, None, None])
+
+
+def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
+    """A 3 × 3 convolution by F(4 × 4, 3 × 3) (Lavin & Gray 2016), with a quarter of the multiplications.
+
+    Torch has no fast convolution in float64 on a CPU: this one is 2.5 times faster, and its rounding errors are 1e-13.
+    """
+    n, channels, *size = x.shape
+    (rows, columns), (top, left) = window.output(*size), window.padding
+    down, across = -(-rows // 4), -(-columns // 4)  # tiles of 4 × 4 outputs, from 6 × 6 inputs
+    x = F.pad(x, (left, 4 * across + 2 - size[1] - left, top, 4 * down + 2 - size[0] - top))
+    of_kernel, of_input, of_output = (torch.kron(m, m) for m in (x.new_tensor(matrix) for matrix in WINOGRAD))
+    tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 0, 2, 3, 1).reshape(36, -1)
+    tiles = (of_input @ tiles).view(36, -1, channels)
+    z = _channels_last(x, len(weight), 4 * down, 4 * across)
+    of_tiles = z.permute(0, 2, 3, 1).view(n, down, 4, across, 4, len(weight))
+    step = max(1, WINOGRAD_BYTES // (36 * 8 * max(channels, tiles.shape[1])))
+    for o in range(0, len(weight), step):
+        kernels = weight[o : o + step].flatten(2).permute(2, 0, 1).double().reshape(9, -1)
+        kernels = (of_kernel @ kernels).view(36, -1, channels)
+        products = torch.bmm(tiles, kernels.transpose(1, 2)).flatten(1)
+        of_tiles[..., o : o + step] = (of_output @ products).view(4, 4, n, down, across, -1).permute(2, 3, 0, 4, 1, 5)
+    # Zeros and ties, which ReLU and pooling decide on, come out as such: values are multiples of 2⁻⁴⁰ of the largest.
+    grid = z.abs().amax((2, 3), keepdim=True) * (1.5 * 2**52 / 2**40)
+    z.add_(grid).sub_(grid)
+    if (rows, columns) == (4 * down, 4 * across):
+        return z
+    return z[..., :rows, :columns].contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last(x: Tensor, *shape: int) -> Tensor:
+    """Room for len(x) images, which is no view of anything."""
+    return torch.empty((len(x), *shape), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)

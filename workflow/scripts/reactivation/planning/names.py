@@ -1,0 +1,70 @@
+"""What the things that a study makes are called: words for people, then the hash of everything that determines the thing.
+
+So runs that begin alike share their segments, and studies share whatever is the same.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def digest(spec: Mapping[str, Any]) -> str:
+    """The first ten hexadecimal digits of the SHA-256 of a spec's canonical JSON."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def short(value: Any) -> str:
+    """A value as part of a file name: 64, 0.05, 1e-4."""
+    if isinstance(value, float):
+        mantissa, _, exponent = f"{value:.12g}".partition("e")
+        if not exponent and 0 < abs(value) < 0.01:
+            mantissa, _, exponent = f"{value:.11e}".partition("e")
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    text = ".".join(map(short, value)) if isinstance(value, list) else "default" if value is None else str(value)
+    safe = re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
+    if safe != text:  # such as 0.1/width, which is not 0.1*width
+        safe = f"{safe}_{digest({'value': text})[:4]}"
+    return safe if len(safe) <= 24 else digest({"value": text})
+
+
+def dataset_name(name: str, spec: Mapping[str, Any]) -> str:
+    """`name` is the config's, as below."""
+    return f"{name}-{digest(spec)}"
+
+
+def probe_name(dataset: str, spec: Mapping[str, Any]) -> str:
+    return f"{dataset}-{spec['size'] + spec['held_out']}images-{digest(spec)}"
+
+
+def split_name(dataset: str, spec: Mapping[str, Any]) -> str:
+    return f"{dataset}-{len(spec['tasks'][-1]['classes'])}classes-task{len(spec['tasks'])}-{digest(spec)}"
+
+
+def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
+    """Of a network, or of a linearised twin."""
+    model, training = spec["model"], spec["training"]
+    network = f"{model['name']}{'-linearized' if 'dynamics' in training else ''}-w{model['width']}"
+    where = f"s{spec['seed']}-task{len(spec['tasks'])}"
+    return f"{dataset}-{network}-lr{short(training['lr'])}-{where}-{digest(spec)}"
+
+
+def kernels_name(segment: str, probe: Mapping[str, Any], kinds: list[str], layers: bool) -> str:
+    """Below the segment's folder."""
+    return f"{segment}/ntk-{digest({'probe': probe, 'kernels': kinds} | ({'layers': True} if layers else {}))}"
+
+
+def function_name(twin: str, probe: Mapping[str, Any]) -> str:
+    """Below the folder of the twin's segment."""
+    return f"{twin}/function-{digest({'probe': probe})}"
+
+
+def convergence_name(spec: Mapping[str, Any]) -> str:
+    return f"{spec['experiment']}-{digest(spec)}"
+
+
+def run_name(experiment: str, axes: Mapping[str, Any], seed: int) -> str:
+    return "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])

@@ -1,0 +1,380 @@
+"""From a study to its runs, their segments and everything else that has to be computed.
+
+A pure function of the config, and of the structure of files that it names as kernels from elsewhere.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactivation.planning import names
+from reactivation.study.arithmetic import evaluate
+from reactivation.study.grid import chosen, counterpart, resolved, variants, view, with_dynamics
+from reactivation.study.outline import kernel_file, of_file, run_seeds
+from reactivation.study.scenarios import Task, similarity, tasks, universe
+from reactivation.study.schema import Study
+from reactivation.study.schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
+from reactivation.study.schema_datasets import Dataset
+from reactivation.study.schema_experiments import Experiment, Imported
+from reactivation.study.schema_figures import AnyPanel
+from reactivation.study.schema_figures import Convergence as ConvergencePanel
+from reactivation.study.schema_figures import Figure as FigureConfig
+from reactivation.study.schema_models import Model
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+Axes = dict[str, Any]  # values by axis of the grid
+Runs = dict[str, list[tuple[Axes, str]]]  # by experiment: of each run its axes and its name
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of each task so far: results/splits/<name>.npz."""
+
+    spec: "specs.Split"
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The images on which kernels are evaluated: results/probes/<name>.npz."""
+
+    spec: "specs.Probe"
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The training of one task, from the final weights of `parent` or from an initialisation."""
+
+    spec: "specs.Segment"
+    dataset: str
+    split: str
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels of every checkpoint of one segment: results/segments/<segment>/ntk-<hash>.h5."""
+
+    kinds: list[str]
+    layers: bool  # whether with each layer's share
+    segment: str
+    probe: str
+
+
+@dataclass(frozen=True)
+class Functions:
+    """How far a linearised twin and its network are apart, at every checkpoint: results/segments/<segment>/function-<hash>.csv."""
+
+    segment: str
+    network: str  # the network's segment
+    probe: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """The chain of segments of one scenario, one configuration, one seed; or the file of its kernels, from elsewhere.
+
+    Of linearised twins there is no chain: each goes on from the network's segment of the task before.
+    """
+
+    spec: "specs.Run"
+    segments: tuple[str, ...]
+    kernels: tuple[str, ...]
+    given: str | None = None
+    networks: tuple[str, ...] = ()  # of linearised twins: the segments of their network, and what compares the two
+    functions: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All segments that the run needs."""
+        return (*self.networks, *self.segments)
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """The kernels of untrained networks of several widths, compared: results/<study>/convergence/<name>.csv."""
+
+    spec: "specs.Convergence"
+    dataset: str
+    probe: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of some runs, and of untrained networks; `beside`: the figure whose scales it takes, if any."""
+
+    spec: "specs.Figure"
+    runs: tuple[str, ...]
+    convergences: tuple[str, ...]
+    beside: str | None
+
+
+@dataclass
+class Plan:
+    """All that a study needs, by name; the names are those of files under results/."""
+
+    datasets: "dict[str, specs.Dataset]" = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    segments: dict[str, Segment] = field(default_factory=dict)
+    kernels: dict[str, Kernels] = field(default_factory=dict)  # key: "<segment>/ntk-<hash>"
+    functions: dict[str, Functions] = field(default_factory=dict)  # key: "<segment>/function-<hash>"
+    runs: dict[str, Run] = field(default_factory=dict)
+    convergences: dict[str, Convergence] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    claims: "specs.Claims | dict" = field(default_factory=dict)
+
+
+def make_plan(study: Study) -> Plan:
+    """Everything that `study` needs."""
+    plan = Plan()
+    by_experiment: Runs = {}
+    for name, experiment in study.experiments.items():
+        by_experiment[name] = [
+            (axes, _add(plan, study, name, axes, variant, seed))
+            for axes, variant in variants(experiment)
+            for seed in run_seeds(experiment, study.seeds)
+        ]
+    for name, figure in study.figures.items():
+        panels = [_panel_spec(plan, study, figure, panel, by_experiment) for panel in figure.panels]
+        spec: specs.Figure = {
+            "panels": panels,
+            "columns": figure.columns,
+            "title": figure.title,
+            "beside": figure.beside,
+        }
+        tables = dict.fromkeys(run for panel in panels for run in panel["runs"])
+        runs, others = ([table for table in tables if table in of] for of in (plan.runs, plan.convergences))
+        plan.figures[name] = Figure(spec, tuple(runs), tuple(others), figure.beside)
+    plan.claims = _claims_spec(plan, study, by_experiment)
+    return plan
+
+
+def _claims_spec(plan: Plan, study: Study, by_experiment: Runs) -> "specs.Claims":
+    """What holds for all claims and, of each that is `tested`, its thresholds and its runs: their seeds, numbers of tasks."""
+
+    def runs(experiment: str, where: Axes) -> dict[str, dict[str, int]]:
+        where = with_dynamics(where, study.experiments[experiment])
+        specs = {run: plan.runs[run].spec for axes, run in by_experiment[experiment] if chosen(axes, where)}
+        return {run: {"seed": of["seed"], "tasks": len(of["epochs"])} for run, of in specs.items()}
+
+    spec: Any = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"}) | {"tested": {}}
+    for name, claim in study.claims.tested().items():
+        spec["tested"][name] = claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
+        if isinstance(claim, FrequenciesBarelyMatter | LazyNetworksReactivate) and claim.beside:
+            spec["tested"][name]["beside"] = runs(claim.beside, claim.where_beside)
+    return spec
+
+
+def _panel_spec(plan: Plan, study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: Runs) -> "specs.Panel":
+    """What a panel draws, with the names of its runs."""
+    name, color, where = view(figure, panel, study.experiments)
+    spec: specs.Panel = resolved(panel, study.experiments[name])
+    spec |= {"color": color, "own": panel.where}
+    spec["axes"] = list(study.experiments[name].grid)
+    spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
+    if isinstance(panel, ConvergencePanel):
+        spec |= {"axes": [], "runs": [_add_convergence(plan, panel, spec["runs"][0])]}
+    if figure.beside is not None:
+        spec["beside"] = counterpart(panel, figure, study.figures[figure.beside], study.experiments)
+    return spec
+
+
+def _add_convergence(plan: Plan, panel: ConvergencePanel, run: str) -> str:
+    """Add untrained networks like that of `run`, on its probe, to `plan`; returns the name of their table."""
+    kernels = plan.kernels[plan.runs[run].kernels[0]]
+    probe, model = plan.probes[kernels.probe], plan.segments[kernels.segment].spec["model"]
+    spec: specs.Convergence = {
+        "experiment": plan.runs[run].spec["experiment"],
+        "probe": probe.spec,
+        "model": {key: value for key, value in model.items() if key not in Model.model_fields}
+        | {"parametrization": "ntk"},
+        "kernels": [panel.kernel],
+        "widths": panel.widths,
+        "initialisations": panel.initialisations,
+    }
+    name = names.convergence_name(spec)
+    plan.convergences[name] = Convergence(spec, probe.dataset, kernels.probe)
+    return name
+
+
+def _add(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Experiment | Imported, seed: int) -> str:
+    """Add one run and all it needs to `plan`; returns its name."""
+    if isinstance(variant, Imported):
+        return _add_given(plan, study, experiment, axes, variant, seed)
+    return _add_run(plan, study, experiment, axes, variant, seed)
+
+
+def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Experiment, seed: int) -> str:
+    dataset, images, probe = _add_images(plan, study, variant)
+    sequence, linearized = tasks(variant.scenario), variant.training.dynamics == "linearized"
+    network = variant.model_copy(update={"training": variant.training.model_copy(update={"dynamics": "network"})})
+    chain: list[str] = []
+    twins: list[str] = []
+    measured: list[str] = []
+    for k in range(1, len(sequence) + 1):
+        split = _add_split(plan, variant, dataset, images, sequence[:k], seed)
+        if linearized:  # from where the chain has come to
+            twins.append(_add_segment(plan, variant, seed, split, sequence[:k], chain))
+        chain.append(_add_segment(plan, network, seed, split, sequence[:k], chain))
+        measured.append(
+            _add_functions(plan, twins[-1], chain[-1], probe)
+            if linearized
+            else _add_kernels(plan, variant, chain[-1], probe)
+        )
+    name = names.run_name(experiment, axes, seed)
+    about: specs.Run = {
+        "experiment": experiment,
+        "axes": {key: _cell(value) for key, value in axes.items()},
+        "seed": seed,
+        "tasks": task_specs(sequence, variant.scenario.replay),
+        "epochs": epochs_of(sequence, variant),
+        "similarity": [None, *map(similarity, sequence, sequence[1:])],
+        "kernels": [] if linearized else list(variant.kernels),
+        "velocity_dt": variant.metrics.velocity_dt,
+        "overlap_rank": variant.metrics.overlap_rank,
+        "eigenvectors": variant.metrics.eigenvectors,
+    }
+    if linearized:
+        plan.runs[name] = Run(about, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
+    else:
+        plan.runs[name] = Run(about, tuple(chain), tuple(measured))
+    return name
+
+
+def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, specs.Images, str]":
+    """Add the data set and the probe; returns the data set's name, which of its images are used, and the probe's name."""
+    spec = dataset_identity(study.datasets[variant.dataset])
+    dataset = names.dataset_name(variant.dataset, spec)
+    plan.datasets[dataset] = spec
+    images: specs.Images = {
+        "classes": universe(variant.scenario),
+        "limit_per_class": variant.scenario.limit_per_class,
+        "seed": variant.scenario.data_seed,
+    }
+    probe_spec: specs.Probe = {
+        "dataset": spec,
+        "images": images,
+        "size": variant.probe.size,
+        "held_out": variant.probe.held_out,
+        "seed": variant.probe.seed,
+    }
+    probe = names.probe_name(variant.dataset, probe_spec)
+    plan.probes[probe] = Probe(probe_spec, dataset)
+    return dataset, images, probe
+
+
+def _add_split(
+    plan: Plan, variant: Experiment, dataset: str, images: "specs.Images", sequence: list[Task], seed: int
+) -> str:
+    """Add the split of the last task of `sequence`; returns its name."""
+    spec: specs.Split = {
+        "dataset": plan.datasets[dataset],
+        "images": images,
+        "tasks": task_specs(sequence, variant.scenario.replay),
+    }
+    if any(task["replay"] or min(task["weights"]) < 1 for task in spec["tasks"]):
+        spec["seed"] = seed  # of what is drawn; else all runs share the split
+    split = names.split_name(variant.dataset, spec)
+    plan.splits[split] = Split(spec, dataset)
+    return split
+
+
+def epochs_of(sequence: list[Task], variant: Experiment) -> list[int]:
+    """Epochs of each task."""
+    return [task.epochs or variant.training.epochs for task in sequence]
+
+
+def _add_kernels(plan: Plan, variant: Experiment, segment: str, probe: str) -> str:
+    kinds: list[str] = sorted(variant.kernels)
+    name = names.kernels_name(segment, plan.probes[probe].spec, kinds, variant.layers)
+    plan.kernels[name] = Kernels(kinds, variant.layers, segment, probe)
+    return name
+
+
+def _add_functions(plan: Plan, twin: str, network: str, probe: str) -> str:
+    name = names.function_name(twin, plan.probes[probe].spec)
+    plan.functions[name] = Functions(twin, network, probe)
+    return name
+
+
+def _add_given(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Imported, seed: int) -> str:
+    """A run whose kernels are in a file."""
+    path = kernel_file(variant, axes, seed, study.data_root)
+    of = of_file(path)
+    name = names.run_name(experiment, axes, seed)
+    spec: specs.Run = {
+        "experiment": experiment,
+        "axes": axes,
+        "seed": seed,
+        "epochs": of.epochs,
+        "similarity": [None] * len(of.epochs),
+        "kernels": of.kernels,
+        "velocity_dt": variant.metrics.velocity_dt,
+        "overlap_rank": variant.metrics.overlap_rank,
+        "eigenvectors": variant.metrics.eigenvectors,
+    }
+    plan.runs[name] = Run(spec, (), (), path)
+    return name
+
+
+def task_specs(sequence: list[Task], replay: int) -> "list[specs.Task]":
+    """Tasks as parts of identities; the first has nothing to replay."""
+    return [
+        {"classes": list(task.classes), "weights": list(task.weights), "replay": replay if k else 0}
+        for k, task in enumerate(sequence)
+    ]
+
+
+def _cell(value: Any) -> int | float | str:
+    """A value of an axis in a metric table; a list as text that is no number to its readers: [0, 1]."""
+    return value if isinstance(value, int | float | str) else "default" if value is None else str(value)
+
+
+def _add_segment(plan: Plan, variant: Experiment, seed: int, split: str, sequence: list[Task], chain: list[str]) -> str:
+    """Add the segment that follows those in `chain`; returns its name."""
+    training: Any = variant.training.model_dump(exclude={"epochs"})
+    if training["dynamics"] == "network":
+        del training["dynamics"]
+    model: Any = variant.model.model_dump()
+    if model["parametrization"] != "mup":
+        del model["base_width"]  # it determines nothing
+    if isinstance(training["lr"], str):
+        training["lr"] = evaluate(training["lr"], width=model["width"])
+    images = plan.splits[split]
+    spec: specs.Segment = {
+        "dataset": images.spec["dataset"],
+        "images": images.spec["images"],
+        "tasks": images.spec["tasks"],
+        "epochs": epochs_of(sequence, variant),
+        "model": model,
+        "training": training,
+        "checkpoints": {"every": variant.checkpoints.every, "log_spaced": variant.checkpoints.log_spaced},
+        "seed": seed,
+    }
+    name = names.segment_name(variant.dataset, spec)
+    plan.segments[name] = Segment(spec, images.dataset, split, chain[-1] if chain else None)
+    return name
+
+
+def sources(study: Study) -> dict[str, dict[str, Any]]:
+    """For each data set's file, where its source lies (None: it is drawn) and whether it may be downloaded there."""
+    root = Path(study.data_root).expanduser()
+    return {
+        names.dataset_name(name, dataset_identity(dataset)): {
+            "root": str(root / Path(dataset.root).expanduser()) if hasattr(dataset, "root") else None,
+            "download": getattr(dataset, "download", False),
+        }
+        for name, dataset in study.datasets.items()
+    }
+
+
+def dataset_identity(dataset: Dataset) -> "specs.Dataset":
+    """What determines a data set's images: where torchvision's copy lies and whether it may be fetched do not."""
+    spec = dataset.model_dump()
+    if spec["source"] == "torchvision":
+        return {key: value for key, value in spec.items() if key not in ("root", "download")}
+    return spec

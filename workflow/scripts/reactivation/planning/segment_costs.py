@@ -1,0 +1,158 @@
+"""What each segment of a plan costs: checkpoints, bytes, floating-point operations.
+
+All of it follows from the plan, the shapes of the networks and the numbers of images.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactivation.data.facts import Counts, class_count, image_size, stated_counts
+from reactivation.jobs.schedule import checkpoint_steps, is_linearized
+from reactivation.planning.network_sizes import Network, network
+from reactivation.planning.paths import DATASET
+from reactivation.planning.plan import Kernels, Plan
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
+OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one segment."""
+
+    checkpoints: int
+    weights: int  # bytes of one checkpoint
+    kernels: int  # bytes of kernels
+    state: int  # bytes of what is saved of a training in progress
+    steps: int  # of the optimizer
+    step: int  # operations of one optimizer step
+    training: float  # operations
+    contraction: int  # operations of the kernels of one checkpoint
+    contractions: float  # operations of all its kernels
+
+
+def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
+    """Of the kernels of one checkpoint, if nothing were sparse: an upper estimate.
+
+    A forward pass, S passes back to the inputs of all layers, S Jacobians of every layer, and their products:
+    n (1 + S) f + Σ S (2 n W L + n² W), with n images, f operations of a forward pass, W weights used at L positions, and S
+    the number of logits, or 1 if only their sum is wanted.
+    """
+    seeds = seed_count(of, kinds)
+    products = images**2 * sum(layer.weights for layer in of.layers)
+    return images * (1 + seeds) * of.forward + seeds * (images * of.forward + products)
+
+
+def seed_count(of: Network, kinds: Iterable[str]) -> int:
+    """How many combinations of logits are differentiated: their sum, or each."""
+    return 1 if set(kinds) == {"sum"} else of.classes
+
+
+def images_of(spec: "specs.Segment", available: Counts) -> tuple[int, int]:
+    """Training images of a segment's task and test images of its scenario."""
+    task, limit = len(spec["tasks"]) - 1, spec["images"]["limit_per_class"]
+    used = [min(count, limit or count) for count in available[0]]
+    this = spec["tasks"][task]
+    own = sum(round(used[c] * w) for c, w in zip(this["classes"], this["weights"], strict=True))
+    return own + this["replay"] * task, sum(available[1][c] for c in spec["images"]["classes"])
+
+
+def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]], available: Counts) -> Cost:
+    """Of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers, of each."""
+    task, training = len(spec["tasks"]) - 1, spec["training"]
+    of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
+    images, test = images_of(spec, available)
+    epochs, batch = spec["epochs"][-1], training["batch_size"]
+    per_epoch = -(-images // batch)
+    steps = checkpoint_steps(per_epoch, epochs, **spec["checkpoints"])
+    checkpoints = len(steps) + (task == 0)
+    tests = len(steps | {*range(per_epoch, per_epoch * epochs + 1, per_epoch)}) + (task == 0)
+    both, forward = of.both, of.forward
+    if is_linearized(spec):  # tested in training, and once more beside its network
+        both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
+    contraction = sum(kernel_operations(of, n, kinds) for n, kinds, _ in probes)
+    kernels = sum(n * n * 8 * len(kinds) * shares(of, layers) for n, kinds, layers in probes)
+    return Cost(
+        checkpoints=checkpoints,
+        weights=of.bytes + OVERHEAD["checkpoint"],
+        kernels=checkpoints * kernels + OVERHEAD["kernels"] * len(probes),
+        state=of.bytes * (1 + moments(training)),
+        steps=per_epoch * epochs,
+        step=both * min(batch, images),
+        training=float(both * images * epochs + forward * test * tests),
+        contraction=contraction,
+        contractions=float(contraction * checkpoints),
+    )
+
+
+def convergence_operations(spec: "specs.Convergence") -> float:
+    """Of the kernels of untrained networks of several widths."""
+    probe = spec["probe"]
+    size, classes = image_size(probe["dataset"]), class_count(probe["dataset"])
+    networks = (network(spec["model"] | {"width": width}, size, classes) for width in spec["widths"])
+    each = (kernel_operations(of, probe["size"] + probe["held_out"], spec["kernels"]) for of in networks)
+    return float(spec["initialisations"] * sum(each))
+
+
+def shares(of: Network, layers: bool) -> int:
+    """How many kernels there are of each kind: that of the network and, at most, one of each layer."""
+    return 1 + layers * len(of.layers)
+
+
+def probe_images(plan: Plan, kernels: Kernels) -> int:
+    probe = plan.probes[kernels.probe].spec
+    return probe["size"] + probe["held_out"]
+
+
+def moments(training: "specs.Training") -> int:
+    """Numbers that the optimizer keeps of each weight."""
+    return 2 if training["optimizer"] == "adam" else int(training["momentum"] > 0)
+
+
+def available(spec: "specs.Dataset", root: str, built: Path) -> Counts | None:
+    """As the config says, else as in the data set's file, else as in its folder; None where neither is here."""
+    if known := stated_counts(spec):
+        return known
+    from reactivation.data import sources  # here: what is planned without NumPy starts sooner
+    from reactivation.storage.datasets import read_labels
+
+    if built.exists():
+        train, test = (Counter(labels.tolist()) for labels in read_labels(built))
+        classes = range(class_count(spec))
+        return [train[c] for c in classes], [test[c] for c in classes]
+    return sources.count_folder(Path(root))
+
+
+def image_counts(spec: "specs.Dataset", root: str, built: Path) -> tuple[Counts, str | None]:
+    """Images of each class of the data set that `spec` describes; what had to be assumed, if it is not here."""
+    if found := available(spec, root, built):
+        return found, None
+    said = f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
+    train, test = ([images] * spec["classes"] for images in ASSUMED)
+    return (train, test), said
+
+
+def all_image_counts(plan: Plan, sources: dict[str, dict[str, Any]]) -> tuple[dict[str, Counts], list[str]]:
+    """Of each data set; what had to be assumed."""
+    found = {
+        name: image_counts(spec, sources[name]["root"], Path(DATASET.format(dataset=name)))
+        for name, spec in plan.datasets.items()
+    }
+    return {name: counts for name, (counts, _) in found.items()}, [said for _, said in found.values() if said]
+
+
+def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
+    """Of each segment, by the images of data sets."""
+    probes: dict[str, list] = {name: [] for name in plan.segments}
+    for kernels in plan.kernels.values():
+        probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds, kernels.layers))
+    return {
+        name: segment_cost(segment.spec, probes[name], counts[segment.dataset])
+        for name, segment in plan.segments.items()
+    }

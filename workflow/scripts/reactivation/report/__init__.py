@@ -1,0 +1,7 @@
+"""The pages of the report. Their templates are in workflow/report/.
+
+explore   every curve of every run, to choose from
+pages     tables and the config
+columns   what the columns of tables mean
+captions  free text as reStructuredText
+"""

@@ -1,0 +1,33 @@
+"""New HDF5 files, with checksums of data and of metadata."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from reactivation.errors import no_room
+from reactivation.storage.files import atomic
+
+
+@contextlib.contextmanager
+def new_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """A new HDF5 file whose metadata have checksums: the format of HDF5 1.10 (2016) and later."""
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        try:
+            yield file
+        except (OSError, RuntimeError) as error:
+            if no_room(error) and hasattr(os, "memfd_create"):
+                # HDF5 would try again as it closes each object, and print a traceback for each: let it write to memory.
+                os.dup2(os.memfd_create(Path(path).name), file.id.get_vfd_handle())
+            raise
+
+
+def add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] | None = None) -> None:
+    """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
+    chunk = chunk or tuple(max(1, size) for size in values.shape)
+    shape = (None, *values.shape[1:])
+    added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)  # noqa: F841
+    file.flush()  # while `added` lives: what goes wrong when its last reference goes is printed and not raised

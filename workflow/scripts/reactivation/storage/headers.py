@@ -1,0 +1,30 @@
+"""The columns of the tables under results/, in their order. Runs' tables have one for each axis of the grid as well."""
+
+# results/<study>/runs/<run>.csv: the run, its axes, then time and what was measured
+RUN = ("experiment", "seed")
+TIME = ("task", "similarity", "step", "epoch", "progress")
+SERIES = ("metric", "kernel", "layer", "block", "reference", "dt", "index")  # tell apart the curves of a run
+METRICS = (*RUN, *TIME, *SERIES, "value")
+
+# The tables of a study: first these, with the axes between "experiment" and "seed"
+ABOUT = ("run", "experiment", "seed")
+SWITCHES = (  # reactivation.csv
+    *("kernel", "task", "similarity", "starts", "ends", "dt", "distance", "path"),
+    *("velocity_mean", "velocity_before", "velocity_at", "velocity_ratio", "velocity_last", "spike_epoch"),
+    *("norm_before", "norm_lowest", "norm_last", "norm_drop", "norm_unrest", "norm_recovery"),
+    *("drop_epochs", "recovery_epochs"),
+    *("alignment_before", "alignment_after", "alignment_turn", "alignment_pace", "turn_epochs"),
+    *("forgetting", "static_function_error", "static_accuracy_error", "static_forgetting_error"),
+)
+ACCURACY = ("trained", "task", "test_accuracy")  # accuracy.csv
+FILES = ("task", "segment", "kernels", "function", "dataset", "split", "probe")  # files.csv
+CLAIMS = (  # claims.csv
+    *("claim", "verdict", "statement", "measure", "holds", "effect", "low", "high", "unit", "sign", "threshold"),
+    *("seeds", "name", "experiment", "where", "sentence"),
+)
+
+# results/<study>/figures/<figure>.csv
+FIGURE = ("panel", "kind", "mean", "low", "high", "seeds", "diverged")
+
+# No axis of a grid may have the name of a column that stands beside it.
+BESIDE_AXES = frozenset({*METRICS, *ABOUT, *SWITCHES, *ACCURACY, *FILES, *FIGURE})

@@ -1,0 +1,29 @@
+"""CSV tables, row by row. All tables are written here; those of segments are read here too, the others by tables.py."""
+
+import csv
+import io
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from reactivation.storage.files import atomic, check, reading, whole_text
+
+# Columns of a segment's tables, and what reads each.
+EVALUATION = {"step": int, "epoch": float, "class": int, "images": int, "test_accuracy": float, "test_loss": float}
+FUNCTION = {"step": int, "epoch": float, "part": str, "class": int, "images": int, "distance": float, "change": float}
+
+
+def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection[str] | None = None) -> None:
+    """A CSV with one line per row; columns are by default the first row's keys; floats keep all their digits."""
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys() if columns is None else columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: str | Path, kinds: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
+    """Rows of a table with the columns `kinds`: EVALUATION for a segment's evaluation.csv, FUNCTION for function-<hash>.csv."""
+    with reading(path):
+        reader = csv.DictReader(io.StringIO(whole_text(path)))
+        check(list(reader.fieldnames or ()) == list(kinds), f"the columns {', '.join(kinds)} are expected")
+        return [{key: kinds[key](value) for key, value in row.items()} for row in reader]

@@ -1,0 +1,32 @@
+"""A study with every default in its place, as a config that loads again to the very same study."""
+
+from typing import Any, get_args
+
+from reactivation.study.schema import Study
+from reactivation.study.schema_experiments import SECTIONS, Experiment
+
+FORM = {"scenario": "kind", "model": "name"}  # the key that says which form a section has
+
+
+def filled(study: Study) -> dict[str, Any]:
+    """The whole config of `study`; what a grid gives stands there only, as in a user's own."""
+    config = study.model_dump()
+    for name, experiment in study.experiments.items():
+        if not isinstance(experiment, Experiment):
+            continue
+        for section in SECTIONS:
+            kept = _fitting(experiment, section) - set(experiment.grid)
+            whole = config["experiments"][name][section]
+            config["experiments"][name][section] = {key: value for key, value in whole.items() if key in kept}
+    return config
+
+
+def _fitting(experiment: Experiment, section: str) -> set[str]:
+    """The keys of a section that are given, or that each of its forms has: a grid may name several forms."""
+    given, key = getattr(experiment, section), FORM.get(section)
+    named = [
+        form
+        for form in SECTIONS[section]
+        if key in experiment.grid and get_args(form.model_fields[key].annotation)[0] in experiment.grid[key]
+    ]
+    return given.model_fields_set.union(set.intersection(*(set(form.model_fields) for form in named or [type(given)])))

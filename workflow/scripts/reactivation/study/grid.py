@@ -1,0 +1,125 @@
+"""Grids of an experiment, and which of its runs a panel of a figure shows.
+
+A grid axis is any key of `scenario`, `model` or `training`, by its name.
+"""
+
+import itertools
+from typing import Any
+
+from reactivation.catalogue import METRICS, is_of
+from reactivation.study.arithmetic import evaluate
+from reactivation.study.schema_experiments import SECTIONS, Experiment, Imported
+from reactivation.study.schema_figures import AnyPanel, Figure
+
+Variants = list[
+    tuple[dict[str, Any], Experiment | Imported]
+]  # values by axis, and the experiment with them in their places
+Experiments = dict[str, Experiment | Imported]
+SECTION_OF = {key: name for name, forms in SECTIONS.items() for form in forms for key in form.model_fields}
+
+
+def section_of(key: str) -> str | None:
+    """The section of an experiment that holds the grid axis `key`."""
+    return SECTION_OF.get(key)
+
+
+def axis_names() -> list[str]:
+    """Every key that can be an axis."""
+    return sorted(SECTION_OF)
+
+
+def with_values(experiment: Any, values: dict[str, Any]) -> Any:
+    """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
+    if not isinstance(experiment, dict):
+        return experiment
+    changed = dict(experiment)
+    for key, value in values.items():
+        section = section_of(key)
+        if section and isinstance(changed.get(section, {}), dict):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def variants(experiment: Experiment | Imported) -> Variants:
+    """Every combination of the grid; axes of kernels from files have no places in the experiment."""
+    if isinstance(experiment, Imported):
+        lists = itertools.product(*experiment.grid.values())
+        return [(dict(zip(experiment.grid, values, strict=True)), experiment) for values in lists]
+    base = experiment.model_dump(exclude_unset=True)  # a default may belong to one form of a section only
+    combinations: Variants = []
+    for values in itertools.product(*experiment.grid.values()):
+        variant = Experiment.model_validate(with_values(base, dict(zip(experiment.grid, values, strict=True))))
+        axes = {key: getattr(getattr(variant, SECTION_OF[key]), key) for key in experiment.grid}
+        combinations.append((axes, variant))
+    return combinations
+
+
+def view(figure: Figure, panel: AnyPanel, experiments: Experiments) -> tuple[str, str | None, dict[str, Any]]:
+    """The experiment that a panel shows ('' if none), the axis of its colors, and the values that choose its runs."""
+    name, where = panel.experiment or figure.experiment or "", figure.where | panel.where
+    color = panel.color or figure.color
+    if panel.kind in ("spectrum", "convergence"):
+        color = None  # of the one the colors are those of eigenvalues, of the other there is one
+    if name in experiments and "dynamics" not in (color, getattr(panel, "x", None)):
+        where = with_dynamics(where, experiments[name], getattr(panel, "metric", None))
+    return name, color, where
+
+
+def with_dynamics(
+    where: dict[str, Any], experiment: Experiment | Imported, metric: str | None = None
+) -> dict[str, Any]:
+    """`where`, with the dynamics that is meant where the grid has both and nothing is said: errors are of twins, else networks."""
+    meant = "linearized" if is_of(metric, "twin") else "network"
+    return {"dynamics": meant, **where} if meant in experiment.grid.get("dynamics", []) else where
+
+
+def resolved(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
+    """What a panel draws, so that drawing has nothing to guess and nothing to look up.
+
+    The keys of the panel with their defaults in place, blocks as a list, None where the metric has no kernel, reference or
+    dt; and what the catalogue says of the metric.
+    """
+    spec: Any = panel.model_dump(exclude={"experiment", "where", "color"})
+    name = {"spectrum": "eigenvalues", "convergence": "convergence"}.get(spec["kind"]) or spec["metric"]
+    metric = METRICS[name]
+    spec |= {"metric": name, "words": metric.words, "detail": metric.detail, "bounded": metric.bounded}
+    spec |= {"signed": metric.signed, "limits": list(metric.limits) if metric.limits else None}
+    if spec["kind"] == "convergence":
+        return spec | {"x": "width", "block": ["all"], "scale": "log", "reference": None, "dt": None}
+    spec["kernel"] = spec["kernel"] if metric.of == "kernel" else None
+    spec["reference"] = spec.get("reference") if metric.reference else None
+    spec["dt"] = (spec.get("dt") or experiment.metrics.velocity_dt[0]) if metric.rate else None
+    block = spec["block"] or ("all" if "all" in metric.blocks else "task1-task2")
+    spec["block"] = block if isinstance(block, list) else [block]
+    spec["scale"] = spec["scale"] or ("log" if metric.rate else "linear")
+    return spec
+
+
+def counterpart(
+    panel: AnyPanel, figure: Figure, other: Figure, experiments: dict[str, Experiment | Imported]
+) -> int | None:
+    """The position in `other` of the panel that draws the same of other runs."""
+
+    def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:
+        keys = resolved(what, experiments[view(of, what, experiments)[0]])
+        return {key: value for key, value in keys.items() if key not in ("title", "x")}
+
+    wanted = drawn(figure, panel)
+    return next((i for i, what in enumerate(other.panels) if drawn(other, what) == wanted), None)
+
+
+def chosen(axes: dict[str, Any], where: dict[str, Any]) -> bool:
+    """Whether the combination `axes` of a grid has the values `where`."""
+    return all(same(value, axes[key]) for key, value in where.items())
+
+
+def same(value: Any, candidate: Any) -> bool:
+    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text, or as arithmetic."""
+    if isinstance(candidate, int | float) and isinstance(value, str):
+        try:
+            return evaluate(value) == candidate
+        except ValueError:
+            return False
+    if isinstance(candidate, str) and isinstance(value, str):
+        return candidate == "".join(value.split())
+    return candidate == value

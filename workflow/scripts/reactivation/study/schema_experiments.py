@@ -1,0 +1,93 @@
+"""The keys of experiments: trainings with every combination of a grid, or kernels from elsewhere."""
+
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag
+
+from reactivation.study.schema_imported import FORMS, AxisName, AxisValue, KernelFile, is_imported
+from reactivation.study.schema_models import AnyModel, Training
+from reactivation.study.schema_scenarios import AnyScenario
+from reactivation.study.values import Digits, Kernel, Natural, Positive, Strict, distinct
+
+# Each section of an experiment that a grid can vary, with the forms that it may have.
+SECTIONS = {
+    "scenario": get_args(get_args(AnyScenario)[0]),
+    "model": get_args(get_args(AnyModel)[0]),
+    "training": (Training,),
+}
+
+
+class Checkpoints(Strict):
+    """At which steps of each task weights are kept and kernels computed; its last step always is one."""
+
+    every: Positive = 1
+    """Every so many epochs."""
+    log_spaced: StrictBool = True
+    """Also after 1, 2, 4, 8, … steps of each task: the kernel moves fastest right after a switch."""
+
+
+class Probe(Strict):
+    """The fixed images on which kernels are evaluated, as evenly spread over the scenario's classes as can be."""
+
+    size: Annotated[StrictInt, Field(ge=2), Digits] = 32
+    """Number of training images."""
+    held_out: Natural = 0
+    """Number of test images beside them."""
+    seed: Natural = 0
+    """Which images are drawn; shared by all runs."""
+
+
+class Metrics(Strict):
+    """Choices in the definitions of metrics."""
+
+    velocity_dt: Annotated[list[Positive], Field(min_length=1), AfterValidator(distinct)] = [1]
+    """Time steps dt, in epochs, of the kernel velocity S(Θ_t, Θ_t+dt)/dt."""
+    overlap_rank: Positive = 5
+    """Leading gradient directions of each task that `cross_task_overlap` compares."""
+    eigenvectors: Positive = 5
+    """Leading eigenvectors of a kernel whose rotation and alignment with labels are measured; no more count than a kernel has."""
+
+
+class Experiment(Strict):
+    """One scenario, trained with every combination of the grid and every seed."""
+
+    dataset: str
+    """A name under `datasets`."""
+    scenario: AnyScenario
+    """The tasks and their order."""
+    model: AnyModel
+    """The network."""
+    training: Training
+    """How it is trained."""
+    grid: dict[str, Annotated[list[Any], Field(min_length=1), AfterValidator(distinct)]] = {}
+    """Lists of values for keys of `scenario`, `model` or `training`; runs take every combination."""
+    checkpoints: Checkpoints = Checkpoints()
+    """When weights are kept and kernels computed."""
+    probe: Probe = Probe()
+    """Images on which kernels are evaluated."""
+    kernels: Annotated[list[Kernel], Field(min_length=1), AfterValidator(distinct)] = ["sum", "trace"]
+    """`sum`: of the gradient of the summed logits; `trace`: mean over outputs of the per-output kernels."""
+    layers: StrictBool = False
+    """Also the share of each layer in these kernels, which panels with `color: layer` draw. Of resnet18, a stage is a layer.
+    Experiments share trainings all the same, but kernels only if they agree on this."""
+    metrics: Metrics = Metrics()
+    """Choices in the definitions of metrics."""
+
+
+class Imported(Strict):
+    """Kernels from elsewhere: nothing is trained, and metrics, claims and figures run on the kernels in files."""
+
+    model_config = ConfigDict(title="`kernels: {path: …}`")
+
+    kernels: KernelFile
+    """Where the files are."""
+    grid: dict[AxisName, Annotated[list[AxisValue], Field(min_length=1), AfterValidator(distinct)]] = {}
+    """Lists of values by which files, and so runs, are told apart, each under a name of your choice, such as `width`."""
+    metrics: Metrics = Metrics()
+    """Choices in the definitions of metrics."""
+
+
+AnyExperiment = Annotated[
+    Annotated[Experiment, Tag(FORMS[0])] | Annotated[Imported, Tag(FORMS[1])],
+    Discriminator(lambda experiment: FORMS[is_imported(experiment)]),
+]

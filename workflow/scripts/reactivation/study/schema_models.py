@@ -1,0 +1,76 @@
+"""The keys of networks, and of how they are trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from reactivation.study.values import LearningRate, Positive, Strict, no_bool
+
+
+class Model(Strict):
+    """What all networks have; they have one output per class of the data set."""
+
+    width: Positive
+    """Channels of every convolution (of the first stage of resnet18, whose usual width is 64); units of a layer."""
+    parametrization: Literal["pytorch", "standard", "ntk", "mup"] = "pytorch"
+    """Initialisation, scaling and learning rates of layers: PyTorch's defaults; Kaiming normal (He et al. 2015); 1/√fan-in
+    in the forward pass (Jacot et al. 2018); maximal update (Yang et al. 2022)."""
+    base_width: Positive = 64
+    """Of `mup` only: the width at which it is `standard`, from which initialisation and learning rates are scaled."""
+
+
+class CNN(Model):
+    """Three times [3×3 convolution, ReLU, 2×2 max-pooling], then one linear layer (the paper's)."""
+
+    name: Literal["cnn"]
+
+
+class MLP(Model):
+    """Fully connected layers on the flattened image."""
+
+    name: Literal["mlp"]
+    depth: Positive = 2
+    """Hidden layers."""
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    """After each hidden layer."""
+
+
+class RNN(Model):
+    """A recurrent network that reads the image row by row (tanh), then one linear layer on its last state."""
+
+    name: Literal["rnn"]
+
+
+class ResNet18(Model):
+    """The residual network of He et al. (2016) for small images: a 3×3 stem, four stages of two blocks."""
+
+    name: Literal["resnet18"]
+    norm: Literal["batch", "group"] = "batch"
+    """Batch normalization, or group normalization (Wu & He 2018), which does not mix images."""
+
+
+AnyModel = Annotated[CNN | MLP | RNN | ResNet18, Field(discriminator="name")]
+
+
+class Training(Strict):
+    """Cross-entropy over all classes of the data set, without augmentation; a new optimizer for each task."""
+
+    epochs: Positive
+    """Epochs of each task."""
+    lr: LearningRate
+    """Learning rate: a number, or arithmetic with `width`, such as `0.1/width`."""
+    batch_size: Positive = 64
+    """Images in an optimizer step."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Of the products in training and tests: bf16 has 8 significant bits, and leaves weights, their updates and kernels in
+    float32. It speeds up wide networks where the hardware knows it, and slows down others. On a GPU, float32 is TF32."""
+    dynamics: Literal["network", "linearized"] = "network"
+    """What is trained: the network, or in each task its first-order expansion around the weights that the network has when the
+    task starts, on the same batches: what the network would be, were its kernel static. A linearised twin trains its network
+    too."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
+    momentum: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.0
+    """Of sgd."""
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 0.0
+    """Added to the gradient, times the weights (L2)."""

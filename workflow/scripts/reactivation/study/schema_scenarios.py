@@ -1,0 +1,93 @@
+"""The keys of scenarios: which tasks there are, in which order."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
+
+from reactivation.study.values import Digits, Natural, Positive, Share, Strict, distinct, no_bool
+
+
+class Scenario(Strict):
+    """What all scenarios have."""
+
+    limit_per_class: Positive | None = None
+    """Use only this many training images of each class (drawn once, by `data_seed`); by default all."""
+    data_seed: Natural = 0
+    """Which images are drawn; shared by all runs, whatever their own seed."""
+    replay: Natural = 0
+    """Experience replay: mix so many images of every earlier task into each task (drawn once, by the run's seed)."""
+
+
+class ClassSplit(Scenario):
+    """Consecutive, disjoint groups of classes, one group a task."""
+
+    kind: Literal["class_split"]
+    tasks: Positive
+    """Number of tasks."""
+    classes_per_task: Positive
+    """Classes of each task."""
+    class_order: Annotated[list[Natural], AfterValidator(distinct)] | None = None
+    """Class indices in the order in which tasks take them; by default 0, 1, 2, …"""
+
+
+class SlidingWindow(Scenario):
+    """Each task has the classes in a window that moves on: the paper's E_i, new classes beside old ones."""
+
+    kind: Literal["sliding_window"]
+    classes: Positive
+    """Classes over which windows slide. Tests and the probe cover all of them, so that runs with other shifts
+    share their first task."""
+    window: Positive
+    """Classes of each task."""
+    shift: Natural
+    """By how many classes each window lies further than the one before; i of E_i."""
+    tasks: Annotated[StrictInt, Field(ge=2), Digits] = 2
+    """Number of tasks."""
+    class_order: Annotated[list[Natural], AfterValidator(distinct)] | None = None
+    """Class indices in the order in which windows pass them; by default 0, 1, 2, …"""
+
+
+class Mixture(Scenario):
+    """Two tasks of the same classes at other frequencies: mixtures of two groups (the paper's D̃_α).
+
+    D̃_α has the images of D̃_0 (all those of the classes `first`), but a share α of them replaced by those of `second`.
+    """
+
+    kind: Literal["mixture"]
+    first: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Classes of D̃_0."""
+    second: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Classes of D̃_1."""
+    start: Share
+    """α of the first task."""
+    alpha: Share
+    """α of the second task."""
+
+
+class SequenceTask(Strict):
+    """One task of a sequence."""
+
+    classes: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
+    """Its classes."""
+    weights: list[Annotated[float, Field(gt=0, le=1), BeforeValidator(no_bool)]] | None = None
+    """Share of each class's images that is used; by default all."""
+    epochs: Positive | None = None
+    """Epochs of this task; by default those of `training`."""
+
+
+class Sequence(Scenario):
+    """Any list of tasks: A → B → A, gradual drifts.
+
+    A task's similarity to the one before is |D ∩ D'| / |D ∪ D'| over classes where all classes of both are equally frequent,
+    otherwise 1 − ½Σ|p − q| of their frequencies: the paper's two formulas, which do not compare.
+    """
+
+    kind: Literal["sequence"]
+    classes: Annotated[list[Natural], AfterValidator(distinct)] | None = None
+    """Classes that tests and the probe cover; by default those of the tasks. Sequences that begin alike share their
+    segments only if they cover the same."""
+    tasks: Annotated[list[SequenceTask], Field(min_length=1)]
+    """The tasks, in order."""
+
+
+AnyScenario = Annotated[ClassSplit | SlidingWindow | Mixture | Sequence, Field(discriminator="kind")]

@@ -1,0 +1,129 @@
+"""The loop: one task trained, from an initialisation or from the final weights of the segment before.
+
+The experiment is `train_segment`, top to bottom; what going on after a kill takes is in resume.py, tests in evaluation.py.
+"""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from reactivation.data.images import Images
+from reactivation.errors import InputError, one_line
+from reactivation.jobs.schedule import checkpoint_steps
+from reactivation.jobs.state import Saved
+from reactivation.seeds import stream
+from reactivation.training.evaluation import Function, evaluate, logits_of
+from reactivation.training.optimizer import new_optimizer
+from reactivation.training.resume import Sitting, Trained, sound
+from reactivation.training.training_log import log_row, mean_loss, teller
+
+if TYPE_CHECKING:
+    from reactivation import specs
+
+
+def train_segment(
+    model: nn.Module,
+    train: Images,
+    test: Images,
+    spec: "specs.Segment",
+    start: tuple[int, float],
+    save: Callable[[nn.Module, int, float], None],
+    saved: Saved | None = None,
+    function: Function | None = None,
+) -> Trained:
+    """Train `model` in place on the last task of `spec`, on the cross-entropy, until its last epoch or until it diverges.
+
+    `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
+    and epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
+    what is found there, on a CPU to the same bits. `function`: from images to logits by the weights of `model`, if it is not
+    `model` itself. Tests are at initialisation, at the end of each epoch and at each checkpoint.
+    """
+    function = function or model
+    task, epochs, training = len(spec["tasks"]), spec["epochs"][-1], spec["training"]
+    batch_size, precision = training["batch_size"], training["precision"]
+    refuse_lone_image(model, train, batch_size)
+    steps_per_epoch = -(-len(train) // batch_size)
+    checkpoints = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
+    at = partial(moment, start, steps_per_epoch)
+
+    optimizer = new_optimizer(model, spec)  # for each task
+    shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
+    sitting = Sitting(model, optimizer, shuffle, saved)
+    now, tell = sitting.now, teller(sitting.now, epochs, len(train), batch_size)
+    examine = partial(evaluate, function, test, spec["images"]["classes"], precision, between=sitting.tick)
+    try_out = partial(record, model, now, examine)
+
+    if task == 1 and not now.evaluation:
+        save(model, *at(0))
+        try_out(at(0))
+    for _ in sitting.epochs_left(epochs, steps_per_epoch):
+        model.train()
+        for indices in sitting.batches_left(len(train), batch_size, train.labels.device):
+            # A checkpoint's test comes before the next step, not after its own: a state saved in between lacks only the test.
+            if now.losses and now.step in checkpoints and not tested(now, at(now.step)):
+                with sitting.paused():
+                    try_out(at(now.step))
+                    model.train()
+            now.losses.append(step_on(function, optimizer, *train.batch(indices), precision))
+            now.step += 1
+            if now.step in checkpoints and sound(now, model):
+                save(model, *at(now.step))
+            sitting.tick()
+            if now.diverged is not None:
+                return now
+            tell(sitting.seconds())
+        if not sound(now, model):
+            return now
+        seconds, rows = sitting.seconds(), try_out(at(now.step))
+        now.log.append(log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
+        tell(seconds, now.log[-1])
+    return now
+
+
+def moment(start: tuple[int, float], steps_per_epoch: int, step: int) -> tuple[int, float]:
+    """Steps and epochs of the run after `step` steps of a segment that starts at `start`."""
+    return start[0] + step, start[1] + step / steps_per_epoch
+
+
+def record(
+    model: nn.Module, now: Trained, examine: Callable[[int, float], list[dict]], at: tuple[int, float]
+) -> list[dict]:
+    """Test the weights that `model` has now, after the steps and epochs `at`; returns the rows that this adds."""
+    model.eval()
+    rows = examine(*at)
+    now.evaluation += rows
+    return rows
+
+
+def tested(now: Trained, at: tuple[int, float]) -> bool:
+    """Whether the last test is of the weights at `at`."""
+    return bool(now.evaluation) and now.evaluation[-1]["step"] == at[0]
+
+
+def step_on(
+    function: Function, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, precision: str
+) -> torch.Tensor:
+    """One optimizer step on a batch; returns the loss before it."""
+    loss = F.cross_entropy(logits_of(function, images, precision), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def refuse_lone_image(model: nn.Module, train: Images, batch_size: int) -> None:
+    """InputError if an epoch's last batch is one image and the network normalizes single pixels over the batch."""
+    if len(train) % batch_size != 1 % batch_size:
+        return
+    try:
+        copy.deepcopy(model).train()(train.batch(slice(0, 1))[0])
+    except ValueError as error:
+        raise InputError(
+            f"{len(train)} images in batches of {batch_size} leave one alone, which the network cannot train on "
+            f"({one_line(error)}): choose another batch_size, or norm: group"
+        ) from error
