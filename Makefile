@@ -52,9 +52,9 @@ lock:                      ## rewrite the lock files from pyproject.toml, in a n
 
 pinned = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["$(1)"]["$(2)"], sep="\n")'
 
-schema: .venv/runtime      ## rewrite config/schema.yaml and config/README.md from the models in schema.py
-	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema > "$(CURDIR)/config/schema.yaml"
-	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.schema_readme > "$(CURDIR)/config/README.md"
+schema: .venv/runtime      ## rewrite config/schema.yaml and config/README.md from the models of reactivation/study/
+	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.study.schema > "$(CURDIR)/config/schema.yaml"
+	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.study.handbook > "$(CURDIR)/config/README.md"
 
 clean:                     ## remove the environment; results stay, and Snakemake's records of what made them
 	rm -rf .venv

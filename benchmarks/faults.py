@@ -29,12 +29,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
 
 import numpy as np  # noqa: E402
+
 from helpers import call, changed, copy_repository, flips, snakemake  # noqa: E402
-from reactivation.storage.datasets import read_images
-
-
-
-from reactivation.errors import InputError
+from reactivation.errors import InputError  # noqa: E402
+from reactivation.storage.arrays import read_arrays  # noqa: E402
+from reactivation.storage.checkpoints import read_checkpoint  # noqa: E402
+from reactivation.storage.datasets import read_images  # noqa: E402
+from reactivation.storage.kernels import read_kernels  # noqa: E402
 
 # Jobs that live for some seconds beside the two that starting takes.
 STUDY = changed(
@@ -267,10 +268,10 @@ def main() -> None:
         print(faults[-1], flush=True)
         images = lambda path: read_images(path, "train", np.arange(1600))  # noqa: E731
         for name, pattern, read in (
-            ("damaged checkpoint", "segments/*/checkpoints/*.pt", checkpoints.read_checkpoint),
-            ("damaged kernels", "segments/*/ntk-*.h5", kernels.read_kernels),
+            ("damaged checkpoint", "segments/*/checkpoints/*.pt", read_checkpoint),
+            ("damaged kernels", "segments/*/ntk-*.h5", read_kernels),
             ("damaged data set", "data/*.h5", images),
-            ("damaged split", "splits/*.npz", arrays.read_arrays),
+            ("damaged split", "splits/*.npz", read_arrays),
         ):
             faults.append(Fault(name))
             damage(undisturbed, faults[-1], pattern, read, arguments.flips, arguments.seed)

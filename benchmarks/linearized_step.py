@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-from reactivation.training.linearized import linearized
-from reactivation.training.networks import build
 from reactivation.data.images import Images
 from reactivation.training.device import allow_tf32, keep_freed_memory, set_up_device
-from reactivation.training.optimizer import new_optimizer
+from reactivation.training.linearized import linearized
 from reactivation.training.loop import step_on
+from reactivation.training.networks import build
+from reactivation.training.optimizer import new_optimizer
 
 ROUNDS = 15
 CASES = [  # network, width, image size, images of a batch

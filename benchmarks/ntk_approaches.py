@@ -26,8 +26,8 @@ from torch.func import functional_call, grad, jacrev, jvp, vjp, vmap
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from machine import available_bytes, peak_bytes, reset_peak, resident_bytes
-from reactivation.training.networks import cnn
 from reactivation.ntk.kernel import empirical_ntk
+from reactivation.training.networks import cnn
 
 LONG = 60  # seconds of a first call after which it is the measurement itself
 

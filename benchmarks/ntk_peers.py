@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from machine import available_bytes, pinned, resident_bytes
 from ntk_approaches import APPROACHES
 from reactivation.data.sources import folder_samples

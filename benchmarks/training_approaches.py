@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-from reactivation.training import networks
+from reactivation.data.images import Images
 from reactivation.data.sources import _import_torchvision_datasets
 from reactivation.jobs.state import Writer
-from reactivation.data.images import Images
+from reactivation.training import networks
 from reactivation.training.device import keep_freed_memory, set_up_device
 from reactivation.training.loop import train_segment
 

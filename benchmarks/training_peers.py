@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
 from machine import pinned
 from training_approaches import APPROACHES, CLASSES, SIDE
 
 # isort: split
-from reactivation.planning.network_sizes import network
 from reactivation.data.sources import folder_samples
 from reactivation.errors import InputError
+from reactivation.planning.network_sizes import network
 from reactivation.storage.rows import write_rows
 from report import checked, new_parser, printed, table, versions
 

@@ -2,6 +2,7 @@ import gc
 
 import pytest
 import torch
+
 from helpers import copy_repository, snakemake
 
 torch.set_num_threads(1)  # on tensors as small as the tests' and a busy machine, threads that wait cost a hundredfold

@@ -53,26 +53,6 @@ TINY = {
 }
 
 
-# Of a run's metric table, besides its grid axes.
-COLUMNS = [
-    "experiment",
-    "seed",
-    "task",
-    "similarity",
-    "step",
-    "epoch",
-    "progress",
-    "metric",
-    "kernel",
-    "layer",
-    "block",
-    "reference",
-    "dt",
-    "index",
-    "value",
-]
-
-
 def changed(*edits: tuple[str, object]) -> dict:
     """A copy of TINY with the values at dotted paths replaced; `...` as value deletes the key."""
     config = copy.deepcopy(TINY)
@@ -157,3 +137,13 @@ def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[s
     """`all_planned` without rules of all runs."""
     counts = all_planned(folder, *arguments, config=config)
     return {rule: count for rule, count in counts.items() if rule not in OF_ALL_RUNS}
+
+
+# The scripts that run in each environment of envs/.
+ENVIRONMENTS = {
+    "data": ["build_dataset", "split_dataset", "choose_probe", "prune_results"],
+    "torchvision": ["build_dataset"],
+    "torch": ["train_segment", "compute_kernels", "compare_functions", "compare_widths", "print_budget"],
+    "analysis": ["compute_metrics", "draw_figure", "measure_switches", "judge_claims"],
+    "report": ["write_explorer", "write_table_page", "write_config"],
+}

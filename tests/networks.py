@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from reactivation.ntk.guards import in_float64
-from reactivation.training.networks import cnn
-from reactivation.data.images import Images
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+
+from reactivation.data.images import Images
+from reactivation.ntk.guards import in_float64
+from reactivation.training.networks import cnn
 
 
 class Recurrent(nn.Module):

@@ -1,0 +1,244 @@
+"""What a person sees while a study runs, in a terminal and without one."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+
+import faults
+from helpers import call, changed, copy_repository, snakemake
+from reactivation.jobs import watch
+from reactivation.jobs.watch import FREE, Progress, bars_below, last_line, layout, report, share
+from reactivation.planning.plan import make_plan
+from reactivation.study.load import load_study
+
+LONG = changed(
+    ("seeds", [0]),
+    ("experiments.widths.grid.width", [4]),
+    ("experiments.widths.training", {"lr": 0.05, "epochs": 300, "batch_size": 4}),
+    ("experiments.widths.checkpoints", {"every": 100}),
+    ("experiments.widths.metrics", {"velocity_dt": [100]}),
+)
+SUMMARY = re.compile(r"^\d+ of \d+ jobs done, \d+ left, 1 running, .*0:00:\d\d so far$", re.MULTILINE)
+STATUS = r"epoch [\d.]+/\d+  loss \d\.\d{4}  [\d,]+ images/s  0:00:\d\d left"
+
+
+def clone(folder):
+    """A copy of the repository that looks and tells more often."""
+    copy_repository(folder)
+    module = folder / "workflow/scripts/reactivation/jobs/watch.py"
+    module.write_text(module.read_text().replace("EVERY = 30", "EVERY = 0.5").replace("LOOK = 1 ", "LOOK = 0.2 "))
+    return folder
+
+
+def screen(seen):
+    """Lines of a terminal, wide as they are, and the column that the cursor is at."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[^\x1b]", seen.replace("\r\n", "\n\r")):
+        if part == "\x1b[A":
+            row -= 1
+        elif part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\r":
+            column = 0
+        elif not part.startswith("\x1b"):
+            lines[row] = lines[row].ljust(column)[:column] + part + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines], column
+
+
+def terminal(columns, rows):
+    """Both ends of one."""
+    reader, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return reader, end
+
+
+def read(reader, until, seconds=60):
+    """What is written to the terminal until it matches, or its other end is closed."""
+    seen, deadline = b"", time.monotonic() + seconds
+    with contextlib.suppress(OSError):  # how a terminal whose other end is closed says so
+        while not re.search(until, seen.decode(errors="replace")):
+            assert time.monotonic() < deadline, seen.decode()
+            seen += os.read(reader, 65536)
+    return seen.decode()
+
+
+# ------------------------------------------------------------------------------------------------- the real workflow
+def test_without_a_terminal_lines_say_how_far_jobs_are(tmp_path):
+    folder = clone(tmp_path / "clone")
+    (name, *_) = make_plan(load_study(LONG)).segments
+    target = f"results/segments/{name}/final.pt"
+    run = snakemake(folder, "--cores", "1", target, config=LONG)
+    assert run.returncode == 0, run.stdout
+    assert SUMMARY.search(run.stdout)
+    assert re.search(rf"^  train/{name}: {STATUS}  test accuracy by task [\d.]+$", run.stdout, re.MULTILINE)
+    assert "\x1b" not in run.stdout and "\r" not in run.stdout
+    (log,) = folder.glob(".snakemake/log/*.snakemake.log")
+    assert SUMMARY.findall(log.read_text()) == SUMMARY.findall(run.stdout)
+    for words in (["--quiet"], ["--touch"]):
+        assert not SUMMARY.search(snakemake(folder, "--cores", "1", target, "--forceall", *words, config=LONG).stdout)
+
+
+def test_in_a_terminal_bars_stay_below_and_leave_nothing_behind(tmp_path):
+    """However a call ends: by Ctrl-C, by a job's failure, well; each goes on from the one before."""
+    folder = clone(tmp_path / "clone")
+    longer = LONG["experiments"]["widths"] | {"training": {"lr": 0.05, "epochs": 900, "batch_size": 4}}
+    config = LONG | {"experiments": {"widths": longer}}  # three times begun, twice ended before it is done
+    (name, *_) = make_plan(load_study(config)).segments
+    called = call(folder, "--cores", "1", f"results/segments/{name}/final.pt", config=config)
+    called["env"]["TERM"] = "xterm"
+
+    def kill_job(run):
+        (job,) = faults.jobs(folder, ("train.py",))
+        job.kill()
+
+    endings = {
+        "Terminating processes on user request": lambda run: os.killpg(run.pid, signal.SIGINT),
+        "Error in rule train": kill_job,
+        "Finished jobid: 0 (Rule: train)": lambda run: None,
+    }
+    for said, end_it in endings.items():
+        reader, end = terminal(120, 40)
+        # Where tests run in the background of a shell, Ctrl-C is ignored, by all that they start too.
+        heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        run = subprocess.Popen(**called, **heard, stdout=end, stderr=end, start_new_session=True)
+        os.close(end)
+        bar = rf"█+.? +glyphs-cnn-w4-lr0.05-s0-task1  {STATUS}"
+        seen = read(reader, bar)
+        assert re.search(bar, seen)
+        end_it(run)
+        seen += read(reader, "(?!)")
+        os.close(reader)
+        assert run.wait(60) == (0 if "Finished" in said else 1)
+        lines, column = screen(seen)
+        assert any(said in line for line in lines), seen
+        assert re.search(r"\d of \d+ jobs done, \d+ left, 1 running", seen)
+        assert not any(re.search("jobs done|█", line) for line in lines), "\n".join(lines)
+        assert column == 0 and not lines[-1]
+        log = max(folder.glob(".snakemake/log/*.snakemake.log")).read_text()
+        assert SUMMARY.search(log) and "\x1b" not in log and "█" not in log
+
+
+# ------------------------------------------------------------------------------------------------- its parts
+def state(jobs, done=12):
+    name = "glyphs-cnn-w64-a-very-long-name-of-a-segment-lr0.05-s{}-task2-0123456789"
+    line = "epoch 3.42/10  loss 0.3120  5,200 images/s  0:00:12 left  test accuracy by task 0.5 0.5"
+    running = [(f"train/{name.format(i)}", line if i % 3 else "") for i in range(jobs)]
+    return Progress(done=done, total=241, failed=1, share=0.25, seconds=60, running=running)
+
+
+@pytest.mark.parametrize("columns, rows", [(20, 5), (40, 24), (80, 24), (100, 10), (250, 60)])
+@pytest.mark.parametrize("jobs", [0, 1, 3, 100])
+def test_lines_fit_the_terminal(columns, rows, jobs):
+    bar, lines = layout(state(jobs), columns, rows)
+    assert len(lines) <= max(3, rows // 2)
+    assert all(bar + 1 + len(text) <= columns - FREE for _, text in lines)
+    assert lines[0][0] == 12 / 241
+    assert all(part == pytest.approx(0.342 if "epoch" in text else 0) for part, text in lines[1:] if columns >= 40)
+    if columns >= 80 and jobs == 100:
+        assert re.fullmatch(r"gly.*s1-task2 +epoch 3.42/10  loss 0.3120  5,200 images/s  0:00:12 left.*", lines[2][1])
+        assert lines[-1][1] == f"and {102 - len(lines)} more"
+
+
+def test_plain_lines():
+    assert report(state(100))[:3] == [
+        "12 of 241 jobs done, 229 left, 100 running, 1 failed, about 0:03:00 left, 0:01:00 so far",
+        f"  {state(1).running[0][0]}: not started yet",
+        "  {}: {}".format(*state(2).running[1]),
+    ]
+    assert report(state(100))[-1] == "  and 80 more" and len(report(state(100))) == 22
+
+
+def test_any_number_of_bars_comes_and_goes_below_what_is_logged():
+    reader, end = terminal(60, 24)
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(read(reader, "(?!)")))
+    thread.start()
+    with os.fdopen(end, "w") as stream:
+        handler = logging.StreamHandler(stream)
+        said = lambda text: handler.handle(logging.makeLogRecord({"msg": text}))  # noqa: E731
+        with bars_below(handler) as draw:
+            for i, jobs in enumerate((0, 3, 100, 2, 100, 1)):
+                draw(state(jobs))
+                said(f"line {i}\nof two")
+            draw(state(3))
+        said("the last")
+    thread.join(10)
+    os.close(reader)
+    lines, column = screen(seen[0])
+    assert [line for line in lines if line] == [
+        *(word for i in range(6) for word in (f"line {i}", "of two")),
+        "the last",
+    ]
+    assert column == 0 and "and 90 more" in seen[0]
+
+
+def test_the_last_whole_line_of_a_log_unless_it_is_an_earlier_jobs(tmp_path):
+    log = tmp_path / "log"
+    assert last_line(log, 0) == (0, "")
+    for content, line in {
+        b"": "",
+        b"epoch 1/2  lo": "",
+        b"epoch 1/2\nepoch 2/": "epoch 1/2",
+        b"x" * 9000 + b"\n \xff\x1b[1mloss\r\n\n": "\ufffd[1mloss",
+    }.items():
+        log.write_bytes(content)
+        assert last_line(log, log.stat().st_mtime)[1] == line
+        assert last_line(log, log.stat().st_mtime + 0.1) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("epoch 3.5/10  loss 0.3", 0.35),
+        ("checkpoint 5/25  epoch 3.000", 0.2),
+        ("20/40 images  9.0 images/s", 0.5),
+        ("0/0 images", 0),
+        ("error: data/1/2 is no folder", 0),
+        ("", 0),
+    ],
+)
+def test_how_far_a_line_says_a_job_is(line, expected):
+    assert share(line) == pytest.approx(expected)
+
+
+class Job:
+    """As much of a job, or of a group of some, as `look` looks at."""
+
+    def __init__(self, rule, log=None, jobs=()):
+        self.rule, self.log, self.jobs = type("Rule", (), {"name": rule}), [log] if log else [], jobs
+
+    def is_group(self):
+        return bool(self.jobs)
+
+    def __len__(self):
+        return len(self.jobs) or 1
+
+
+def test_a_group_is_shown_by_the_job_that_wrote_last(tmp_path):
+    """As Slurm's jobs are: a segment's training and its kernels, on another machine."""
+    train, ntk = (Job(rule, tmp_path / f"{rule}.log") for rule in ("train", "ntk"))
+    group, everything, waiting = Job("", jobs=(ntk, train)), Job("all"), Job("train", tmp_path / "none.log")
+    scheduler = type("Scheduler", (), {"finished_jobs": 1, "failed": {group}})
+    dag = type("Dag", (), {"finished": lambda self, job: job is waiting, "__len__": lambda self: 9})()
+    workflow = type("Workflow", (), {"scheduler": scheduler, "dag": dag})
+    look = lambda: watch.look(workflow, [train, ntk, waiting], {waiting: 1.0, group: 2.0, everything: 3.0}, 7)  # noqa: E731
+    name = lambda job: str(job.log[0]).removesuffix(".log")  # noqa: E731
+    assert look().running == [(name(waiting), ""), (name(train), "")]
+    for job, line in ((train, "epoch 2/2"), (ntk, "checkpoint 1/4")):
+        job.log[0].write_text(f"{line}\n")
+        os.utime(job.log[0], (100, 100 + (job is ntk)))
+        assert look().running == [(name(job), line), (name(waiting), "")]
+    assert look() == Progress(1, 9, 2, pytest.approx((1 + 1 / 4 + 1) / 3), 7, look().running)

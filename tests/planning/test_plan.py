@@ -1,0 +1,286 @@
+"""Plans: what is shared, what is told apart, what a name says."""
+
+import itertools
+
+import pytest
+import yaml
+
+from helpers import REPOSITORY, changed, own_process
+from reactivation.planning.names import digest, short
+from reactivation.planning.plan import make_plan, sources
+from reactivation.study.load import load_study
+
+EXPERIMENT = "experiments.widths"
+
+
+def plan(*edits):
+    return make_plan(load_study(changed(*edits)))
+
+
+def test_a_run_is_a_chain_of_segments():
+    tiny = plan()
+    assert len(tiny.runs) == 4  # 2 widths × 2 seeds
+    assert len(tiny.segments) == len(tiny.kernels) == 8
+    assert next(iter(tiny.runs)) == "widths-width2-s0"
+    first, second = tiny.runs["widths-width2-s0"].segments
+    assert tiny.segments[first].parent is None
+    assert tiny.segments[second].parent == first
+    assert [task["classes"] for task in tiny.segments[first].spec["tasks"]] == [[0, 1]]
+    assert [task["classes"] for task in tiny.segments[second].spec["tasks"]] == [[0, 1], [2, 3]]
+    assert first.startswith("glyphs-cnn-w2-lr0.05-s0-task1-")
+    assert tiny.figures["fig4"].runs == tuple(tiny.runs)
+    assert len(tiny.splits) == 2
+    assert len(tiny.datasets) == len(tiny.probes) == 1
+
+
+def test_the_same_config_is_the_same_plan():
+    assert plan() == plan()
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("datasets.glyphs.seed", 1),
+        (f"{EXPERIMENT}.training.lr", 0.06),
+        (f"{EXPERIMENT}.training.epochs", 3),
+        (f"{EXPERIMENT}.training.batch_size", 4),
+        (f"{EXPERIMENT}.scenario.data_seed", 1),
+        (f"{EXPERIMENT}.scenario.limit_per_class", 5),
+        (f"{EXPERIMENT}.scenario.class_order", [1, 0, 2, 3]),
+        (f"{EXPERIMENT}.checkpoints", {"log_spaced": False}),
+        ("seeds", [2, 3]),
+    ],
+)
+def test_what_determines_weights_is_part_of_a_segments_identity(path, value):
+    assert not set(plan().segments) & set(plan((path, value)).segments)
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("study", "other"),
+        ("device", "auto"),
+        ("data_root", "/elsewhere"),
+        (f"{EXPERIMENT}.probe.size", 4),
+        (f"{EXPERIMENT}.probe.seed", 1),
+        (f"{EXPERIMENT}.kernels", ["sum"]),
+        (f"{EXPERIMENT}.layers", True),
+        (f"{EXPERIMENT}.metrics", {"velocity_dt": [1, 2]}),
+        ("figures", {}),
+    ],
+)
+def test_what_does_not_determine_weights_is_not(path, value):
+    assert set(plan().segments) == set(plan((path, value)).segments)
+
+
+def test_another_probe_or_kernel_is_another_file_of_kernels():
+    for path, value in (("probe.size", 4), ("kernels", ["sum"]), ("layers", True)):
+        path = f"{EXPERIMENT}.{path}"
+        assert not set(plan().kernels) & set(plan((path, value)).kernels)
+
+
+def test_a_shorter_scenario_shares_no_segment():
+    """Its first task is the same, but not the classes that are tested on while it is trained."""
+    shorter = plan((f"{EXPERIMENT}.scenario.tasks", 1), ("figures", {}))
+    assert not set(plan().segments) & set(shorter.segments)
+
+
+def test_runs_that_share_a_beginning_share_its_segments():
+    """The order of classes within the whole matters to no task that has its own classes already."""
+    other = plan((f"{EXPERIMENT}.scenario.class_order", [0, 1, 3, 2]))
+    first = lambda p: {name for name, s in p.segments.items() if s.parent is None}  # noqa: E731
+    second = lambda p: {name for name, s in p.segments.items() if s.parent is not None}  # noqa: E731
+    assert first(plan()) == first(other)
+    assert not second(plan()) & second(other)
+
+
+def test_adding_a_width_or_a_seed_only_adds():
+    wider, more = plan((f"{EXPERIMENT}.grid.width", [2, 4, 8])), plan(("seeds", [0, 1, 2]))
+    for larger in (wider, more):
+        for kind in ("datasets", "splits", "probes", "segments", "kernels", "runs"):
+            before, after = getattr(plan(), kind), getattr(larger, kind)
+            assert {name: after[name] for name in before} == before
+    assert len(wider.segments) == len(more.segments) == 12
+
+
+def test_figures_take_the_runs_that_they_show():
+    two = plan(
+        (f"{EXPERIMENT}.grid.lr", [0.1, 0.2]),
+        (f"{EXPERIMENT}.training.lr", ...),
+        ("figures.fig4.where", {"lr": 0.2}),
+    )
+    assert set(two.figures["fig4"].runs) == {
+        f"widths-width{w}-lr0.2-s{s}" for w, s in itertools.product((2, 4), (0, 1))
+    }
+
+
+def test_figures_leave_drawing_nothing_to_guess():
+    panels = [{"metric": "kernel_velocity"}, {"metric": "cross_task_overlap"}, {"metric": "trace", "scale": "log"}]
+    spec = (
+        plan(("figures.fig4.panels", panels), (f"{EXPERIMENT}.metrics", {"velocity_dt": [2, 1]})).figures["fig4"].spec
+    )
+    chosen = [(panel["dt"], panel["block"], panel["scale"]) for panel in spec["panels"]]
+    assert chosen == [(2, ["all"], "log"), (None, ["task1-task2"], "linear"), (None, ["all"], "log")]
+
+
+def test_where_a_data_set_lies_is_known_apart_from_what_it_is():
+    entry = {"source": "torchvision", "name": "CIFAR10", "root": "cifar", "download": True}
+    study = load_study(changed(("datasets.c", entry), ("data_root", "/data")))
+    assert {"root": "/data/cifar", "download": True} in sources(study).values()
+    assert {"root": None, "download": False} in sources(study).values()
+    moved = load_study(changed(("datasets.c", entry | {"root": "/x", "download": False})))
+    assert set(sources(study)) == set(sources(moved))
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (64, "64"),
+        (0.05, "0.05"),
+        (1e-4, "1e-4"),
+        (2.5e-4, "2.5e-4"),
+        (1.0, "1"),
+        (1e20, "1e20"),
+        (None, "default"),
+        ([1, 2], "1.2"),
+    ],
+)
+def test_values_in_names(value, text):
+    assert short(value) == text
+
+
+def test_long_values_are_shortened_and_told_apart():
+    orders = list(range(100)), list(range(99, -1, -1))
+    assert len({short(order) for order in orders}) == 2
+    assert all(len(short(order)) <= 24 for order in orders)
+
+
+def test_digests_do_not_depend_on_the_order_of_keys():
+    assert digest({"a": 1, "b": [1.0, 2]}) == digest({"b": [1.0, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 1.5})
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("planning.plan", "planning.requests", "planning.strays", "study.load", "jobs.fingerprint", "jobs.state"),
+        *("analysis.metrics", "analysis.run_table", "figures.select", "figures.layout", "storage.tables"),
+    ],
+)
+def test_light_modules_do_not_import_torch(module):
+    """Importing torch costs seconds, in each of hundreds of jobs."""
+    code = f"import sys, reactivation.{module}; sys.exit('torch' in sys.modules)"
+    own_process(code)
+
+
+# -------------------------------------------------------------------------------------------- the paper's sharing
+def config(name):
+    return make_plan(load_study(yaml.safe_load((REPOSITORY / "config" / name).read_text())))
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return config("paper.yaml")
+
+
+def segments(plan, *experiments):
+    return {segment for run in plan.runs.values() if run.spec["experiment"] in experiments for segment in run.segments}
+
+
+def test_the_papers_runs_share_their_beginnings(paper):
+    """E_0 … E_10: task 1 once and eleven second tasks, per seed; Ẽ_α: once and nine."""
+    assert len(segments(paper, "new_classes")) == 3 * 12
+    assert len(segments(paper, "class_frequency")) == 3 * 10
+    assert len(segments(paper, "width_lr")) == 3 * 6 * 3 * 2
+    # The longest of S1 are runs of width_lr.
+    assert len(segments(paper, "width_lr", "epochs")) == 3 * (6 * 3 + 4) * 2
+
+
+def test_figures_1_4_5_6_show_the_same_runs(paper):
+    of = {name: set(paper.figures[name].runs) for name in ("fig1", "fig4", "fig5", "fig6")}
+    width_lr = {name for name, run in paper.runs.items() if run.spec["experiment"] == "width_lr"}
+    assert of["fig4"] | of["fig5"] | of["fig6"] == width_lr and of["fig1"] <= width_lr
+    assert all(len(of[name]) == 6 * 3 for name in ("fig4", "fig5", "fig6"))
+    assert len(of["fig1"]) == (6 + 2) * 3
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "config.yaml"])
+def test_every_figure_of_the_paper_is_planned(name):
+    plan = config(name)
+    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), *(f"figS{i}" for i in range(1, 7))}
+    assert all(figure.runs or figure.convergences for figure in plan.figures.values())
+
+
+def test_no_run_of_the_quickstart_is_drawn_nowhere():
+    plan = config("config.yaml")
+    assert {run for figure in plan.figures.values() for run in figure.runs} == set(plan.runs)
+    assert segments(plan, "new_classes") & segments(plan, "larger_tasks_width")  # E_10 is two tasks of ten
+
+
+def test_ten_experiments_of_the_course_project():
+    plan = config("course-project.yaml")
+    assert len({run.spec["experiment"] for run in plan.runs.values()}) == len(plan.figures) == 10
+
+
+def test_learning_rates_follow_the_width(paper):
+    rates = {
+        paper.segments[segment].spec["model"]["width"]: paper.segments[segment].spec["training"]["lr"]
+        for segment in segments(paper, "standard_parametrization")
+    }
+    assert rates == {width: 0.1 / width for width in (64, 128, 256, 512, 1024, 2048)}
+
+
+# ------------------------------------------------------------------------------------------ identities of segments
+def test_a_rate_is_the_same_however_it_is_written():
+    expression = plan((f"{EXPERIMENT}.grid.width", [2]), (f"{EXPERIMENT}.training.lr", "0.1/width"))
+    number = plan((f"{EXPERIMENT}.grid.width", [2]), (f"{EXPERIMENT}.training.lr", 0.05))
+    assert set(expression.segments) == set(number.segments)
+
+
+def test_only_mup_knows_a_base_width():
+    base = (f"{EXPERIMENT}.model.base_width", 32)
+    mup = (f"{EXPERIMENT}.model.parametrization", "mup")
+    assert set(plan().segments) == set(plan(base).segments)
+    assert not set(plan(mup).segments) & set(plan(mup, base).segments)
+    assert not set(plan().segments) & set(plan(mup).segments)
+
+
+def test_replay_changes_all_but_the_first_task():
+    replay = plan((f"{EXPERIMENT}.scenario.replay", 3))
+    same = set(plan().segments) & set(replay.segments)
+    assert same == {name for name, segment in plan().segments.items() if segment.parent is None}
+
+
+def test_splits_are_drawn_once_per_seed_only_where_something_is_drawn():
+    mixture = {"kind": "mixture", "first": [0, 1], "second": [2, 3], "start": 0.5, "alpha": 1.0}
+    assert len(plan().splits) == 2
+    assert len(plan((f"{EXPERIMENT}.scenario.replay", 3)).splits) == 1 + 2
+    assert len(plan((f"{EXPERIMENT}.scenario", mixture)).splits) == 2 + 2
+
+
+def test_a_runs_table_knows_the_similarity_of_its_tasks():
+    window = {"kind": "sliding_window", "classes": 4, "window": 2, "shift": 1, "tasks": 3}
+    run = next(iter(plan((f"{EXPERIMENT}.scenario", window)).runs.values()))
+    assert run.spec["similarity"] == [None, pytest.approx(1 / 3), pytest.approx(1 / 3)]
+
+
+def test_tasks_of_a_sequence_have_their_own_epochs():
+    tasks = [{"classes": [0, 1]}, {"classes": [2, 3], "epochs": 5}, {"classes": [0, 1]}]
+    made = plan((f"{EXPERIMENT}.scenario", {"kind": "sequence", "tasks": tasks}))
+    last = made.segments[next(iter(made.runs.values())).segments[-1]]
+    assert last.spec["epochs"] == [2, 5, 2] and len(made.segments) == 3 * 4
+
+
+@pytest.mark.parametrize("value, text", [("0.1/width", "0.1_width_"), ("0.1*width", "0.1_width_")])
+def test_expressions_make_file_names(value, text):
+    assert short(value).startswith(text) and "/" not in short(value)
+    assert short("0.1/width") != short("0.1*width")
+
+
+def test_lists_are_told_apart_in_tables():
+    """As text that pandas does not read as a number: 0.1 and 0.10 would be one."""
+    grid = {"width": [2], "class_order": [[0, 1, 2, 3], [3, 2, 1, 0]]}
+    cells = {
+        run.spec["axes"]["class_order"] for run in plan((f"{EXPERIMENT}.grid", grid), ("figures", {})).runs.values()
+    }
+    assert cells == {"[0, 1, 2, 3]", "[3, 2, 1, 0]"}

@@ -1,0 +1,149 @@
+"""What documents say of code, files and keys is there; what they read of results is read as it is written."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from typing import get_args
+
+import pytest
+import yaml
+
+from helpers import REPOSITORY, changed, finished
+from reactivation.study.schema import SECTIONS, Checkpoints, Experiment, Metrics, Probe, Study
+from reactivation.study.schema_datasets import Dataset
+from reactivation.study.schema_figures import KERNEL_METRICS, TEST_METRICS, Curves
+
+DOCUMENTS = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")),
+]
+METHOD = (REPOSITORY / "docs/method.md").read_text()
+
+
+def snippets(document):
+    text = (REPOSITORY / document).read_text()
+    return [code for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "results/" in code]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A folder with the results of a tiny study, and without the workflow's own code."""
+    folder = finished(
+        tmp_path_factory.mktemp("study") / "clone",
+        changed(("seeds", [0]), ("experiments.widths.grid.dynamics", ["network", "linearized"])),
+    )
+    (folder / "results/quickstart").symlink_to("tiny")
+    (folder / "workflow").rename(folder / "moved")
+    return folder
+
+
+def test_every_snippet_reads_a_study(done):
+    """One after another in one process, as in a notebook."""
+    codes = [code for document in ("README.md", "docs/data-format.md") for code in snippets(document)]
+    assert len(codes) > 10 and all(len(code.strip().splitlines()) <= 8 for code in codes)
+    notebook = "".join(f"exec({code!r}, {{}})\n" for code in codes)
+    run = subprocess.run([sys.executable, "-W", "error", "-c", notebook], cwd=done, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_readmes_kernel_is_a_function_of_any_network():
+    (code,) = re.findall(
+        r"^```python\n(from reactivation.*?)^```$", (REPOSITORY / "README.md").read_text(), re.M | re.S
+    )
+    before = (
+        "import torch\nmodel = torch.nn.Sequential(torch.nn.Linear(3, 2))\nx, x2 = torch.rand(4, 3), torch.rand(5, 3)\n"
+    )
+    after = "assert before.layers['0']['trace'].shape == (4, 4) and between.shape == (4, 5)\n"
+    subprocess.run([sys.executable, "-c", before + code + after], cwd=REPOSITORY / "workflow/scripts", check=True)
+
+
+def anchors(path):
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", h)).lower().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    path = REPOSITORY / document
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"https?://", target):
+            name, _, anchor = target.partition("#")
+            file = path.parent / name if name else path
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), target
+
+
+def defined(path):
+    """Names of functions and classes at the top of a module."""
+    tree = ast.parse(path.read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_functions_and_tests_that_the_method_names_exist():
+    named = re.findall(r"\[`(\w+)\.(?!py`)(\w+)`\]\(([^)]+\.py)\)", METHOD)
+    assert len(named) > 80
+    for module, name, link in named:
+        path = REPOSITORY / "docs" / link
+        assert path.stem == module and name in defined(path), f"{module}.{name}"
+
+
+def test_every_metric_is_in_the_method():
+    named = set(re.findall(r"`(\w+)`", METHOD))
+    assert {"eigenvalues", *KERNEL_METRICS, *TEST_METRICS} <= named
+
+
+PLACES = {
+    "": (Study, Experiment),
+    "datasets.<name>.": get_args(get_args(Dataset)[0]),
+    **{f"{name}.": forms for name, forms in SECTIONS.items()},
+    "checkpoints.": (Checkpoints,),
+    "probe.": (Probe,),
+    "metrics.": (Metrics,),
+    "panels'": (Curves,),
+}
+
+
+def test_keys_and_defaults_of_open_points_are_those_of_the_schema():
+    table = METHOD.split("## What the paper leaves open")[1]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| .*$", table, re.M)[2:]]
+    assert len(rows) > 15
+    for _, keys, default, *_ in rows:
+        said = re.findall(r"`(.*?)`", default)
+        for i, name in enumerate(re.findall(r"`([\w.<>]+)`", keys)):
+            key = name.split(".")[-1]
+            place = "panels'" if "panels'" in keys else name.removesuffix(key)
+            fields = [form.model_fields[key] for form in PLACES[place] if key in form.model_fields]
+            assert fields, key
+            optional = [field for field in fields if not field.is_required()]
+            if default == "required":
+                assert len(optional) < len(fields), key
+            elif optional[0].default is not None:
+                assert yaml.safe_load(said[i]) == optional[0].default, key
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys() and citation["cff-version"] == "1.2.0"
+    assert citation["type"] == "software"
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors", "year"} <= paper.keys()
+    for author in citation["authors"] + paper["authors"]:
+        assert author.keys() in ({"name"}, {"family-names", "given-names"})
+
+
+def test_the_changelog_says_of_each_change_whether_numbers_change():
+    text = (REPOSITORY / "CHANGELOG.md").read_text()
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## \[?{re.escape(version)}\]?", text, re.M)
+    entries = re.findall(r"^\* .*?(?=^\* |^#|\Z)", text, re.M | re.S)
+    assert entries and all(
+        re.search(r"Numbers: (unchanged|change in .* because|new)", " ".join(entry.split())) for entry in entries
+    )

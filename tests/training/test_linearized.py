@@ -1,0 +1,172 @@
+"""Linearised twins: first-order expansions against Jacobians, trained beside their networks; and what compares the two."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, jacrev, jvp
+
+from networks import images
+from reactivation.errors import InputError
+from reactivation.training.function_distance import function_rows, logits
+from reactivation.training.linearized import linearized
+from reactivation.training.loop import train_segment
+from reactivation.training.networks import build
+
+SPEC = {
+    "images": {"classes": [0, 1, 2, 3]},
+    "tasks": [{"classes": [0, 1], "weights": [1.0, 1.0]}, {"classes": [2, 3], "weights": [1.0, 1.0]}],
+    "epochs": [1, 8],
+    "training": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "batch_size": 8, "precision": "float32"},
+    "model": {"parametrization": "pytorch"},
+    "checkpoints": {"every": 1, "log_spaced": False},
+    "seed": 4,
+}  # fmt: skip
+NETWORKS = {
+    "cnn": {"name": "cnn"},
+    "cnn, ntk": {"name": "cnn", "parametrization": "ntk"},
+    "mlp, tanh": {"name": "mlp", "depth": 2, "activation": "tanh"},
+    "rnn": {"name": "rnn"},
+    "resnet18": {"name": "resnet18", "norm": "group"},
+}
+
+
+def network(width=6, seed=0, **spec):
+    torch.manual_seed(seed)
+    return build({"width": width, "parametrization": "pytorch", **spec}, 8, 4).eval()
+
+
+def move(model, scale, seed=1):
+    """Add `scale` times a fixed random direction to the weights."""
+    drawn = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += scale * torch.randn(p.shape, generator=drawn, dtype=p.dtype)
+
+
+def train(model, lr=0.1, **training):
+    """Train a network, and its twin from the same weights; logits of both on other images, and both of them."""
+    spec, kept = SPEC | {"training": SPEC["training"] | {"lr": lr} | training}, {}
+    twin = copy.deepcopy(model)
+    for name, of, function in (("network", model, None), ("twin", twin, linearized(twin))):
+        steps = []
+        save = lambda m, step, epoch, f=function or of, steps=steps: steps.append(  # noqa: E731
+            logits(f, images(12, seed=1)).double()
+        )
+        train_segment(of, images(), images(8, seed=1), spec, (40, 5.0), save, function=function)
+        kept[name] = torch.stack(steps)
+    return kept["network"], kept["twin"]
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_the_expansion_is_the_jacobian_times_the_way_from_its_origin(spec):
+    model = network(**spec).double()
+    x = images(5).batch(slice(None))[0].double()
+    origin = {name: p.detach().clone() for name, p in model.named_parameters()}
+    twin, start = linearized(model), model(x).detach()
+    jacobian = jacrev(lambda weights: functional_call(model, weights, (x,)))(origin)
+    move(model, 0.1)
+    way = {name: p.detach() - origin[name] for name, p in model.named_parameters()}
+    expected = start + sum(torch.tensordot(jacobian[name], way[name], dims=way[name].ndim) for name in way)
+    torch.testing.assert_close(twin(x).detach(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_the_expansion_is_torchs(spec):
+    model = network(**spec)
+    x = images(5).batch(slice(None))[0].contiguous()
+    origin = {name: p.detach().clone() for name, p in model.named_parameters()}
+    twin = linearized(model)
+    move(model, 0.1)
+    way = {name: p.detach() - origin[name] for name, p in model.named_parameters()}
+    start, change = jvp(lambda weights: functional_call(model, weights, (x,)), (origin,), (way,))
+    torch.testing.assert_close(twin(x).detach(), start + change, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_its_gradient_in_the_weights_is_that_at_its_origin(spec):
+    model = network(**spec).double()
+    x = images(5).batch(slice(None))[0].double()
+    twin = linearized(model)
+    at_origin = torch.autograd.grad((model(x) * torch.arange(4)).sum(), list(model.parameters()))
+    move(model, 0.3)
+    anywhere = torch.autograd.grad((twin(x) * torch.arange(4)).sum(), list(model.parameters()))
+    for a, b in zip(at_origin, anywhere, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_a_small_step_is_the_same_to_first_order(spec):
+    """The change is of first order in the step, the difference of second: half the step, a quarter of it."""
+    gaps, changes = [], []
+    x = images(5).batch(slice(None))[0].double()
+    for scale in (2e-6, 1e-6):
+        model = network(**spec).double()
+        twin, start = linearized(model), model(x).detach()
+        move(model, scale)
+        gaps.append(float((model(x) - twin(x)).detach().norm()))
+        changes.append(float((model(x) - start).detach().norm()))
+    assert changes[0] / changes[1] == pytest.approx(2, rel=0.05)
+    assert gaps[0] / gaps[1] == pytest.approx(4, rel=0.1)  # no ReLU is crossed by so small a step
+    assert gaps[1] < 0.001 * changes[1]
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "adam", "momentum": 0.0, "lr": 0.01}], ids=["sgd", "adam"])
+def test_of_a_linear_network_the_twin_is_the_network_at_all_steps(optimizer):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+    of_network, of_twin = train(model, **optimizer)
+    assert len(of_network) == 8
+    torch.testing.assert_close(of_network, of_twin, rtol=1e-4, atol=1e-5)  # float32, after 24 steps
+
+
+def test_of_another_network_it_is_not():
+    of_network, of_twin = train(network(name="cnn"))
+    gaps = (of_network - of_twin).square().mean((1, 2)).sqrt()
+    assert gaps[0] > 1e-4 and gaps[-1] > gaps[0]
+
+
+def test_with_ntk_parametrization_the_gap_shrinks_with_the_width():
+    """As 1/√width (Lee et al. 2019): over three seeds, from width to 16 times the width, to a quarter; here to less than half."""
+    gaps = []
+    for width in (8, 128):
+        of_seeds = []
+        for seed in range(3):
+            model = network(width, seed, name="mlp", depth=2, activation="tanh", parametrization="ntk")
+            of_network, of_twin = train(model, lr=0.02, momentum=0.0, weight_decay=0.0)
+            of_seeds.append(float((of_network[-1] - of_twin[-1]).square().mean().sqrt()))
+        gaps.append(np.mean(of_seeds))
+    assert gaps[1] < gaps[0] / 2
+
+
+def test_batch_normalization_is_refused():
+    with pytest.raises(InputError, match="without batch normalization"):
+        linearized(network(name="resnet18", norm="batch"))
+
+
+def test_distances_of_functions_class_by_class():
+    model = network(name="cnn")
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    twin = linearized(model)
+    data, found = images(12, seed=1), {}
+    for name, scale in (("network", 0.1), ("twin", 0.2)):
+        model.load_state_dict(start)
+        move(model, scale)
+        found[name] = {"step": 3, "epoch": 0.5, "model": {k: v.clone() for k, v in model.state_dict().items()}}
+    f_lin = logits(twin, data).double()
+    model.load_state_dict(found["network"]["model"])
+    f = logits(model, data).double()
+    model.load_state_dict(start)
+    f_start = logits(model, data).double()
+    rows = function_rows(model, start, [(found["network"], found["twin"])], {"test": data, "probe": images(3)})
+    assert [(row["part"], row["class"]) for row in rows] == [
+        *(("test", c) for c in range(4)),
+        *(("probe", c) for c in range(3)),
+    ]
+    for row in rows[:4]:
+        mine = data.labels == row["class"]
+        assert (row["step"], row["epoch"], row["images"]) == (3, 0.5, 3)
+        assert row["distance"] == pytest.approx(float((f - f_lin)[mine].square().mean()), rel=1e-6)
+        assert row["change"] == pytest.approx(float((f - f_start)[mine].square().mean()), rel=1e-6)

@@ -1,0 +1,225 @@
+"""The networks and their parametrizations: functions, kernels and learning rates, in float64, against theory."""
+
+import copy
+import logging
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from architectures import ARCHITECTURES, fresh, spec
+from networks import reference
+from reactivation.ntk import guards, kernel
+from reactivation.ntk.guards import in_float64
+from reactivation.ntk.kernel import empirical_ntk
+from reactivation.training.networks import group_norm
+from reactivation.training.optimizer import learning_rate_factors, parameter_groups
+
+WIDTHS = {32: 16, 128: 8, 512: 4}  # and how many networks are averaged
+PARAMETRIZATIONS = ("pytorch", "standard", "ntk", "mup")
+
+
+def images(n=4, size=8):
+    return torch.randn(n, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def same(model, other):
+    return all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+# -------------------------------------------------------------------------------------------------- networks
+@pytest.mark.parametrize("size", [8, 13, 20])
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_logits_for_every_size_of_image(network, size):
+    model = fresh(network, image_size=size, classes=5)
+    assert model(images(3, size)).shape == (3, 5)
+
+
+def test_the_mlp_is_products_and_activations():
+    model, x = fresh("mlp, gelu"), images()
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in layers] == [(6, 192), (6, 6), (6, 6), (3, 6)]
+    h = x.flatten(1)
+    for layer in layers[:-1]:
+        h = F.gelu(h @ layer.weight.T + layer.bias)
+    torch.testing.assert_close(model(x), h @ layers[-1].weight.T + layers[-1].bias)
+
+
+def test_the_cnn_is_the_papers_where_relu_comes_before_pooling():
+    """Logits and gradients to the bit."""
+    model, x = fresh("cnn"), images(4)
+    layers = list(model)
+    for i in (0, 3, 6):
+        layers[i + 1], layers[i + 2] = layers[i + 2], layers[i + 1]
+    papers = nn.Sequential(*layers)
+    assert [type(layer) for layer in layers[:3]] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert torch.equal(model(x), papers(x))
+    gradients = [torch.autograd.grad(of(x).square().sum(), list(of.parameters())) for of in (model, papers)]
+    assert all(torch.equal(p, q) for p, q in zip(*gradients, strict=True))
+
+
+def test_the_rnn_is_torchs_over_rows_of_pixels():
+    model, x = fresh("rnn"), images()
+    torchs = nn.RNN(24, 6, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        for name, p in (("weight_ih", model.input_to_hidden.weight), ("bias_ih", model.input_to_hidden.bias)):
+            getattr(torchs, f"{name}_l0").copy_(p)
+        torchs.weight_hh_l0.copy_(model.hidden_to_hidden.weight)
+        torchs.bias_hh_l0.zero_()
+    rows = torch.stack([x[:, :, t].flatten(1) for t in range(8)], dim=1)
+    torch.testing.assert_close(model(x), model.head(torchs(rows)[1][0]))
+
+
+def test_resnet18_is_torchvisions_but_for_the_stem():
+    from reactivation.data.sources import _import_torchvision_datasets
+
+    _import_torchvision_datasets()
+    from torchvision.models import resnet18
+
+    model = fresh("resnet18, batch norm", width=64).train()
+    with in_float64():
+        usual = resnet18(num_classes=3).train()
+        usual.conv1, usual.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    ours, theirs = model.state_dict(), usual.state_dict()
+    # The same in the same order, but for torchvision's blocks, which name the shortcut last, as ours do.
+    assert [tuple(v.shape) for v in ours.values()] == [tuple(v.shape) for v in theirs.values()]
+    usual.load_state_dict(dict(zip(theirs, ours.values(), strict=True)))
+    x = images(2, 16)
+    torch.testing.assert_close(model(x), usual(x))
+
+
+def test_groups_of_at_least_16_channels_and_32_groups_at_most():
+    groups = {channels: group_norm(channels).num_groups for channels in (1, 6, 8, 16, 48, 64, 128, 512, 1024)}
+    assert groups == {1: 1, 6: 1, 8: 1, 16: 1, 48: 1, 64: 4, 128: 8, 512: 32, 1024: 32}
+
+
+# ------------------------------------------------------------------------------------------ parametrizations
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_the_same_seed_gives_the_same_weights(network, parametrization):
+    assert same(fresh(network, parametrization), fresh(network, parametrization))
+    assert not same(fresh(network, parametrization), fresh(network, parametrization, seed=1))
+
+
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_kernels_are_those_of_a_loop_of_backward_passes(network, parametrization, caplog):
+    """And nothing is differentiated sample by sample, which would be said."""
+    guards._warn_once.cache_clear()
+    model, x = fresh(network, parametrization, width=3).eval(), images(3)
+    with caplog.at_level(logging.WARNING):
+        kernels = empirical_ntk(model, x, kernels=kernel.KINDS)
+    assert not caplog.records
+    for kind, expected in reference(model, x).items():
+        np.testing.assert_allclose(kernels[kind], expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_weights_of_standard_are_kaimings_and_biases_zero(network):
+    model = fresh(network, "standard", width=32)
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            normal = layer.weight * math.sqrt(math.prod(layer.weight.shape[1:]) / 2)
+            assert normal.std().item() == pytest.approx(1, abs=4 / math.sqrt(2 * normal.numel()))
+            assert normal.mean().item() == pytest.approx(0, abs=4 / math.sqrt(normal.numel()))
+            assert layer.bias is None or not layer.bias.any()
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_ntk_is_the_same_function_as_standard(network):
+    x = images()
+    standard, scaled = fresh(network, "standard"), fresh(network, "ntk")
+    torch.testing.assert_close(scaled(x), standard(x), rtol=1e-12, atol=1e-12)
+    for p, q in zip(scaled.parameters(), standard.parameters(), strict=True):
+        factor = math.sqrt(2 / math.prod(p.shape[1:])) if p.dim() > 1 else 1
+        torch.testing.assert_close(factor * p, q, rtol=1e-12, atol=0)
+
+
+def test_the_factors_of_ntk_survive_copies_and_checkpoints():
+    x, model = images(), fresh("cnn", "ntk")
+    expected = model(x)
+    assert torch.equal(copy.deepcopy(model)(x), expected)
+    torch.testing.assert_close(
+        copy.deepcopy(model).to(memory_format=torch.channels_last)(x), expected, rtol=1e-12, atol=1e-12
+    )
+    other = fresh("cnn", "ntk", seed=1)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other(x), expected)
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_mup_at_the_base_width_is_standard(network):
+    assert same(fresh(network, "mup", base_width=6), fresh(network, "standard"))
+    for optimizer in ("sgd", "adam"):
+        assert set(learning_rate_factors(spec(network, "mup", base_width=6), optimizer).values()) == {1}
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_mup_shrinks_the_output_weights_and_nothing_else(network):
+    mup, standard = fresh(network, "mup", width=12, base_width=3), fresh(network, "standard", width=12)
+    pairs = list(zip(mup.parameters(), standard.parameters(), strict=True))
+    assert [(p == q).all().item() for p, q in pairs] == [True] * (len(pairs) - 2) + [False, True]
+    torch.testing.assert_close(2 * pairs[-2][0], pairs[-2][1])
+
+
+def test_learning_rate_factors_by_hand():
+    """Table 3 of Tensor Programs V at r = 4: input weights and biases, hidden and output weights, the output's bias."""
+    mlp = {**spec("mlp", "mup", width=12, base_width=3), "depth": 2}
+    sgd, adam = (learning_rate_factors(mlp, optimizer) for optimizer in ("sgd", "adam"))
+    by_hand = {
+        "hidden1.weight": (4, 1),
+        "hidden1.bias": (4, 1),
+        "hidden2.weight": (1, 1 / 4),
+        "hidden2.bias": (4, 1),
+        "head.weight": (1 / 4, 1 / 4),
+        "head.bias": (1, 1),
+    }
+    assert {name: (sgd[name], adam[name]) for name in sgd} == by_hand
+    resnet = learning_rate_factors(spec("resnet18, group norm", "mup", width=12, base_width=3), "sgd")
+    assert (resnet.pop("stem.0.weight"), resnet.pop("head.weight"), resnet.pop("head.bias")) == (4, 1 / 4, 1)
+    dimensions = {name: p.dim() for name, p in fresh("resnet18, group norm").named_parameters()}
+    assert all(factor == (1 if dimensions[name] > 1 else 4) for name, factor in resnet.items())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_every_parameter_is_in_one_group(network, parametrization, optimizer):
+    model, described = fresh(network, parametrization), spec(network, parametrization)
+    groups = parameter_groups(model, described, optimizer, lr=0.1, weight_decay=0.01)
+    assert sorted(id(p) for group in groups for p in group["params"]) == sorted(map(id, model.parameters()))
+    for group in groups:
+        assert group["lr"] * group["weight_decay"] == pytest.approx(0.001)
+    if parametrization != "mup":
+        assert [(group["lr"], group["weight_decay"]) for group in groups] == [(0.1, 0.01)]
+
+
+# ------------------------------------------------------------------------------- kernels for large widths, by theory
+def mean_trace(network, parametrization, width, seeds):
+    """Of the `trace` kernel at initialisation, each parameter's share times its learning rate's factor for SGD."""
+    factors = {}
+    if parametrization == "mup":
+        factors = learning_rate_factors(spec(network, parametrization, width, base_width=32), "sgd")
+    total = 0.0
+    for seed in range(seeds):
+        model = fresh(network, parametrization, width, seed, base_width=32).eval()
+        for kind in ("weight", "bias"):
+            for name, p in model.named_parameters():
+                p.requires_grad_(name.endswith(kind))
+            for layer, kernels in empirical_ntk(model, images(3), kernels=["trace"], per_layer=True).layers.items():
+                total += factors.get(f"{layer}.{kind}", 1) * np.trace(kernels["trace"]) / seeds
+    return total
+
+
+@pytest.mark.parametrize("network", ["cnn", "mlp", "rnn"])
+@pytest.mark.parametrize("parametrization, power", [("pytorch", 1), ("standard", 1), ("ntk", 0), ("mup", 0)])
+def test_kernels_at_initialisation_grow_with_the_width_as_theory_says(network, parametrization, power):
+    """Linearly in fan-in parametrizations; with the factors of `ntk` or the learning rates of `mup` not at all."""
+    narrow, middle, wide = (mean_trace(network, parametrization, width, seeds) for width, seeds in WIDTHS.items())
+    if power:
+        assert (wide - middle) / (middle - narrow) == pytest.approx(4, rel=0.2)  # a + b · width
+    else:
+        assert wide == pytest.approx(middle, rel=0.1)

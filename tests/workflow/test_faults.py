@@ -1,0 +1,316 @@
+"""Kills, full disks, damage and divergence, in the real workflow."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import faults
+from helpers import OF_ALL_RUNS, changed, copy_repository, finished, planned, snakemake
+from reactivation.planning.plan import make_plan
+from reactivation.study.load import load_study
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory):
+    """The results of the study of benchmarks/faults.py, undisturbed."""
+    return faults.results(finished(tmp_path_factory.mktemp("undisturbed") / "clone", faults.STUDY))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_killed_jobs_end_in_the_same_bits(wanted, number):
+    fault, rng = faults.Fault("jobs"), random.Random(int(number))
+    faults.injected(fault, wanted, 6, partial(faults.kill_jobs, scripts=("train.py", "ntk.py"), number=number, rng=rng))
+    assert fault.injected >= 6 and fault.wrong == 0
+
+
+@pytest.mark.parametrize("with_jobs", [True, False])
+def test_after_snakemake_was_killed_the_same_command_ends_in_the_same_bits(wanted, with_jobs):
+    """Its jobs, where they live on, are waited for, and never work beside their successors."""
+    fault, rng = faults.Fault("snakemake"), random.Random(5)
+    faults.injected(fault, wanted, 2, partial(faults.kill_snakemake, with_jobs=with_jobs, rng=rng))
+    assert fault.injected >= 2 and fault.wrong == 0
+
+
+# ------------------------------------------------------------------------------------------------- a full disk
+@pytest.fixture
+def small_disk(tmp_path):
+    """A clone whose results/ is a file system of its own, of 8 MB."""
+    folder = copy_repository(tmp_path / "clone")
+    with faults.small_disk(folder, 8) as mounted:
+        if not mounted:
+            pytest.skip("mounting a small file system needs root")
+        yield folder
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(small_disk):
+    """At each stage, with no room at all, and with room for some of its files only."""
+    folder, config = small_disk, changed(("seeds", [0]), ("experiments.widths.grid.width", [4]), ("save_every", 0))
+    plan = make_plan(load_study(config))
+    stages = {
+        "dataset": [f"results/data/{name}.h5" for name in plan.datasets],
+        "train": [f"results/segments/{name}/final.pt" for name in plan.segments],
+        "ntk": [f"results/segments/{name}.h5" for name in plan.kernels],
+        "metrics": [f"results/tiny/runs/{name}.csv" for name in plan.runs],
+        "figure": ["fig4"],
+    }
+    whole = faults.results(finished(folder.parent / "elsewhere", config))
+    for stage, targets in stages.items():
+        for left in (0, 12_000):
+            ballast = faults.fill(folder, left)
+            run = snakemake(folder, "--cores", "1", *targets, config=config)
+            assert run.returncode != 0 and "Traceback" not in run.stdout, (stage, left, run.stdout)
+            said = [line.strip() for line in run.stdout.splitlines() if "error: no room" in line]
+            assert said and all("make room and run again" in line for line in said), (stage, left, run.stdout)
+            assert not list((folder / "results").rglob(".partial-*"))
+            assert faults.results(folder).items() <= whole.items()
+            ballast.unlink()
+        run = snakemake(folder, "--cores", "1", *targets, config=config)
+        assert run.returncode == 0, run.stdout
+    assert faults.results(folder) == whole
+
+
+# --------------------------------------------------------------------------------------------- states and outputs
+SLOW = changed(
+    ("seeds", [0]),
+    ("save_every", 0),
+    ("experiments.widths.grid.width", [4]),
+    ("experiments.widths.training", {"lr": 0.05, "epochs": 150, "batch_size": 4}),
+    ("experiments.widths.checkpoints", {"every": 50}),
+    ("experiments.widths.metrics", {"velocity_dt": [50]}),
+)
+
+
+def first_segment(folder, config):
+    name, _ = min(make_plan(load_study(config)).segments.items())
+    return name, [f"results/segments/{name}/final.pt"], folder / f"results/logs/train/{name}.log"
+
+
+def stopped_midway(folder, config):
+    """A folder in which the first training has been stopped by SIGTERM."""
+    copy_repository(folder)
+    name, targets, log = first_segment(folder, config)
+    run = faults.started(folder, "--cores", "1", *targets, config=config)
+    state = f"results/.state/{name}/train-*/state.pt"
+    while run.poll() is None and not list(folder.glob(state)):
+        time.sleep(0.02)
+    (job,) = faults.jobs(folder, ("train.py",))
+    job.terminate()
+    assert run.wait(60) == 1
+    assert log.read_text().endswith("stopped by SIGTERM; what was done is saved: run again to go on from here\n")
+    return name, targets, log
+
+
+def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
+    folder = tmp_path / "clone"
+    name, targets, log = stopped_midway(folder, SLOW)
+    schedule = folder / "workflow/scripts/reactivation/jobs/schedule.py"
+    text = schedule.read_text()
+    changed_text = re.sub(r"EVALUATION_BATCH = \d+", "EVALUATION_BATCH = 999", text)
+    assert changed_text != text
+    schedule.write_text(changed_text)
+    before = list(folder.glob(f"results/.state/{name}/train-*/state.pt"))
+    shutil.copytree(folder, tmp_path / "other")
+    run = snakemake(tmp_path / "other", "--cores", "1", *targets, config=SLOW)
+    assert run.returncode == 0, run.stdout
+    assert "going on" not in (tmp_path / "other" / log.relative_to(folder)).read_text()
+    schedule.write_text(text)
+    run = snakemake(folder, "--cores", "1", *targets, config=SLOW)
+    assert run.returncode == 0, run.stdout
+    assert "going on after step" in log.read_text() and not any(path.exists() for path in before)
+    record = json.loads((folder / f"results/segments/{name}/segment.json").read_text())
+    assert record["sittings"] == 2
+    assert faults.results(folder) == faults.results(tmp_path / "other")
+
+
+def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
+    """As after a kill between a job's end and Snakemake's record of it; once it is used, its state goes."""
+    folder = copy_repository(tmp_path / "clone")
+    config = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
+    name, targets, log = first_segment(folder, config)
+    assert snakemake(folder, "--cores", "1", *targets, config=config).returncode == 0
+    made = faults.results(folder)
+    shutil.rmtree(folder / f"results/segments/{name}")
+    assert snakemake(folder, "--cores", "1", *targets, config=config).returncode == 0
+    assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
+    assert faults.results(folder) == made
+    assert snakemake(folder, "--cores", "2", config=config).returncode == 0
+    assert not list((folder / "results/.state").iterdir())
+    assert planned(folder, config=config) == {}
+
+
+@pytest.mark.parametrize("keep, left", [("final", {"final.pt"}), ("none", set())])
+def test_weights_go_once_they_have_been_used(wanted, tmp_path, keep, left):
+    config = faults.STUDY | {"checkpoints": {"keep": keep}}
+    folder = finished(tmp_path / "clone", config)
+    weights = sorted((folder / "results/segments").rglob("*.pt"))
+    assert {path.name for path in weights} == left and len(weights) == 4 * len(left)
+    found = faults.results(folder)
+    assert found == {name: wanted[name] for name in wanted if not name.endswith(".pt") or name.split("/")[-1] in left}
+    assert planned(folder, config=config) == {}
+    assert planned(folder, config=faults.STUDY) == {"all": 1}  # what is gone is not missed
+    # A further task of one segment starts where it ended.
+    if keep == "final":
+        longer = config["experiments"]["widths"] | {"probe": {"size": 30}}
+        jobs = planned(folder, config=config | {"experiments": {"widths": longer}})
+        assert jobs == {"probe": 1, "train": 4, "ntk": 4, "metrics": 2, "figure": 1, "all": 1}
+
+
+def test_two_snakemakes_in_one_folder(tmp_path):
+    folder = copy_repository(tmp_path / "clone")
+    first = faults.started(folder, "--cores", "1", config=SLOW)
+    while first.poll() is None and not list(folder.glob(".snakemake/locks/*")):
+        time.sleep(0.02)
+    second = snakemake(folder, "--cores", "1", config=SLOW)
+    assert second.returncode != 0 and "Traceback" not in second.stdout
+    assert "Directory cannot be locked" in second.stdout and "other Snakemake process" in second.stdout
+    assert first.wait(100) == 0
+
+
+DAMAGED = {
+    "checkpoint": ("segments/*-w4-*-s0-task1-*/checkpoints/step00000002.pt", "ntk", "no readable checkpoint"),
+    "final": ("segments/*-w4-*-s0-task1-*/final.pt", "train", "no readable checkpoint"),
+    "kernels": ("segments/*-w4-*-s0-task1-*/ntk-*.h5", "metrics", "damaged"),
+    "dataset": ("data/*.h5", "train", "damaged"),
+    "split": ("splits/*task1*.npz", "train", "damaged"),
+    "table": ("tiny/runs/*.csv", "figure", "damaged"),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    config = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
+    return finished(tmp_path_factory.mktemp("tiny") / "clone", config), config
+
+
+@pytest.mark.parametrize("pattern, rule, said", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_named_and_not_used(tiny, tmp_path, pattern, rule, said):
+    done, config = tiny
+    folder = shutil.copytree(done, tmp_path / "clone")
+    path = sorted((folder / "results").glob(pattern))[0]
+    content, at = bytearray(path.read_bytes()), path.stat()
+    half = len(content) // 2
+    half -= content[half - 1] == ord("\n")  # a table that ends with a whole line would pass for whole
+    content[half:] = b"" if path.suffix in (".csv", ".npz") else bytes([content[half] ^ 8]) + content[half + 1 :]
+    path.unlink()  # a hard link of it stays as it was
+    path.write_bytes(content)
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+    (child,) = folder.glob("results/segments/*-task2-*")
+    of_rule = [rule] if "final.pt" not in pattern else [str(child.relative_to(folder) / "final.pt")]
+    run = snakemake(folder, "--cores", "1", "--forcerun", *of_rule, config=config)
+    assert run.returncode != 0 and "Traceback" not in run.stdout
+    (line,) = {line.strip() for line in run.stdout.splitlines() if line.startswith("    error:") or "error: " in line}
+    assert f"{path.relative_to(folder)} is {said} (" in line and "delete" in line
+
+
+# --------------------------------------------------------------------------------------------------- staleness
+def git(folder, *arguments):
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", *arguments]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def test_another_branch_and_back_reruns_nothing(tiny, tmp_path):
+    """Though git writes the files of code anew; on the other branch, what its code can change."""
+    done, config = tiny
+    folder = shutil.copytree(done, tmp_path / "clone")
+    (folder / ".gitignore").write_text("results\n.snakemake\n")
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "one")
+    git(folder, "checkout", "-b", "other")
+    for name in ("training.py", "ntk.py", "plots.py"):
+        path = folder / "workflow/scripts/reactivation" / name
+        path.write_text(path.read_text() + "\nOTHER = 1\n")
+    git(folder, "commit", "-a", "-m", "two")
+    assert planned(folder, config=config) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}
+    git(folder, "checkout", "main")
+    assert planned(folder, config=config) == {}
+
+
+@pytest.mark.parametrize(
+    "module, old, new, ran",
+    [
+        ("ntk.py", "{kind: sum(", "{kind: 2 * sum(", {"ntk", "metrics", "figure"}),
+        ("plots.py", '"font.size": 8', '"font.size": 9', {"figure"}),
+        ("training.py", "seconds, 3", "seconds, 4", {"train", "ntk", "metrics", "figure"}),
+    ],
+)
+def test_an_edit_runs_what_it_can_change_and_then_nothing(tiny, tmp_path, module, old, new, ran):
+    done, config = tiny
+    folder = shutil.copytree(done, tmp_path / "clone")
+    path = folder / "workflow/scripts/reactivation" / module
+    assert old in path.read_text()
+    before = faults.results(folder)
+    path.write_text(path.read_text().replace(old, new))
+    run = snakemake(folder, "--cores", "2", config=config)
+    assert run.returncode == 0, run.stdout
+    assert set(re.findall(r"^(?:local)?rule (\w+):", run.stdout, re.MULTILINE)) - {*OF_ALL_RUNS} == ran | {"all"}
+    after = faults.results(folder)
+    differ = {name for name in before if before[name] != after[name]}
+    assert {Path(name).suffix for name in differ} == ({".csv", ""} if module == "ntk.py" else set())
+    assert planned(folder, config=config) == {}
+
+
+# -------------------------------------------------------------------------------------------------- divergence
+def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
+    experiment = {
+        "model": {"name": "cnn", "width": 4},
+        "training": {"epochs": 2, "batch_size": 8},
+        "grid": {"lr": [0.01, 0.05, 30.0, 1e20]},
+    }
+    figure = {"kind": "curves", "experiment": "lrs", "color": "lr"}
+    panels = [{"metric": m} for m in ("spectral_norm", "test_accuracy", "kernel_velocity", "alignment")]
+    summary = {"kind": "summary", "metric": "spectral_norm", "statistic": "last", "task": 2, "x": "lr"}
+    config = changed(
+        ("experiments", {"lrs": changed()["experiments"]["widths"] | experiment}),
+        ("figures.fig4", figure | {"panels": [*panels, summary]}),
+        ("figures.fig5", figure | {"panels": panels, "where": {"lr": 1e20}}),
+    )
+    beside = {**figure, "panels": panels[:1], "beside": "fig4", "where": {"lr": 0.05}}
+    folder = finished(tmp_path / "clone", config | {"figures": config["figures"] | {"fig6": beside}})
+    records = {
+        path.parent.name: json.loads(path.read_text()) for path in folder.glob("results/segments/*/segment.json")
+    }
+    assert len(records) == 16
+    for name, record in records.items():
+        mine = {path.stem for path in folder.glob(f"results/segments/{name}/checkpoints/*.pt")}
+        assert len(mine) == record["checkpoints"]
+        if "lr1e20" in name:
+            assert record["diverged"]["task"] == 1 and record["diverged"]["step"] <= 2
+            assert mine <= {"step00000000", "step00000001"} and ("task1" in name) == bool(mine)
+        if "lr0.0" in name:
+            assert record["diverged"] is None and len(mine) >= 5
+    table = pd.read_csv(folder / "results/tiny/runs/lrs-lr1e20-s0.csv")
+    (mark,) = table[table["metric"] == "diverged"].to_dict("records")
+    assert mark["value"] == mark["step"] <= 2 and set(table["step"]) <= {0, 1, mark["step"]}
+    assert "spectral_norm" in set(table["metric"])
+    beside = json.loads((folder / "results/tiny/figures/fig4.json").read_text())
+    assert {run for run in beside["diverged"] if "lr1e20" in run} == {"lrs-lr1e20-s0", "lrs-lr1e20-s1"}
+    drawn = pd.read_csv(folder / "results/tiny/figures/fig4.csv")
+    assert np.isfinite(drawn[["mean", "low", "high"]].to_numpy()).all()
+    assert set(drawn[drawn["kind"] == "summary"]["lr"]) <= {0.01, 0.05, 30.0}
+    assert planned(folder, config=config) == {"all": 1}  # of one figure less
+
+
+def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
+    """Snakemake itself would; they are told of, and can be deleted, or be vouched for."""
+    done, config = tiny
+    folder = shutil.copytree(done, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake"))
+    run = snakemake(folder, "-n", config=config)
+    assert run.returncode != 0 and "Traceback" not in run.stdout
+    assert "results/data/glyphs-" in run.stdout and "and 13 more: .snakemake has no record of the code" in run.stdout
+    assert snakemake(folder, "--touch", "--forceall", "--cores", "1", config=config).returncode == 0
+    assert planned(folder, config=config) == {}
+    plots = folder / "workflow/scripts/reactivation/figures/layout.py"
+    plots.write_text(plots.read_text() + "\nOTHER = 1\n")
+    assert planned(folder, config=config) == {"figure": 1, "all": 1}

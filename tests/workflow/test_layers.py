@@ -1,0 +1,83 @@
+"""Each layer's share of the kernel, from the training's checkpoints to the tables of a real study."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from architectures import ARCHITECTURES, fresh
+from helpers import changed, finished, planned
+from reactivation.storage.checkpoints import read_checkpoint
+from reactivation.storage.datasets import read_images, read_normalisation
+from reactivation.storage.kernels import read_kernels
+from reactivation.training.networks import cnn, layer_names
+
+CURVES = {"metric": "kernel_velocity", "color": "layer"}
+STUDY = changed(
+    ("seeds", [0]),
+    ("experiments.widths.layers", True),
+    ("experiments.widths.grid.width", [2]),
+    ("figures.layers", {"experiment": "widths", "color": "layer", "panels": [CURVES, {"metric": "spectral_norm"}]}),
+)
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_the_layers_of_a_network_have_names_in_its_order(network):
+    names = layer_names(fresh(network))
+    assert names[-1] == "head" and not any(name.isdigit() for name in names)
+    if network == "cnn":
+        assert names == ["conv1", "conv2", "conv3", "head"]
+    if network.startswith("resnet18"):
+        assert names == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return finished(tmp_path_factory.mktemp("layers") / "clone", STUDY)
+
+
+def test_shares_of_layers_add_up_to_the_kernel(done):
+    paths = sorted((done / "results/segments").glob("*/ntk-*.h5"))
+    assert len(paths) == 2
+    for path in paths:
+        read = read_kernels(path)
+        assert list(read["layers"]) == ["conv1", "conv2", "conv3", "head"]
+        for kind, stack in read["kernels"].items():
+            total = sum(share[kind] for share in read["layers"].values())
+            np.testing.assert_allclose(total, stack, rtol=1e-12, atol=1e-12 * stack.max())
+        with h5py.File(path) as file:
+            assert file["layers/head/sum"].shape == file["kernels/sum"].shape
+
+
+def test_the_heads_share_is_that_of_its_parameters(done):
+    """The kernel of features and biases, of each logit on its own: the features' Gram matrix plus one."""
+    (path,) = (done / "results/segments").glob("*task1*/ntk-*.h5")
+    read = read_kernels(path)
+    (data,) = (done / "results/data").glob("*.h5")
+    pixels, _ = read_images(data, "train", read["probe"]["index"])
+    mean, std = read_normalisation(data)
+    x = torch.tensor((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
+    model = cnn(2, 8, 4).double()
+    model.load_state_dict(read_checkpoint(path.parent / "checkpoints/step00000002.pt")["model"])
+    features = model[:-1](x).detach().numpy()
+    at = read["step"].tolist().index(2)
+    expected = features @ features.T + 1
+    np.testing.assert_allclose(read["layers"]["head"]["trace"][at], expected, rtol=1e-6)
+
+
+def test_tables_and_figures_have_them(done):
+    (path,) = (done / "results/tiny/runs").glob("*.csv")
+    run = pd.read_csv(path)
+    assert run["layer"].dropna().unique().tolist() == ["conv1", "conv2", "conv3", "head"]
+    traces = run[(run["metric"] == "trace") & (run["block"] == "all")]
+    totals = [part.groupby(["kernel", "step"])["value"].sum() for part in (traces.dropna(subset="layer"), traces)]
+    pd.testing.assert_series_equal(2 * totals[0], totals[1])  # of the layers; of these and the whole
+    drawn = pd.read_csv(done / "results/tiny/figures/layers.csv")
+    assert drawn["layer"].unique().tolist() == ["conv1", "conv2", "conv3", "head"]
+
+
+def test_asking_for_layers_later_trains_nothing_that_is_there(done):
+    without = changed(("seeds", [0]), ("experiments.widths.grid.width", [2]))
+    jobs = planned(done, "fig4", config=without)
+    assert jobs["ntk"] == 2 and "train" not in jobs
