@@ -19,6 +19,7 @@ lint: .venv/development    ## style and types of Python, style and habits of Sna
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
+	PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 
 benchmarks: .venv/benchmarks ## install what the kernel is compared with (JAX among it), and say how to compare

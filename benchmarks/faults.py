@@ -28,6 +28,8 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
 
+from typing import Any
+
 import numpy as np  # noqa: E402
 
 from helpers import call, changed, copy_repository, flips, snakemake  # noqa: E402
@@ -64,7 +66,7 @@ class Fault:
 def results(folder: Path) -> dict[str, bytes]:
     """All that must not differ: weights, kernels, evaluations, metrics, the numbers of figures."""
     root = folder / "results"
-    found = {}
+    found: dict[str, bytes] = {}
     for pattern in ("segments/*/checkpoints/*.pt", "segments/*/final.pt", "segments/*/evaluation.csv", "*/runs/*.csv"):
         found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob(pattern)}
     found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/figures/*.csv")}
@@ -84,8 +86,8 @@ def differing(folder: Path, wanted: dict[str, bytes]) -> int:
 
 def started(folder: Path, *arguments: str, config: dict = STUDY) -> subprocess.Popen:
     """Snakemake as a user calls it, in a process group of its own."""
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(**call(folder, *arguments, config=config), **silent, start_new_session=True)
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen(**call(folder, *arguments, config=config), **silent)
 
 
 def jobs(folder: Path, scripts: tuple[str, ...]) -> list[psutil.Process]:

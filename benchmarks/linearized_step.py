@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation.data.images import Images
 from reactivation.training.device import allow_tf32, keep_freed_memory, set_up_device
+from reactivation.training.evaluation import Function
 from reactivation.training.linearized import linearized
 from reactivation.training.loop import step_on
 from reactivation.training.networks import build
 from reactivation.training.optimizer import new_optimizer
 
 ROUNDS = 15
-CASES = [  # network, width, image size, images of a batch
+CASES: list[tuple[dict[str, Any], int, int, int]] = [  # network, width, image size, images of a batch
     *(({"name": "cnn"}, width, 16, 32) for width in (16, 64)),
     *(({"name": "cnn"}, width, 32, 64) for width in (64, 128, 256)),
     ({"name": "mlp", "depth": 2, "activation": "relu"}, 512, 32, 64),
@@ -31,25 +33,28 @@ CASES = [  # network, width, image size, images of a batch
 ]
 
 
-def steps(spec: dict, size: int, batch: int, device: torch.device) -> tuple[float, float]:
+def steps(spec: Any, size: int, batch: int, device: torch.device) -> tuple[float, float]:
     """Median seconds of a step of the network, and of its twin."""
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8), rng.integers(0, 10, batch)
     images = Images.on(device, pixels, labels, np.full(3, 0.5), np.full(3, 0.25))
-    training = {"optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0}
-    network = build(spec, size, 10).to(device, memory_format=torch.channels_last).train()
+    training: Any = {"optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0}
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    network = build(spec, size, 10).to(device, **layout).train()
     twin = copy.deepcopy(network)
-    functions = [(model, new_optimizer(model, {"model": spec, "training": training})) for model in (network, twin)]
+    functions = [(model, new_optimizer(model, spec, training)) for model in (network, twin)]
     taken: list[list[float]] = [[], []]
-    expansion = linearized(twin)
+    forward: list[Function] = [network, linearized(twin)]
     for _ in range(ROUNDS + 2):
-        for of, function, (_, optimizer) in zip(taken, (network, expansion), functions, strict=True):
+        for of, function, (_, optimizer) in zip(taken, forward, functions, strict=True):
             began = time.perf_counter()
-            step_on(function, optimizer, *images.batch(slice(None)), "float32")
+            x, y = images.batch()
+            step_on(function, optimizer, x, y, "float32")
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             of.append(time.perf_counter() - began)
-    return tuple(statistics.median(of[2:]) for of in taken)
+    ours, twins = (statistics.median(of[2:]) for of in taken)
+    return ours, twins
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -96,7 +97,7 @@ def torch_vp(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
     f, parameters = functional(model, kernel)
 
     def pair(image1, image2):
-        output, pullback = vjp(lambda p: f(p, image1), parameters)
+        output, pullback, *_ = vjp(lambda p: f(p, image1), parameters)
         basis = torch.eye(len(output), dtype=x.dtype, device=x.device)
         products = vmap(lambda v: jvp(lambda p: f(p, image2), (parameters,), pullback(v))[1])(basis)
         return products.trace() / len(output)
@@ -144,7 +145,7 @@ def let_neural_tangents_import() -> None:
     jax.interpreters.ad.source_info_util = importlib.import_module("jax._src.source_info_util")
     jax.interpreters.ad.config = jax.config
     # Where AUTO compares implementations by their flops, it takes them from a list that is now a dictionary.
-    empirical = importlib.import_module("neural_tangents._src.empirical")
+    empirical: Any = importlib.import_module("neural_tangents._src.empirical")
     empirical._get_flops = lambda f, optimize, *x: jax.jit(f).lower(*x).compile().cost_analysis()["flops"]
 
 
@@ -163,9 +164,9 @@ def jax_copy(model: nn.Module, x: torch.Tensor) -> tuple[list, object]:
     """Parameters and images for `jax_cnn`, whose logits are checked against the model's."""
     import jax.numpy as jnp
 
-    parameters = []
+    parameters: list[Any] = []
     with torch.no_grad():
-        for layer in model:
+        for layer in model.children():
             if isinstance(layer, nn.Conv2d):
                 parameters.append((layer.weight.permute(2, 3, 1, 0), layer.bias))
             elif isinstance(layer, nn.Linear):
@@ -231,7 +232,7 @@ def measured(call: Callable, device: str) -> tuple[float, float, np.ndarray]:
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        before, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated
+        before, peak = torch.cuda.memory_allocated(), lambda: torch.cuda.max_memory_allocated()
     else:
         ctypes.CDLL(None).malloc_trim(0)  # what an earlier call left in the heap would hide what this one takes
         reset_peak()

@@ -7,14 +7,21 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"error: {message}")
+
+
 def new_parser(document: str, approaches: Iterable[str]) -> tuple[argparse.ArgumentParser, Callable]:
     """A parser with what all have, whose errors are one line; and what adds an option whose numbers are positive."""
-    parser = argparse.ArgumentParser(description=document.splitlines()[0])
-    parser.error = lambda message: sys.exit(f"error: {message}")
+    parser = Parser(description=document.splitlines()[0])
     positive = functools.partial(parser.add_argument, metavar="N")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
     names = list(approaches)

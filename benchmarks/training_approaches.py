@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
     data = Images.on(torch.device("cpu"), pixels, labels, MEAN, STD)
     test = Images.on(torch.device("cpu"), pixels[:1], np.zeros(1, dtype=np.int64), MEAN, STD)
     task = {"classes": [0], "weights": [1.0]}
-    spec = {
+    spec: Any = {  # what `train_segment` reads of a segment's
         "images": {"classes": [0]},
         "tasks": [task, task],
         "epochs": [1, 1],
@@ -134,7 +135,8 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
         "checkpoints": {"every": 1, "log_spaced": False},
         "seed": 0,
     }
-    model = networks.build(spec["model"], SIDE, CLASSES).to(memory_format=torch.channels_last)
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    model = networks.build(spec["model"], SIDE, CLASSES).to(**layout)
 
     def save(model, step, epoch):
         writer.checkpoint(Path(folder.name) / f"{step}.pt", model, step, epoch)
@@ -142,8 +144,8 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
     return lambda: train_segment(model, data, test, spec, (0, 0.0), save)
 
 
-def ours_bf16(*of) -> Epoch:
-    return ours(*of, precision="bf16")
+def ours_bf16(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int) -> Epoch:
+    return ours(pixels, labels, width, batch, precision="bf16")
 
 
 # ------------------------------------------------------------------------------------------------ the machine
@@ -168,8 +170,8 @@ def convolutions(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int,
     return epoch
 
 
-def convolutions_bf16(*of) -> Epoch:
-    return convolutions(*of, dtype=torch.bfloat16)
+def convolutions_bf16(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int) -> Epoch:
+    return convolutions(pixels, labels, width, batch, dtype=torch.bfloat16)
 
 
 def product_rates(size: int = 2048) -> dict[str, float]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def save_images(data: Path, count: int, path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------- processes
 @contextlib.contextmanager
-def trainer(task: dict) -> Iterator[Callable[[], dict | float]]:
+def trainer(task: dict) -> Iterator[Callable[[], Any]]:
     """A process for `task`; each call asks it for an answer: seconds of an epoch, or rates of products."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -75,7 +76,8 @@ def trainer(task: dict) -> Iterator[Callable[[], dict | float]]:
             **pinned(task["threads"]),
         )
 
-        def ask() -> dict | float:
+        def ask() -> Any:
+            assert process.stdin and process.stdout
             with contextlib.suppress(BrokenPipeError):
                 print(file=process.stdin, flush=True)
             if answer := process.stdout.readline():

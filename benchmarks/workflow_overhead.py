@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import h5py
@@ -75,7 +75,8 @@ def spent(folder: Path, cores: int) -> None:
     done, work = jobs(folder), inside(folder)
     if not done:
         sys.exit(f"error: {folder} has no records of Snakemake: name a folder in which a study was run")
-    count, seconds = Counter(rule for rule, _ in done), Counter()
+    count = Counter(rule for rule, _ in done)
+    seconds: dict[str, float] = defaultdict(float)
     for (rule, _), (start, end) in done.items():
         seconds[rule] += end - start
     wall = max(end for _, end in done.values()) - min(start for start, _ in done.values())

@@ -1,11 +1,13 @@
 """This repository's own networks, each with its keys."""
 
+from typing import Any
+
 import torch
 
 from reactivation.ntk.guards import in_float64
 from reactivation.training.networks import build
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "cnn": {"name": "cnn"},
     "mlp": {"name": "mlp", "depth": 2, "activation": "relu"},
     "mlp, tanh": {"name": "mlp", "depth": 1, "activation": "tanh"},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -58,7 +59,7 @@ def changed(*edits: tuple[str, object]) -> dict:
     config = copy.deepcopy(TINY)
     for path, value in edits:
         *parents, last = path.split(".")
-        here = config
+        here: Any = config
         for key in parents:
             here = here[int(key)] if isinstance(here, list) else here[key]
         if value is ...:

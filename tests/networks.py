@@ -1,5 +1,7 @@
 """Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each; images; a reference."""
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -110,6 +112,7 @@ def residual(norm):
 
 def trained_batch_norm(channels):
     norm = nn.BatchNorm2d(channels, eps=0.1)
+    assert norm.running_mean is not None and norm.running_var is not None
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     nn.init.normal_(norm.weight)
@@ -132,8 +135,8 @@ def network(*layers):
     return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(3))
 
 
-def same(*args, **options):
-    return nn.Conv2d(*args, padding="same", **options)
+def same(*args: Any, **options: Any):
+    return nn.Conv2d(*args, **options | {"padding": "same"})
 
 
 def frozen():

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import yaml
 import zstandard
@@ -82,7 +83,7 @@ def python_package(channel: Path) -> None:
 
 def distribution_package(channel: Path, distribution: metadata.Distribution) -> None:
     """All files that its installation wrote, also scripts and compiled modules, whose times must stay."""
-    paths = (Path(os.path.normpath(file.locate())) for file in distribution.files)
+    paths = (Path(os.path.normpath(file.locate())) for file in distribution.files or [])
     files = {str(path.relative_to(sys.prefix)): path for path in paths if path.exists()}
     depends = [f"{conda_name(wanted.name)} {wanted.specifier}".strip() for wanted in requirements(distribution)]
     depends.append("python {}.{}.*".format(*sys.version_info))
@@ -137,10 +138,13 @@ def write_index(channel: Path) -> None:
     for path in channel.glob("*.conda"):
         with (
             zipfile.ZipFile(path) as package,
-            zstandard.open(package.open(f"info-{path.stem}.tar.zst")) as stream,
+            zstandard.open(cast(BinaryIO, package.open(f"info-{path.stem}.tar.zst"))) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
-            record = json.load(tar.extractfile(tar.next()))  # info/index.json
+            index = tar.next()
+            content = tar.extractfile(index) if index else None
+            assert content, f"{path.name} has no info/index.json"
+            record = json.load(content)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         records[path.name] = record | {"size": path.stat().st_size, "sha256": sha256}

@@ -50,3 +50,12 @@ def test_bytes_operations_and_outputs_are_those_of_the_real_network(model, image
     assert of.forward == forward.get_total_flops() // 2
     assert of.both == (forward.get_total_flops() + backward.get_total_flops()) // 2
     assert of.outputs == sum(outputs)
+
+
+@pytest.mark.parametrize("form", SECTIONS["model"], ids=lambda form: form.__name__)
+def test_a_networks_own_keys_are_the_parameters_of_its_functions(form):
+    """A key of the schema that a function did not take would be left out without a word."""
+    (name,) = get_args(form.model_fields["name"].annotation)
+    own = form.model_fields.keys() - Model.model_fields.keys() - {"name"}
+    for functions in (MODELS, network_sizes.LAYERS):
+        assert inspect.signature(functions[name]).parameters.keys() - {"width", "image_size", "classes"} == own

@@ -16,7 +16,7 @@ from reactivation.planning.plan import make_plan
 from reactivation.report import pages
 from reactivation.report.captions import plain
 from reactivation.report.explore import compact, explore_page
-from reactivation.study.filled import resolved
+from reactivation.study.filled import filled
 from reactivation.study.load import load_study
 
 NASTY = "*Norm* |x|_ `code` <img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 1 }} α\\b"
@@ -346,7 +346,7 @@ def test_the_resolved_config_of_every_study_loads_to_that_very_study(path):
     if path.stem == "schema":
         return
     study = load_study(yaml.safe_load(path.read_text()))
-    again = load_study(yaml.safe_load(yaml.safe_dump(resolved(study), sort_keys=False)))
+    again = load_study(yaml.safe_load(yaml.safe_dump(filled(study), sort_keys=False)))
     assert again.model_dump() == study.model_dump() and make_plan(again) == make_plan(study)
 
 
@@ -357,10 +357,10 @@ def test_defaults_are_filled_in_only_where_every_network_of_a_grid_has_the_key()
         ("experiments.widths.model", {}),
     )
     study = load_study(config)
-    written = resolved(study)["experiments"]["widths"]
+    written = filled(study)["experiments"]["widths"]
     assert written["model"] == {"parametrization": "pytorch", "base_width": 64}
     assert written["training"]["precision"] == "float32"
-    assert make_plan(load_study(resolved(study))) == make_plan(study)
+    assert make_plan(load_study(filled(study))) == make_plan(study)
 
 
 def test_text_in_captions_is_no_markup():

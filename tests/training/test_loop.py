@@ -23,9 +23,11 @@ from reactivation.jobs.schedule import checkpoint_steps
 from reactivation.jobs.state import Saved
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.seeds import stream
-from reactivation.storage.checkpoints import keys, read_state
+from reactivation.storage.checkpoints import read_state
 from reactivation.training.linearized import function_of
-from reactivation.training.loop import accuracy, evaluate, log_columns, refuse_lone_image, train_segment
+from reactivation.training.evaluation import accuracy, evaluate
+from reactivation.training.loop import refuse_lone_image, train_segment
+from reactivation.training.training_log import log_columns
 from reactivation.training.networks import build, cnn
 
 SPEC = {
@@ -356,7 +358,7 @@ def test_a_long_epoch_has_lines_too_and_they_change_no_bit(capsys, monkeypatch):
     """Three steps an epoch, of 8, 8 and 4 images."""
     _, silent, _ = train()
     capsys.readouterr()
-    monkeypatch.setattr("reactivation.training.TELL_EVERY", 0)
+    monkeypatch.setattr("reactivation.training.training_log.TELL_EVERY", 0)
     _, kept, _ = train()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:5]] == ["0.33/3", "0.67/3", "1/3", "1/3", "1.33/3"] and len(lines) == 12
@@ -425,7 +427,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
             again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, function)
         checkpoints |= dict(found)
     assert sittings > 4 and saved.sittings == sittings
-    assert keys() == wanted.keys()
+    assert checkpoints.keys() == wanted.keys()
     for step, weights in wanted.items():
         assert all(torch.equal(p, q) for p, q in zip(weights, checkpoints[step], strict=True))
     assert all(

@@ -17,7 +17,7 @@ from reactivation.storage.rows import EVALUATION, FUNCTION, read_rows, write_row
 snakemake: Any
 
 
-def of_trainings(spec: dict, made: Any) -> tuple[list[dict], dict | None]:
+def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
     """Rows of a run of networks or of linearised twins; and at which step it diverged, if it did."""
     for path in map(Path, [*made.kernels, *made.functions]):
         for kind in ("train", path.stem):

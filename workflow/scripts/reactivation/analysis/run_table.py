@@ -11,7 +11,7 @@ from reactivation.analysis import metrics
 from reactivation.data.indices import first_task
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Row = dict[str, Any]
 

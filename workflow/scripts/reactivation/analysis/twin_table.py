@@ -12,7 +12,7 @@ import numpy as np
 from reactivation.analysis.run_table import Row, before, task_weights, test_rows, tidy
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 ERRORS = {"test_accuracy": "accuracy_error", "forgetting": "forgetting_error"}
 

@@ -1,12 +1,9 @@
-"""Images on the device: read from a data set's file, kept as bytes, normalised batch by batch."""
+"""Images on the device, kept as bytes and normalised batch by batch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-
-from reactivation.storage.datasets import read_images, read_normalisation, read_probe_images
 
 
 @dataclass
@@ -24,16 +21,6 @@ class Images:
         scale, shift = 1 / (255 * std), -mean / std
         tensors = map(torch.from_numpy, (pixels, labels, scale.astype(np.float32), shift.astype(np.float32)))
         return cls(*(tensor.to(device) for tensor in tensors))
-
-    @classmethod
-    def read(cls, device: torch.device, dataset: str | Path, part: str, indices: np.ndarray):
-        """The images of a data set's file at `indices` of its part, "train" or "test"."""
-        return cls.on(device, *read_images(dataset, part, indices), *read_normalisation(dataset))
-
-    @classmethod
-    def read_probe(cls, device: torch.device, dataset: str | Path, probe: dict[str, np.ndarray]):
-        """The images of a probe: training images, then held-out test images."""
-        return cls.on(device, *read_probe_images(dataset, probe), *read_normalisation(dataset))
 
     def batch(self, indices: torch.Tensor | slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised images (n, 3, H, W) float32, channels last in memory, and their labels."""

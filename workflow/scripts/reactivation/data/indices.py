@@ -12,7 +12,7 @@ from reactivation.errors import InputError
 from reactivation.seeds import generator
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 
 def class_images(labels: np.ndarray, label: int, limit: int | None, seed: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from reactivation.errors import InputError, one_line
 from reactivation.seeds import generator
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Sample = tuple[str, str, np.ndarray]
 File = tuple[str, str, str, bytes | Path]

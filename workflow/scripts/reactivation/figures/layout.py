@@ -34,7 +34,7 @@ from reactivation.figures.panels import (
 from reactivation.figures.select import ordered
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 # Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
 PALETTES = ("viridis", "plasma", "copper", "cividis", "magma", "inferno")

@@ -15,7 +15,7 @@ from reactivation.figures import words
 from reactivation.figures.select import SLOPE, time_column, together
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Style = dict[str, Any]  # keywords of matplotlib
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))

@@ -10,7 +10,7 @@ from reactivation.analysis.changes import drop, recovery
 from reactivation.errors import InputError
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 STATISTICS = ["mean", "low", "high", "seeds"]
 SLOPE = ["slope", "slope_low", "slope_high"]

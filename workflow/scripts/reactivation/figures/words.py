@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 AXES = {
     "alpha": r"$\alpha$",

@@ -6,7 +6,7 @@ And whether it is a linearised twin's.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 EVALUATION_BATCH = 250  # no slower than 1000, in a quarter of the memory
 

@@ -3,6 +3,7 @@
 plan           runs, segments, kernels, figures
 names          what they are called
 paths          where their files are
+inputs         which of these each job reads
 network_sizes  parameters and operations of each network
 segment_costs  images, steps, bytes and operations of each segment
 requests       minutes and memory that a job asks a cluster for

@@ -22,7 +22,7 @@ from reactivation.study.schema_figures import Figure as FigureConfig
 from reactivation.study.schema_models import Model
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Axes = dict[str, Any]  # values by axis of the grid
 Runs = dict[str, list[tuple[Axes, str]]]  # by experiment: of each run its axes and its name

@@ -23,7 +23,7 @@ from reactivation.planning.segment_costs import (
 )
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks reach at least, on one thread or a GPU
 STEP = {"cpu": 2e-3, "cuda": 5e-3}  # seconds that an optimizer step of the smallest takes

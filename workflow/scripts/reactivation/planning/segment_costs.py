@@ -16,7 +16,7 @@ from reactivation.planning.paths import DATASET
 from reactivation.planning.plan import Kernels, Plan
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
 OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row

@@ -8,9 +8,11 @@ from typing import Any
 
 from reactivation.storage.files import atomic, check, reading, whole_text
 
-# Columns of a segment's tables, and what reads each.
-EVALUATION = {"step": int, "epoch": float, "class": int, "images": int, "test_accuracy": float, "test_loss": float}
-FUNCTION = {"step": int, "epoch": float, "part": str, "class": int, "images": int, "distance": float, "change": float}
+Columns = dict[str, Callable[[str], Any]]  # what reads the text of each
+
+# Of a segment's tables.
+EVALUATION: Columns = {"step": int, "epoch": float, "class": int, "images": int, "test_accuracy": float, "test_loss": float}
+FUNCTION: Columns = {"step": int, "epoch": float, "part": str, "class": int, "images": int, "distance": float, "change": float}
 
 
 def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection[str] | None = None) -> None:
@@ -21,7 +23,7 @@ def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection
         writer.writerows(rows)
 
 
-def read_rows(path: str | Path, kinds: dict[str, Callable[[str], Any]]) -> list[dict[str, Any]]:
+def read_rows(path: str | Path, kinds: Columns) -> list[dict[str, Any]]:
     """Rows of a table with the columns `kinds`: EVALUATION for a segment's evaluation.csv, FUNCTION for function-<hash>.csv."""
     with reading(path):
         reader = csv.DictReader(io.StringIO(whole_text(path)))

@@ -3,12 +3,15 @@
 networks           the networks and their parametrizations
 optimizer          SGD and Adam, learning rates by parameter
 device             threads, precision, memory
+batches            images of a data set's file, on the device
 loop               the experiment, from the first batch to the last checkpoint
+resume             what going on after a kill takes
 evaluation         accuracy and loss on the test set
+training_log       a row for each epoch, and lines for who follows
 linearized         a network's first-order expansion
-function_distance  how far the two are apart
+function_distance  how far the two are apart, and the job that measures it
 train_job          one segment, from its files to its files
 kernels_job        the kernels of all its checkpoints
 widths_job         the kernels of untrained networks of several widths
-calibrate          how fast this machine is
+calibrate          how fast this machine is: `snakemake budget`
 """

@@ -19,7 +19,7 @@ from reactivation.training.networks import build
 from reactivation.training.optimizer import new_optimizer
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 PATIENCE = 2.0  # seconds that one measurement may take
 
@@ -65,7 +65,7 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
     batch = _random_images(spec, spec["training"]["batch_size"], classes, device)
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, **layout)
-    optimizer = new_optimizer(model, spec)
+    optimizer = new_optimizer(model, spec["model"], spec["training"])
     precision = spec["training"]["precision"]
     function = function_of(model, spec)
     model.train()

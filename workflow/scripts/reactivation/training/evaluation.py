@@ -10,7 +10,7 @@ from reactivation.data.images import Images
 from reactivation.jobs.schedule import EVALUATION_BATCH
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Function = Callable[[torch.Tensor], torch.Tensor]  # images to logits
 

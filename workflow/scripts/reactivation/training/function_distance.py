@@ -14,12 +14,13 @@ from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_class_count
 from reactivation.storage.rows import FUNCTION, write_rows
 from reactivation.training import networks
+from reactivation.training.batches import part_images, probe_images
 from reactivation.training.device import set_up_device
 from reactivation.training.evaluation import Function
 from reactivation.training.linearized import linearized
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 
 def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, threads: int) -> None:
@@ -30,8 +31,8 @@ def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, t
     """
     chosen = set_up_device(device, threads)
     parts = {
-        "test": Images.read(chosen, inputs["dataset"], "test", read_arrays(inputs["split"])["test"]),
-        "probe": Images.read_probe(chosen, inputs["dataset"], read_arrays(inputs["probe"])),
+        "test": part_images(chosen, inputs["dataset"], "test", read_arrays(inputs["split"])["test"]),
+        "probe": probe_images(chosen, inputs["dataset"], read_arrays(inputs["probe"])),
     }
     classes = read_class_count(inputs["dataset"])
     model = networks.build(spec["model"], parts["test"].image_size, classes).to(chosen)

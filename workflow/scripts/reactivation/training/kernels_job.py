@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reactivation.data.images import Images
 from reactivation.data.indices import first_task
 from reactivation.jobs.memory import memory_limit
 from reactivation.jobs.provenance import provenance, versions
@@ -24,10 +23,11 @@ from reactivation.storage.datasets import read_class_count, read_digest
 from reactivation.storage.files import archive_digest
 from reactivation.storage.kernels import write_kernels
 from reactivation.training import networks
+from reactivation.training.batches import probe_images
 from reactivation.training.device import device_name, set_up_device
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 SAVE_EVERY = 1  # second at least: a kernel that is being computed when the job is killed is lost anyway
@@ -56,7 +56,7 @@ def kernels_job(
     with workplace(segment, name, spec=spec, code=code, versions=versions(PACKAGES), inputs=read) as folder:
         chosen = set_up_device(device, threads)
         probe = read_arrays(inputs["probe"])
-        images = Images.read_probe(chosen, inputs["dataset"], probe)
+        images = probe_images(chosen, inputs["dataset"], probe)
         x, _ = images.batch()
         of = spec["segment"]
         model = networks.build(of["model"], images.image_size, read_class_count(inputs["dataset"])).to(chosen).eval()

@@ -17,7 +17,7 @@ from reactivation.jobs.schedule import is_linearized
 from reactivation.training.evaluation import Function
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 
 def linearized(model: nn.Module) -> Function:

@@ -23,7 +23,7 @@ from reactivation.training.resume import Sitting, Trained, sound
 from reactivation.training.training_log import log_row, mean_loss, teller
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 
 def train_segment(
@@ -51,7 +51,7 @@ def train_segment(
     checkpoints = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     at = partial(moment, start, steps_per_epoch)
 
-    optimizer = new_optimizer(model, spec)  # for each task
+    optimizer = new_optimizer(model, spec["model"], training)  # for each task
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
     sitting = Sitting(model, optimizer, shuffle, saved)
     now, tell = sitting.now, teller(sitting.now, epochs, len(train), batch_size)

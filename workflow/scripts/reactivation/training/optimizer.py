@@ -10,7 +10,7 @@ from torch import nn
 from reactivation.training.networks import growing
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
@@ -50,11 +50,10 @@ def learning_rate_factors(spec: "specs.Model", optimizer: str) -> dict[str, floa
     return {name: r ** power(*grows) for name, grows in growing(spec).items()}
 
 
-def new_optimizer(model: nn.Module, spec: "specs.Segment") -> torch.optim.Optimizer:
+def new_optimizer(model: nn.Module, spec: "specs.Model", training: "specs.Training") -> torch.optim.Optimizer:
     """SGD, or Adam (Kingma and Ba 2015) with PyTorch's β and ε; weight decay adds to the gradient in both."""
-    training = spec["training"]
     groups = parameter_groups(
-        model, spec["model"], training["optimizer"], lr=training["lr"], weight_decay=training["weight_decay"]
+        model, spec, training["optimizer"], lr=training["lr"], weight_decay=training["weight_decay"]
     )
     if training["optimizer"] == "adam":
         return without_compiler(torch.optim.Adam)(groups)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reactivation.data.images import Images
 from reactivation.errors import InputError
 from reactivation.jobs.provenance import provenance, versions
 from reactivation.jobs.state import Saved, Writer
@@ -17,13 +16,14 @@ from reactivation.storage.datasets import read_class_count, read_digest
 from reactivation.storage.files import archive_digest, publish, read_json, write_json
 from reactivation.storage.rows import EVALUATION, write_rows
 from reactivation.training import networks
+from reactivation.training.batches import part_images
 from reactivation.training.device import allow_tf32, device_name, keep_freed_memory, set_up_device
 from reactivation.training.linearized import function_of
 from reactivation.training.loop import moment, train_segment
 from reactivation.training.training_log import log_columns
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 PACKAGES = ("torch", "numpy", "h5py")
 OUTPUTS = {
@@ -70,8 +70,8 @@ def train(
     allow_tf32(True)
     keep_freed_memory()
     checkpoints, indices = folder / OUTPUTS["checkpoints"], read_arrays(inputs["split"])
-    images = Images.read(device, inputs["dataset"], "train", indices[f"task{len(spec['tasks'])}_train"])
-    test = Images.read(device, inputs["dataset"], "test", indices["test"])
+    images = part_images(device, inputs["dataset"], "train", indices[f"task{len(spec['tasks'])}_train"])
+    test = part_images(device, inputs["dataset"], "test", indices["test"])
     model, start = initial(spec, images.image_size, inputs)
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
     model.to(device, **layout)

@@ -11,7 +11,7 @@ from reactivation.training.evaluation import accuracy
 from reactivation.training.resume import Trained
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 
 TELL_EVERY = 10  # seconds at least between two lines on an epoch: for its loss, a GPU waits

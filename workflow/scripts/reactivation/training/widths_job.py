@@ -19,10 +19,11 @@ from reactivation.storage.datasets import read_class_count
 from reactivation.storage.files import write_json
 from reactivation.storage.rows import write_rows
 from reactivation.training import networks
+from reactivation.training.batches import probe_images
 from reactivation.training.device import device_name, set_up_device
 
 if TYPE_CHECKING:
-    from reactivation import specs
+    from reactivation.data import specs
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
 AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergence", "layer": "", "block": "all"}
@@ -37,7 +38,7 @@ def widths_job(
     """
     started = time.time()
     chosen = set_up_device(device, threads)
-    images = Images.read_probe(chosen, inputs["dataset"], read_arrays(inputs["probe"]))
+    images = probe_images(chosen, inputs["dataset"], read_arrays(inputs["probe"]))
     kernels = kernels_at_initialisation(spec, images, read_class_count(inputs["dataset"]), resources)
     rows = [row for kind, stack in kernels.items() for row in distance_rows(spec, kind, distances(stack))]
     write_rows(outputs["csv"], rows)
