@@ -1,12 +1,16 @@
 """Sizes of networks against those that torch counts."""
 
+import inspect
+from typing import get_args
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from reactivation.errors import InputError
 from reactivation.planning import network_sizes
-from reactivation.study.schema import SECTIONS
+from reactivation.study.schema_experiments import SECTIONS
+from reactivation.study.schema_models import Model
 from reactivation.training.networks import MODELS, build
 
 VARIANTS = [

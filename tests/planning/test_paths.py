@@ -24,7 +24,9 @@ def outputs():
             text = block[1] if block else ""
             literal = re.findall(r'"(results/[^"]+)"', text)
             literal += [path for constant, path in constants.items() if re.search(rf"\b{constant}\b", text)]
-            found[name] = {re.sub(r"\{(\{\w+\})\}", r"\1", path).replace("{STUDY.study}", "{study}") for path in literal}
+            found[name] = {
+                re.sub(r"\{(\{\w+\})\}", r"\1", path).replace("{STUDY.study}", "{study}") for path in literal
+            }
     return found
 
 
