@@ -9,7 +9,7 @@ import yaml
 
 from helpers import REPOSITORY
 
-TOOLS = ("ruff check", "ruff format --check", "snakefmt --check", "mypy", "snakemake --lint")
+TOOLS = ("ruff check", "ruff format --check", "snakefmt --check", "mypy", "lint-imports", "snakemake --lint")
 
 
 def read(path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactivation.planning import names
 from reactivation.study.arithmetic import evaluate
-from reactivation.study.grid import chosen, counterpart, resolved, variants, view, with_dynamics
+from reactivation.study.grid import chosen, counterpart, filled_panel, variants, view, with_dynamics
 from reactivation.study.outline import kernel_file, of_file, run_seeds
 from reactivation.study.scenarios import Task, similarity, tasks, universe
 from reactivation.study.schema import Study
@@ -172,7 +172,7 @@ def _claims_spec(plan: Plan, study: Study, by_experiment: Runs) -> "specs.Claims
 def _panel_spec(plan: Plan, study: Study, figure: FigureConfig, panel: AnyPanel, by_experiment: Runs) -> "specs.Panel":
     """What a panel draws, with the names of its runs."""
     name, color, where = view(figure, panel, study.experiments)
-    spec: specs.Panel = resolved(panel, study.experiments[name])
+    spec: specs.Panel = filled_panel(panel, study.experiments[name])
     spec |= {"color": color, "own": panel.where}
     spec["axes"] = list(study.experiments[name].grid)
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]

@@ -15,7 +15,7 @@ from reactivation.study.grid import (
     Variants,
     chosen,
     counterpart,
-    resolved,
+    filled_panel,
     same,
     section_of,
     view,
@@ -126,7 +126,7 @@ def beside_problems(figure: Figure, figures: dict[str, Figure], experiments: Exp
             for i, panel in enumerate(figure.panels):
                 if counterpart(panel, figure, other, experiments) is None:
                     what = (
-                        f"{panel.kind} of {resolved(panel, experiments[view(figure, panel, experiments)[0]])['metric']}"
+                        f"{panel.kind} of {filled_panel(panel, experiments[view(figure, panel, experiments)[0]])['metric']}"
                     )
                     yield f"panels.{i}", f"{figure.beside} has no panel with the same {what} to take the scale from"
 
@@ -292,7 +292,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
         yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs:g} of a run"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
-    yield from _block_problems(panel.metric, resolved(panel, experiment)["block"], forms)
+    yield from _block_problems(panel.metric, filled_panel(panel, experiment)["block"], forms)
     if isinstance(panel, Curves):
         return
     if panel.x == "similarity" and not all(of.tested for of in forms):

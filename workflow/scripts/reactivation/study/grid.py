@@ -73,7 +73,7 @@ def with_dynamics(
     return {"dynamics": meant, **where} if meant in experiment.grid.get("dynamics", []) else where
 
 
-def resolved(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
+def filled_panel(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
     """What a panel draws, so that drawing has nothing to guess and nothing to look up.
 
     The keys of the panel with their defaults in place, blocks as a list, None where the metric has no kernel, reference or
@@ -101,7 +101,7 @@ def counterpart(
     """The position in `other` of the panel that draws the same of other runs."""
 
     def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:
-        keys = resolved(what, experiments[view(of, what, experiments)[0]])
+        keys = filled_panel(what, experiments[view(of, what, experiments)[0]])
         return {key: value for key, value in keys.items() if key not in ("title", "x")}
 
     wanted = drawn(figure, panel)

@@ -55,19 +55,19 @@ def train_segment(
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
     sitting = Sitting(model, optimizer, shuffle, saved)
     now, tell = sitting.now, teller(sitting.now, epochs, len(train), batch_size)
-    examine = partial(evaluate, function, test, spec["images"]["classes"], precision, between=sitting.tick)
-    try_out = partial(record, model, now, examine)
+    evaluate_at = partial(evaluate, function, test, spec["images"]["classes"], precision, between=sitting.tick)
+    take_test = partial(record_test, model, now, evaluate_at)
 
     if task == 1 and not now.evaluation:
         save(model, *at(0))
-        try_out(at(0))
+        take_test(at(0))
     for _ in sitting.epochs_left(epochs, steps_per_epoch):
         model.train()
         for indices in sitting.batches_left(len(train), batch_size, train.labels.device):
             # A checkpoint's test comes before the next step, not after its own: a state saved in between lacks only the test.
             if now.losses and now.step in checkpoints and not tested(now, at(now.step)):
                 with sitting.paused():
-                    try_out(at(now.step))
+                    take_test(at(now.step))
                     model.train()
             now.losses.append(step_on(function, optimizer, *train.batch(indices), precision))
             now.step += 1
@@ -79,7 +79,7 @@ def train_segment(
             tell(sitting.seconds())
         if not sound(now, model):
             return now
-        seconds, rows = sitting.seconds(), try_out(at(now.step))
+        seconds, rows = sitting.seconds(), take_test(at(now.step))
         now.log.append(log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
         tell(seconds, now.log[-1])
     return now
@@ -90,12 +90,12 @@ def moment(start: tuple[int, float], steps_per_epoch: int, step: int) -> tuple[i
     return start[0] + step, start[1] + step / steps_per_epoch
 
 
-def record(
-    model: nn.Module, now: Trained, examine: Callable[[int, float], list[dict]], at: tuple[int, float]
+def record_test(
+    model: nn.Module, now: Trained, evaluate_at: Callable[[int, float], list[dict]], at: tuple[int, float]
 ) -> list[dict]:
     """Test the weights that `model` has now, after the steps and epochs `at`; returns the rows that this adds."""
     model.eval()
-    rows = examine(*at)
+    rows = evaluate_at(*at)
     now.evaluation += rows
     return rows
 
