@@ -1,7 +1,7 @@
 """Reactivation: what happens to the empirical Neural Tangent Kernel when the task changes.
 
-Targets: all (the default: every figure, every run's metrics and the report's pages), figures, and each figure by name, such as fig4; budget
-(what all that takes) and prune (what no study needs any more).
+Targets: all (the default: every figure, every run's metrics and the report's pages); figures; each figure by name, such
+as fig4; budget (what all that takes); prune (what no study needs any more).
 """
 
 import sys
@@ -10,11 +10,11 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# The library lies beside the scripts; rule files plan with it, scripts compute with it.
+# The library is in the folder of the scripts. Rule files plan with it, scripts compute with it.
 sys.path.insert(0, f"{workflow.basedir}/workflow/scripts")
 
 
-# Snakemake merges config files key by key: the quickstart's experiments would stay in another study.
+# Only without --configfile: Snakemake merges config files, so another study would get the quickstart's experiments.
 if not workflow.config_settings.configfiles:
 
     configfile: "config/config.yaml"
@@ -38,11 +38,11 @@ include: "workflow/rules/tools.smk"
 include: "workflow/rules/cluster.smk"
 
 
-# In the process that a user calls only, as Snakemake calls itself with --no-hooks; nor in dry runs.
+# Only in the process that the user calls (Snakemake calls itself with --no-hooks), and not in dry runs.
 onstart:
     refuse_what_slurm_would()
     if not (workflow.touch or set(TOOLS) & set(sys.argv)):
-        from reactivation.jobs import watch  # here: it costs no other call anything
+        from reactivation.jobs import watch  # imported here, at no cost to other calls
 
         watch.start(workflow)
 

@@ -1,9 +1,9 @@
 """What faults cost: `python benchmarks/faults.py [--jobs 100] [--snakemakes 20] [--flips 500]`.
 
-A small study is run undisturbed, then again and again while its jobs or its Snakemake are killed at random moments, and
-the same command is called until it is done. Prints one table: the fault, how often it was injected, the seconds of work that
-one of them lost at most (a job's start of about two seconds among them), and how many results differ from the
-undisturbed ones in any bit (of damaged files: were used).
+Runs a small study undisturbed, then again and again while its jobs or its Snakemake are killed at random moments; the
+same command is called until the study is done. Prints one table: the fault, how often it was injected, the most seconds
+of work that one of them lost (including about two for a job's start), and how many results differ from the undisturbed
+ones in any bit (for damaged files: how many were used).
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import psutil
@@ -28,7 +29,6 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow/scripts")]
 
-from typing import Any
 
 import numpy as np  # noqa: E402
 
@@ -39,7 +39,7 @@ from reactivation.storage.checkpoints import read_checkpoint  # noqa: E402
 from reactivation.storage.datasets import read_images  # noqa: E402
 from reactivation.storage.kernels import read_kernels  # noqa: E402
 
-# Jobs that live for some seconds beside the two that starting takes.
+# Jobs that live for some seconds, in addition to the two that starting takes.
 STUDY = changed(
     ("study", "faults"),
     ("seeds", [0]),
@@ -50,7 +50,7 @@ STUDY = changed(
     ("experiments.widths.training", {"lr": 0.05, "epochs": 12, "batch_size": 16, "momentum": 0.9}),
     ("experiments.widths.probe.size", 32),
 )
-START = 10  # seconds that Snakemake lives for, at most, before it is killed
+START = 10  # seconds, at most, before Snakemake is killed
 
 
 @dataclass
@@ -59,12 +59,12 @@ class Fault:
 
     name: str
     injected: int = 0
-    lost: float | None = None  # seconds, by one of them at most
+    lost: float | None = None  # seconds that one of them lost at most
     wrong: int = 0
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """All that must not differ: weights, kernels, evaluations, metrics, the numbers of figures."""
+    """Everything that must not differ: weights, kernels, evaluations, metrics, the numbers of figures."""
     root = folder / "results"
     found: dict[str, bytes] = {}
     for pattern in ("segments/*/checkpoints/*.pt", "segments/*/final.pt", "segments/*/evaluation.csv", "*/runs/*.csv"):
@@ -78,7 +78,7 @@ def results(folder: Path) -> dict[str, bytes]:
 
 
 def differing(folder: Path, wanted: dict[str, bytes]) -> int:
-    """How many results are not those wanted, are missing, or are more than those."""
+    """How many results differ from those wanted, are missing, or are too many."""
     found = results(folder)
     leftover = list((folder / "results").rglob(".partial-*"))
     return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys()) + len(leftover)
@@ -91,7 +91,7 @@ def started(folder: Path, *arguments: str, config: dict = STUDY) -> subprocess.P
 
 
 def jobs(folder: Path, scripts: tuple[str, ...]) -> list[psutil.Process]:
-    """The processes that run these rules' scripts in `folder`, orphans among them."""
+    """The processes that run these scripts in `folder`, including orphans."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or [""]
@@ -101,7 +101,7 @@ def jobs(folder: Path, scripts: tuple[str, ...]) -> list[psutil.Process]:
 
 
 def unsaved(process: psutil.Process) -> float:
-    """Seconds that a job which is at work would lose now: since its last save, or since it was started."""
+    """Seconds of work that a job would lose now: since its last save, or since its start; 0 if it is not at work."""
     with contextlib.suppress(psutil.Error, FileNotFoundError):
         for file in process.open_files():
             if file.path.endswith("/lock"):
@@ -121,7 +121,7 @@ def kill_jobs(
         while run.poll() is None:
             time.sleep(0.02)
             running = jobs(folder, scripts) if left and time.monotonic() > due else []
-            # Not those that are still starting: they have nothing to lose.
+            # Mostly not those that are still starting: they have nothing to lose.
             running = [process for process in running if rng.random() < 0.1 or unsaved(process) > 0]
             if running:
                 process = rng.choice(running)
@@ -136,19 +136,19 @@ def kill_jobs(
 
 
 def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng: random.Random) -> None:
-    """Run the study to its end, killing Snakemake itself, `count` times at most; its jobs live on unless `with_jobs`."""
+    """Run the study to its end, killing Snakemake itself `count` times at most; its jobs live on unless `with_jobs`."""
     for _ in range(count):
         run = started(folder, "--cores", "2")
         with contextlib.suppress(subprocess.TimeoutExpired):
             if run.wait(rng.uniform(1, START)) == 0:
                 return
-        lost = max(map(unsaved, jobs(folder, ("train.py", "ntk.py"))), default=0.0)
+        lost = max(map(unsaved, jobs(folder, ("train_segment.py", "compute_kernels.py"))), default=0.0)
         if with_jobs:
             os.killpg(run.pid, signal.SIGKILL)
             fault.lost = max(fault.lost or 0.0, lost)
         else:
             run.kill()
-            fault.lost = 0.0  # its jobs live on, and are waited for
+            fault.lost = 0.0  # its jobs live on, and the next call waits for them
         run.wait()
         fault.injected += 1
         assert snakemake(folder, "--unlock", config=STUDY).returncode == 0
@@ -158,7 +158,7 @@ def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
-    """Makes results/ a file system of its own; False where that is not allowed, which takes root."""
+    """Make results/ a file system of its own; yield False if that is not allowed, because it takes root."""
     (folder / "results").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder / "results")]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
@@ -170,7 +170,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[bool]:
 
 
 def fill(folder: Path, left: int) -> Path:
-    """Fill the disk of results/ but for `left` bytes; returns the file that does."""
+    """Fill the disk of results/ except for `left` bytes; return the file that does so."""
     ballast = folder / "results/ballast"
     ballast.write_bytes(bytes(max(0, shutil.disk_usage(ballast.parent).free - left)))
     return ballast
@@ -193,7 +193,7 @@ def run_on_full_disks(folder: Path, fault: Fault, count: int, wanted: dict[str, 
 
 
 def damage(folder: Path, fault: Fault, pattern: str, read, count: int, seed: int) -> None:
-    """Turn over one bit of a file `count` times, and cut it off a tenth as often; read it."""
+    """Flip one bit of a file `count` times, and cut the file short a tenth as often; read it each time."""
     path = sorted((folder / "results").glob(pattern))[-1]
     whole, wanted = path.read_bytes(), read(path)
     for damaged in flips(whole, count, seed):
@@ -219,7 +219,7 @@ def clone() -> Iterator[Path]:
 
 
 def injected(fault: Fault, wanted: dict[str, bytes], count: int, inject) -> Fault:
-    """Inject a fault `count` times, in as many new folders as that takes; compare what comes out."""
+    """Inject a fault `count` times, in as many new folders as that takes; compare the results."""
     while fault.injected < count:
         with clone() as folder:
             inject(folder, fault, count - fault.injected)
@@ -239,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100, help="kills of training and kernel jobs")
     parser.add_argument("--snakemakes", type=int, default=20, help="kills of Snakemake itself")
-    parser.add_argument("--flips", type=int, default=500, help="of each kind of file")
+    parser.add_argument("--flips", type=int, default=500, help="flipped bits of each kind of file")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng, faults = random.Random(arguments.seed), []
@@ -252,9 +252,9 @@ def main() -> None:
         )
         half, kernel = arguments.jobs // 2, arguments.jobs - arguments.jobs // 2
         plans = [
-            ("kill -9 of a training", half, ("train.py",), signal.SIGKILL),
-            ("kill -9 of a kernel job", kernel, ("ntk.py",), signal.SIGKILL),
-            ("SIGTERM to either", arguments.jobs // 10, ("train.py", "ntk.py"), signal.SIGTERM),
+            ("kill -9 of a training", half, ("train_segment.py",), signal.SIGKILL),
+            ("kill -9 of a kernel job", kernel, ("compute_kernels.py",), signal.SIGKILL),
+            ("SIGTERM to either", arguments.jobs // 10, ("train_segment.py", "compute_kernels.py"), signal.SIGTERM),
         ]
         for name, count, scripts, number in plans:
             inject = partial(kill_jobs, scripts=scripts, number=number, rng=rng)

@@ -1,4 +1,4 @@
-"""What an optimizer step of a linearised twin costs, beside one of its network: same weights, same batches, in turn.
+"""What an optimizer step of a linearised twin costs, compared with its network's: same weights, same batches, in turn.
 
 .venv/bin/python benchmarks/linearized_step.py [--device cuda]
 """
@@ -24,7 +24,7 @@ from reactivation.training.networks import build
 from reactivation.training.optimizer import new_optimizer
 
 ROUNDS = 15
-CASES: list[tuple[dict[str, Any], int, int, int]] = [  # network, width, image size, images of a batch
+CASES: list[tuple[dict[str, Any], int, int, int]] = [  # network, width, image size, images in a batch
     *(({"name": "cnn"}, width, 16, 32) for width in (16, 64)),
     *(({"name": "cnn"}, width, 32, 64) for width in (64, 128, 256)),
     ({"name": "mlp", "depth": 2, "activation": "relu"}, 512, 32, 64),
@@ -34,12 +34,12 @@ CASES: list[tuple[dict[str, Any], int, int, int]] = [  # network, width, image s
 
 
 def steps(spec: Any, size: int, batch: int, device: torch.device) -> tuple[float, float]:
-    """Median seconds of a step of the network, and of its twin."""
+    """Median seconds of a step of the network and of its twin."""
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8), rng.integers(0, 10, batch)
     images = Images.on(device, pixels, labels, np.full(3, 0.5), np.full(3, 0.25))
     training: Any = {"optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0}
-    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # missing from torch's annotations
     network = build(spec, size, 10).to(device, **layout).train()
     twin = copy.deepcopy(network)
     functions = [(model, new_optimizer(model, spec, training)) for model in (network, twin)]

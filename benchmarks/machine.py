@@ -1,11 +1,11 @@
-"""What the machine has and a process takes: memory in bytes, read from Linux's /proc."""
+"""The memory that the machine has and that a process takes, in bytes, read from Linux's /proc."""
 
 import os
 from pathlib import Path
 
 
 def available_bytes() -> int:
-    """Memory that new processes can take without swapping, within the container's limit where there is one."""
+    """Memory that new processes can take without swapping, within the container's limit if there is one."""
     free = _field("/proc/meminfo", "MemAvailable")
     group = Path("/sys/fs/cgroup")
     try:
@@ -31,7 +31,7 @@ def reset_peak() -> None:
 
 
 def pinned(threads: int) -> dict:
-    """What subprocess needs for a process that has `threads` cores, and libraries that start as many threads."""
+    """Arguments of subprocess for a process with `threads` cores, whose libraries start as many threads."""
     names, cores = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), sorted(os.sched_getaffinity(0))
     return {
         "env": os.environ | dict.fromkeys(names, str(threads)),
@@ -40,7 +40,7 @@ def pinned(threads: int) -> dict:
 
 
 def pin(cores: list[int]) -> None:
-    """Keep this process to some cores, and let it be the first that a lack of memory ends."""
+    """Keep this process to some cores, and make it the first to be killed when memory runs out."""
     os.sched_setaffinity(0, cores)
     Path("/proc/self/oom_score_adj").write_text("1000")
 

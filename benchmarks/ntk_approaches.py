@@ -1,9 +1,9 @@
 """Ways to compute the empirical NTK of the paper's CNN, and the process that measures one of them.
 
-Each approach is a function of a torch model in evaluation mode, images x (n, 3, 32, 32) and a kernel's name, "sum"
-(of the gradient of the summed logits) or "trace" (mean over outputs). It prepares, which may take a compilation,
-and returns the call to measure, whose result is the kernel (n, n). `ntk_peers.py` starts this file once per
-measurement, pinned to its cores, with what to do as JSON on the command line.
+Each approach is a function of a torch model in evaluation mode, images x (n, 3, 32, 32) and a kernel's name: "sum" (the
+summed logits) or "trace" (mean over outputs). It prepares, which may include a compilation, and returns the call to
+measure, whose result is the kernel (n, n). `ntk_peers.py` starts this file once per measurement, pinned to its cores,
+with the task as JSON on the command line.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ from machine import available_bytes, peak_bytes, reset_peak, resident_bytes
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.training.networks import cnn
 
-LONG = 60  # seconds of a first call after which it is the measurement itself
+LONG = 60  # seconds: a first call that takes longer is itself the measurement
 
 
 # ---------------------------------------------------------------------------------------------------- torch
@@ -42,7 +42,7 @@ def ours(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
 def loop(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
     """One backward pass per image (and output), then a double loop of dot products.
 
-    The definition itself: in float64 it is the reference. Outputs come outermost, so memory is that of n gradients.
+    This is the definition: in float64 it is the reference. The outer loop is over outputs, so it holds n gradients.
     """
     parameters = list(model.parameters())
 
@@ -66,7 +66,7 @@ def loop(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
 
 
 def functional(model: nn.Module, kernel: str) -> tuple[Callable, dict[str, torch.Tensor]]:
-    """f(parameters, one image): the logits (C,), or for `sum` their sum (1,); and the parameters."""
+    """f(parameters, one image), which returns the logits (C,), or for `sum` their sum (1,); and the parameters."""
 
     def f(parameters, image):
         logits = functional_call(model, parameters, (image[None],))[0]
@@ -92,7 +92,7 @@ def torch_jacobian(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
 def torch_vp(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
     """NTK-vector products, the tutorial's second way, one row of the kernel at a time.
 
-    The tutorial takes all n² pairs of images at once, n times the memory, which fits at the smallest widths only.
+    The tutorial takes all n² pairs of images at once: n times the memory, which only the smallest widths allow.
     """
     f, parameters = functional(model, kernel)
 
@@ -107,7 +107,7 @@ def torch_vp(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
 
 # ----------------------------------------------------------------------------------------------- nngeometry
 def summed(model: nn.Module, kernel: str) -> Callable:
-    """The model as nngeometry calls it; for `sum` with its logits summed."""
+    """The model as nngeometry calls it, with its logits summed for `sum`."""
     return lambda *batch: model(batch[0]).sum(1, keepdim=True) if kernel == "sum" else model(batch[0])
 
 
@@ -135,7 +135,7 @@ def nngeometry_gram(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
 
 # ------------------------------------------------------------------------------------------ neural-tangents
 def let_neural_tangents_import() -> None:
-    """Give neural-tangents 0.6.5 what it looks for and newer versions of JAX no longer offer.
+    """Give neural-tangents 0.6.5 what it imports and newer versions of JAX no longer offer.
 
     Its import asks for TensorFlow, which only its converter of TensorFlow models needs.
     """
@@ -144,7 +144,7 @@ def let_neural_tangents_import() -> None:
     jax = importlib.import_module("jax")
     jax.interpreters.ad.source_info_util = importlib.import_module("jax._src.source_info_util")
     jax.interpreters.ad.config = jax.config
-    # Where AUTO compares implementations by their flops, it takes them from a list that is now a dictionary.
+    # AUTO compares implementations by their flops, and looks for them in a list that is now a dictionary.
     empirical: Any = importlib.import_module("neural_tangents._src.empirical")
     empirical._get_flops = lambda f, optimize, *x: jax.jit(f).lower(*x).compile().cost_analysis()["flops"]
 
@@ -191,7 +191,7 @@ def neural_tangents(model: nn.Module, x: torch.Tensor, kernel: str, *, implement
     f, trace_axes = (lambda p, x: jax_cnn(p, x).sum(1), ()) if kernel == "sum" else (jax_cnn, (-1,))
     ntk = nt.empirical_ntk_fn(f, trace_axes=trace_axes, vmap_axes=0, implementation=implementation)
     if implementation == nt.NtkImplementation.NTK_VECTOR_PRODUCTS:
-        # One row at a time: all n² pairs of images at once, its default, fit at the smallest widths only.
+        # One row at a time: the default, all n² pairs of images at once, fits only at the smallest widths.
         call = jax.jit(lambda p, x: jax.lax.map(lambda image: ntk(image[None], x, p)[0], x))
     else:
         call = jax.jit(lambda p, x: ntk(x, None, p))
@@ -234,7 +234,7 @@ def measured(call: Callable, device: str) -> tuple[float, float, np.ndarray]:
         torch.cuda.reset_peak_memory_stats()
         before, peak = torch.cuda.memory_allocated(), lambda: torch.cuda.max_memory_allocated()
     else:
-        ctypes.CDLL(None).malloc_trim(0)  # what an earlier call left in the heap would hide what this one takes
+        ctypes.CDLL(None).malloc_trim(0)  # memory that an earlier call left in the heap would hide what this one takes
         reset_peak()
         before, peak = resident_bytes(), peak_bytes
     began = time.perf_counter()
@@ -247,7 +247,7 @@ def measured(call: Callable, device: str) -> tuple[float, float, np.ndarray]:
 
 
 def measure(spec: dict) -> dict:
-    """Median time and largest extra memory of an approach; its kernel's error where there is a reference."""
+    """Median time and largest extra memory of an approach; its kernel's error if there is a reference."""
     model, x = network(spec)
     began = time.perf_counter()
     call = APPROACHES[spec["approach"]](model, x, spec["kernel"])
@@ -277,7 +277,7 @@ def gemm_rates(device: str, size: int = 2048) -> dict[str, float]:
 
 
 def asked_bytes(error: BaseException) -> float | None:
-    """How much memory an allocator that gave up was asked for; None if `error` is another one."""
+    """How much memory was asked of the allocator that raised `error`; None if it is another error."""
     match = re.search(r"allocat\w* ([\d.]+) ?(bytes|[KMGT]iB)", str(error))
     if not match:
         return None

@@ -1,6 +1,6 @@
 """Compare ways to compute the empirical NTK: their time, memory and error on the paper's CNN and 32 images.
 
-One process per measurement, pinned to its cores, ended when it is over time or near the end of the memory.
+Each measurement has its own process, pinned to its cores. It is ended when it exceeds its time or memory runs short.
 `benchmarks/README.md` says what is compared and what the columns are.
 """
 
@@ -23,7 +23,7 @@ from reactivation.errors import InputError
 from report import checked, new_parser, printed, table, versions
 
 IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
-RESERVE = 0.02  # of the available memory; below it a process is ended whatever its own ceiling
+RESERVE = 0.02  # share of the available memory; below it a process is ended, whatever its own ceiling
 PEERS = ("torch", "numpy", "jax", "jaxlib", "neural-tangents", "nngeometry")
 COLUMNS = {  # header: how its numbers are printed
     "approach": "",
@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
 
 
 def images(data: Path) -> np.ndarray:
-    """The first training images of each class in turn, (32, 3, 32, 32) float32, normalised per channel."""
+    """The first training images, classes in turn, (32, 3, 32, 32) float32, normalised per channel."""
     each = -(-IMAGES // IMAGE_CLASSES)
     found: dict[str, list[np.ndarray]] = {}
     for part, name, image in folder_samples(data, SIDE, IMAGE_CLASSES):
@@ -79,7 +79,7 @@ def images(data: Path) -> np.ndarray:
 
 # -------------------------------------------------------------------------------------------------- processes
 def run(task: dict, options: argparse.Namespace) -> dict:
-    """The outcome of one task in its own process; a `note` if that had to be ended, or failed."""
+    """The outcome of one task in its own process; a `note` if the process failed or had to be ended."""
     if task["approach"].startswith("nt-") and options.device == "cuda":
         return {"note": "CPU only"}
     result = Path(task["images"]).with_name("result.json")
@@ -106,7 +106,7 @@ def run(task: dict, options: argparse.Namespace) -> dict:
 
 
 def watch(process: subprocess.Popen, options: argparse.Namespace) -> str | None:
-    """Wait for a process; what to say of it if it takes too much time or memory, and is to be ended."""
+    """Wait for a process; return a note if it takes too much time or memory and should be ended."""
     began, held, reserve = time.monotonic(), 0, RESERVE * available_bytes()
     while process.poll() is None:
         held = max(held, resident_bytes(process.pid))
@@ -115,17 +115,17 @@ def watch(process: subprocess.Popen, options: argparse.Namespace) -> str | None:
         if time.monotonic() - began > options.timeout:
             return f"> {options.timeout:g} s"
         time.sleep(0.05)
-    # By the kernel, which saw the end of the memory before this loop did.
+    # Killed by the operating system, which noticed before this loop did that memory ran out.
     return f"does not fit (> {held / 1e9:.1f} GB)" if process.returncode == -9 else None
 
 
 # ------------------------------------------------------------------------------------------------------ table
 def dense_flops(width: int, classes: int, kernel: str) -> float:
-    """Flops of the best algorithm made of dense products alone.
+    """Flops of the best algorithm that consists of dense products alone.
 
-    A forward pass; backward passes to the input of every convolution but the first, for each output (for `sum`
-    once); and per layer the cheaper of per-image gradients with their Gram matrix, and Gram matrices of the
-    positions of its outputs' gradients and of its inputs' patches.
+    It makes a forward pass; backward passes to the input of every convolution except the first, for each output (for
+    `sum` once); and for each layer the cheaper of two: per-image gradients and their Gram matrix, or Gram matrices of
+    its outputs' gradients and of its inputs' patches by position.
     """
     n, outputs = IMAGES, classes if kernel == "trace" else 1
     flops = 0
@@ -189,7 +189,7 @@ def main() -> None:
         for row in rows(options, folder, rates["float32"]):
             done.append(row)
             print("  ".join(printed(row, COLUMNS)), file=sys.stderr, flush=True)
-            if options.out:  # anew after every row: a run that is stopped keeps what it has
+            if options.out:  # written anew after every row, so that a run that is stopped keeps what it has
                 with options.out.open("w", newline="") as file:
                     writer = csv.DictWriter(file, list(COLUMNS))
                     writer.writeheader()

@@ -1,9 +1,11 @@
-"""How far bf16 moves what the kernel does, beside how far seeds do: `python benchmarks/precision_agreement.py [FOLDER]`, after
-`snakemake --cores all --configfile config/precision.yaml` there.
+"""How far training in bf16 changes what the kernel does, compared with how far seeds do.
 
-At each checkpoint, for the largest eigenvalue and the distance from initialisation of the NTK of the summed logits: the
-difference of the means over seeds, and the mean over seeds of the difference between the two runs of one seed, both in units of
-the standard deviation over seeds in float32.
+`python benchmarks/precision_agreement.py [FOLDER]`, after `snakemake --cores all --configfile config/precision.yaml`
+there.
+
+At each checkpoint, for the largest eigenvalue and the distance from initialisation of the NTK of the summed logits, it
+takes the difference of the means over seeds, and the mean over seeds of the difference between the two runs of a seed.
+Both are in units of the standard deviation over seeds in float32.
 """
 
 import argparse
@@ -29,7 +31,10 @@ COLUMNS = {
 
 
 def rows(tables) -> list[dict]:
-    """One for each experiment and metric; checkpoints at which seeds agree to the bit, as at initialisation, do not count."""
+    """One row for each experiment and metric.
+
+    Checkpoints at which seeds agree to the bit, as at initialisation, do not count.
+    """
     found = []
     of_sum = tables[(tables.kernel == "sum") & (tables.block == "all")]
     for experiment, metric in ((e, m) for e in ("letters", "cifar10") for m in ("spectral_norm", "kernel_distance")):

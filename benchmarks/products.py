@@ -1,7 +1,7 @@
-"""What the kernel's cost model stands on: rates of dense products, and of those over lists of alive entries.
+"""What the kernel's cost model rests on: rates of dense products, and of products over lists of alive entries.
 
-The cotangent of a convolution with 256 channels behind 2 × 2 pooling, of 8 images at 16 × 16, carried back through the
-weights of one of its 3 × 3 taps. Useful flops per second: those of the entries alive.
+Products over lists carry the cotangent of a convolution back through the weights of one of its 3 × 3 taps. It has 256
+channels, 2 × 2 pooling follows it, and it sees 8 images of 16 × 16 pixels. Only the flops of alive entries count.
 """
 
 import sys
@@ -19,7 +19,7 @@ IMAGES, SIDE, CHANNELS = 8, 16, 256
 
 
 def rate(flops: float, call: Callable[[], object]) -> float:
-    """Gflop/s, the best of five calls after a first one."""
+    """Gflop/s of the best of five calls, after a first one."""
     call()
     seconds = []
     for _ in range(5):
@@ -42,7 +42,7 @@ def dense() -> dict[str, float]:
 
 
 def listed(classes: int, share: float) -> float:
-    """Of products over lists, where `share` of the pooled outputs are alive, each at one of its four positions."""
+    """Rate of products over lists, if `share` of the pooled outputs are alive, each at one of its four positions."""
     pooled = (SIDE // 2) ** 2
     values = torch.randn(IMAGES, classes, pooled, CHANNELS)
     alive = torch.rand(IMAGES, pooled, CHANNELS) < share

@@ -1,4 +1,4 @@
-"""What benchmarks that compare have in common: their command line, one table, and the versions of what they compared."""
+"""What comparing benchmarks share: their command line, one table, and the versions of the packages compared."""
 
 import argparse
 import functools
@@ -13,14 +13,14 @@ import numpy as np
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose errors are one line."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         sys.exit(f"error: {message}")
 
 
 def new_parser(document: str, approaches: Iterable[str]) -> tuple[argparse.ArgumentParser, Callable]:
-    """A parser with what all have, whose errors are one line; and what adds an option whose numbers are positive."""
+    """A parser with the options that all have, and a function that adds an option whose numbers must be positive."""
     parser = Parser(description=document.splitlines()[0])
     positive = functools.partial(parser.add_argument, metavar="N")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
@@ -32,7 +32,7 @@ def new_parser(document: str, approaches: Iterable[str]) -> tuple[argparse.Argum
 
 
 def checked(parser: argparse.ArgumentParser, positive: Iterable[str]) -> argparse.Namespace:
-    """The command line, with numbers of the options `positive` that are, files that are there, and approaches in order."""
+    """The command line, checked: the options `positive` are, files exist, and approaches are in order."""
     options = parser.parse_args()
     for name in ("threads", *positive):
         if not np.min(getattr(options, name)) > 0:
@@ -51,13 +51,13 @@ def checked(parser: argparse.ArgumentParser, positive: Iterable[str]) -> argpars
 
 
 def printed(row: dict, columns: dict[str, str]) -> list[str]:
-    """A row's cells as text; `columns`: how the numbers of each are printed."""
+    """A row's cells as text; `columns`: how the numbers of each column are printed."""
     cells = ((row[name], form) for name, form in columns.items())
     return ["-" if value is None else value if isinstance(value, str) else format(value, form) for value, form in cells]
 
 
 def table(rows: list[dict], columns: dict[str, str]) -> str:
-    """Aligned Markdown."""
+    """The rows as an aligned Markdown table."""
     cells = [list(columns), *(printed(row, columns) for row in rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     left = [not form for form in columns.values()]

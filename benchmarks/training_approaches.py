@@ -1,7 +1,7 @@
-"""Ways to train the paper's CNN for an epoch, and the process that goes through epochs of one of them when told to.
+"""Ways to train the paper's CNN for an epoch, and the process that trains epochs in one of them when told to.
 
-Each approach is a function of images (N, 32, 32, 3) of bytes and labels (N,), the width and the batch size. It prepares and
-returns a function that trains one epoch on all images. `training_peers.py` starts this file once per approach and width.
+Each approach is a function of images (N, 32, 32, 3) uint8, labels (N,), the width and the batch size. It returns a
+function that trains one epoch on all images. `training_peers.py` starts this file once per approach and width.
 """
 
 import json
@@ -35,7 +35,7 @@ Epoch = Callable[[], object]
 
 # ----------------------------------------------------------------------------------------------------- peers
 def network(width: int) -> nn.Module:
-    """The paper's, as one writes it down."""
+    """The paper's network, written in the obvious way."""
     layers: list[nn.Module] = []
     for channels in (3, width, width):
         layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
@@ -43,7 +43,7 @@ def network(width: int) -> nn.Module:
 
 
 def as_torchvision_has_them(pixels: np.ndarray, labels: np.ndarray) -> Dataset:
-    """What torchvision.datasets.CIFAR10 does: an image of Pillow from an array, ToTensor and Normalize, at each access."""
+    """What torchvision.datasets.CIFAR10 does: at each access, array to Pillow image, ToTensor and Normalize."""
     _import_torchvision_datasets()
     from PIL import Image
     from torchvision.transforms import Compose, Normalize, ToTensor
@@ -119,13 +119,13 @@ def memory(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int) -> Ep
 
 # ------------------------------------------------------------------------------------------------------ ours
 def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precision: str = "float32") -> Epoch:
-    """`train_segment`, as jobs call it, with a test of one image and a checkpoint in the end."""
+    """`train_segment`, as jobs call it, with a test on one image and a checkpoint at the end."""
     keep_freed_memory()
     folder, writer = tempfile.TemporaryDirectory(), Writer()
     data = Images.on(torch.device("cpu"), pixels, labels, MEAN, STD)
     test = Images.on(torch.device("cpu"), pixels[:1], np.zeros(1, dtype=np.int64), MEAN, STD)
     task = {"classes": [0], "weights": [1.0]}
-    spec: Any = {  # what `train_segment` reads of a segment's
+    spec: Any = {  # the part of a segment's spec that `train_segment` reads
         "images": {"classes": [0]},
         "tasks": [task, task],
         "epochs": [1, 1],
@@ -135,7 +135,7 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
         "checkpoints": {"every": 1, "log_spaced": False},
         "seed": 0,
     }
-    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # missing from torch's annotations
     model = networks.build(spec["model"], SIDE, CLASSES).to(**layout)
 
     def save(model, step, epoch):
@@ -150,7 +150,7 @@ def ours_bf16(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int) ->
 
 # ------------------------------------------------------------------------------------------------ the machine
 def convolutions(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, dtype=torch.float32) -> Epoch:
-    """Only the network's convolutions, forward and backward on random numbers: the rate that these shapes allow here."""
+    """Only the network's convolutions, forward and backward, on random numbers: the rate that their shapes allow."""
     keep_freed_memory()
     last, steps, layers = torch.channels_last, -(-len(pixels) // batch), []
     for channels, side in ((3, SIDE), (width, SIDE // 2), (width, SIDE // 4)):
@@ -200,10 +200,10 @@ APPROACHES = {
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     task = json.loads(sys.argv[1])
-    # Numbers go through the pipe that this process was given as its standard output, nothing else does.
+    # Only numbers go through the pipe that this process was given as its standard output.
     answers, sys.stdout = sys.stdout, sys.stderr
     set_up_device("cpu", task["threads"])
-    if not task["approach"].startswith("ours"):  # which run as jobs do
+    if not task["approach"].startswith("ours"):  # ours runs as jobs do
         torch.set_deterministic_debug_mode("default")
     if task["approach"] == "products":
         print(json.dumps(product_rates()), file=answers, flush=True)

@@ -1,6 +1,6 @@
-"""Compare ways to train the paper's CNN on CIFAR-10: images per second, and the share of this machine's rate that they reach.
+"""Compare ways to train the paper's CNN on CIFAR-10: images per second, and the share of this machine's rate reached.
 
-One process per approach and width, which take turns: each trains an epoch, then the next, for several rounds.
+Each approach and width has its own process. They take turns: each trains an epoch, then the next, for several rounds.
 `benchmarks/README.md` says what is compared and what the columns are.
 """
 
@@ -28,8 +28,8 @@ from reactivation.planning.network_sizes import network
 from reactivation.storage.rows import write_rows
 from report import checked, new_parser, printed, table, versions
 
-WORK = 3e11  # operations of an epoch: widths are trained on fewer images, the wider they are
-FEWEST, MOST = 4, 64  # batches of an epoch
+WORK = 3e11  # operations in an epoch: the wider a network, the fewer images it is trained on
+FEWEST, MOST = 4, 64  # batches in an epoch
 PEERS = ("torch", "torchvision", "avalanche-lib")
 COLUMNS = {  # header: how its numbers are printed
     "approach": "",
@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
 
 
 def save_images(data: Path, count: int, path: Path) -> None:
-    """The first training images of `data`, with labels that take turns: which they are does not matter to the speed."""
+    """Save the first training images of `data`, with labels that take turns: labels do not matter to the speed."""
     of_training = (image for part, _, image in folder_samples(data, SIDE, CLASSES) if part == "train")
     pixels = list(itertools.islice(of_training, count))
     if len(pixels) < count:
@@ -65,7 +65,7 @@ def save_images(data: Path, count: int, path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- processes
 @contextlib.contextmanager
 def trainer(task: dict) -> Iterator[Callable[[], Any]]:
-    """A process for `task`; each call asks it for an answer: seconds of an epoch, or rates of products."""
+    """Start a process for `task`; yield a function that asks it for seconds of an epoch, or for rates of products."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("training_approaches.py"), json.dumps(task)],
@@ -105,7 +105,7 @@ def seconds_of(options: argparse.Namespace, width: int, count: int, images: Path
 
 # ----------------------------------------------------------------------------------------------------- table
 def rows(seconds: dict[str, float], width: int, count: int, batch: int, rates: dict[str, float]) -> Iterator[dict]:
-    """Of one width."""
+    """The table's rows of one width."""
     work = count * network({"name": "cnn", "width": width, "parametrization": "pytorch"}, SIDE, CLASSES).both
     for name, taken in seconds.items():
         half = "-bf16" if name.endswith("-bf16") else ""

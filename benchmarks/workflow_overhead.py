@@ -1,14 +1,14 @@
-"""What the workflow adds to training and kernels.
+"""The time that the workflow adds to training and kernels.
 
-`python benchmarks/workflow_overhead.py spent [FOLDER] [--cores N]`: where the time of a finished study went, after one call of
-Snakemake in an empty clone. Reads Snakemake's own records of jobs and the seconds that results say of themselves.
+`python benchmarks/workflow_overhead.py spent [FOLDER] [--cores N]`: where the time of a finished study went, after one
+call of Snakemake in an empty clone. Reads Snakemake's records of jobs, and the seconds that results record.
 
-`python benchmarks/workflow_overhead.py planning [--segments N …]`: how long Snakemake takes to find out what is to be done,
-everything or nothing, for config/paper.yaml and for studies of so many segments. In copies of this repository, whose results are
-empty files with Snakemake's records of their making.
+`python benchmarks/workflow_overhead.py planning [--segments N …]`: how long Snakemake takes to find out what is to be
+done, once when everything is and once when nothing is, for config/paper.yaml and for studies of N segments. Works in
+copies of this repository, whose results are empty files with Snakemake's records.
 
-`python benchmarks/workflow_overhead.py slurm [--segments N]`: how much longer a study takes as jobs of Slurm than without, where
-`sbatch` is (tests/slurm/up.sh --install brings a Slurm of one node up).
+`python benchmarks/workflow_overhead.py slurm [--segments N]`: how much longer a study takes as Slurm jobs than without
+Slurm. Needs `sbatch` (tests/slurm/up.sh --install sets up a Slurm of one node).
 """
 
 import argparse
@@ -27,7 +27,7 @@ import h5py
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
-# `--touch`, which makes the records, sleeps a tenth of a second before each job, half an hour for 5,000 segments.
+# `--touch`, which makes the records, sleeps a tenth of a second before each job: half an hour for 5,000 segments.
 SNAKEMAKE = (
     "from snakemake import cli; from snakemake.executors import touch; touch.Executor.SLEEPING_TIME = 0; cli.main()"
 )
@@ -54,7 +54,7 @@ def jobs(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def inside(folder: Path) -> dict[str, float]:
-    """Seconds of the work proper: of training jobs after their imports, and of that in the loop over batches; of kernels."""
+    """Seconds of the work itself: of training jobs after imports, of their loops over batches; the same for kernels."""
     segments = folder / "results/segments"
     loops = [row["seconds"] for path in segments.glob("*/training.csv") for row in csv.DictReader(path.open())]
     found = {
@@ -106,7 +106,7 @@ def spent(folder: Path, cores: int) -> None:
 
 # -------------------------------------------------------------------------------------------------- planning
 def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
-    """Seconds that a call takes, and what it prints."""
+    """Call Snakemake; return the seconds that it takes and what it prints."""
     began = time.perf_counter()
     command = [sys.executable, "-c", SNAKEMAKE, *arguments]
     run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -116,13 +116,13 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
 
 
 def copied(folder: Path) -> Path:
-    """This repository, without results."""
+    """Copy this repository, without results, to `folder`."""
     ignored = shutil.ignore_patterns(".*", "results", "data", "docs", "tests", "tmp*", "__pycache__")
     return shutil.copytree(REPOSITORY, folder, ignore=ignored)
 
 
 def stand_in(folder: Path, output: str) -> None:
-    """An empty file, or folder, in place of a result; of a data set, a file with what planning reads."""
+    """Make an empty file or folder in place of a result; in place of a data set, a file with what planning reads."""
     path = folder / output
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name == "checkpoints":
@@ -137,7 +137,7 @@ def stand_in(folder: Path, output: str) -> None:
 
 
 def planned(name: str, config: Path) -> list:
-    """Name, jobs, seconds until everything and until nothing is found to be done, by the study of `config`."""
+    """Name and jobs of the study of `config`; seconds to find that everything, and that nothing, is to be done."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = copied(Path(temporary) / "study")
         arguments = ("--configfile", str(config.resolve()))

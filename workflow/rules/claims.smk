@@ -27,7 +27,7 @@ rule switches:
 rule claims:
     input:
         table=f"results/{STUDY.study}/reactivation.csv",
-        # Where the table is gone, its own inputs say what changed.
+        # If the table is gone, its own inputs say what changed.
         runs=rules.switches.input,
     output:
         csv=f"results/{STUDY.study}/claims.csv",

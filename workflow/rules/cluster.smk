@@ -1,16 +1,16 @@
-"""Before the first job is submitted to Slurm: whether Slurm would take it.
+"""Ask Slurm, before the first job is submitted, whether it accepts the jobs of this study.
 
-Otherwise each job of a study would be refused, several times over, each with the command that submitted it.
+Otherwise Slurm would refuse every job several times over, and each time print the command that submitted it.
 """
 
 import shutil
 import subprocess
 
-MOST = {"time": "runtime", "mem": "mem_mb", "cpus-per-task": "_cores"}  # what all jobs ask for, but not as much of it
+MOST = {"time": "runtime", "mem": "mem_mb", "cpus-per-task": "_cores"}  # what all jobs ask for, in different amounts
 
 
 def refusal():
-    """What Slurm says against a job like those of this study, with the most time and memory that any asks for; or None."""
+    """Why Slurm would refuse a job with the most time, memory and cores that any asks for; None if it accepts."""
     rules = [job for job in workflow.dag.needrun_jobs() if not (job.is_local or job.is_norun)]
     jobs = [job.resources for job in {workflow.dag.get_job_group(rule) or rule for rule in rules}]
     if not jobs:
@@ -26,7 +26,7 @@ def refusal():
 
 
 def refuse_what_slurm_would():
-    """WorkflowError where jobs of this call would be refused."""
+    """Raise WorkflowError if jobs of this call would be refused."""
     if workflow.executor_plugin.name != "slurm":
         return
     if shutil.which("sbatch") is None:
@@ -35,6 +35,7 @@ def refuse_what_slurm_would():
         )
     if words := refusal():
         raise WorkflowError(
-            f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in slurm/config.yaml, ask "
-            "for less time or memory with --set-resources, or for no GPU with --config device=cpu"
+            f"Slurm refuses the jobs of this study ({words}): correct partition, account or gpu_type in "
+            "slurm/config.yaml, ask for less time or memory with --set-resources, or for no GPU with --config "
+            "device=cpu"
         )

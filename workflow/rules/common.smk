@@ -1,4 +1,7 @@
-"""What rules look up beside the plan: what they ask of the machine, templates, configs. No rules: Snakemake's linter wants them apart."""
+"""What rules look up besides the plan: requests to the machine, templates, configs.
+
+No rules are here: Snakemake's linter wants them apart from functions.
+"""
 
 import hashlib
 import os
@@ -10,13 +13,13 @@ from reactivation.planning import inputs, paths
 from reactivation.planning.requests import convergence_request, request
 from reactivation.planning.segment_costs import image_counts
 
-# `device: auto` asks for a GPU too. Without one, the type that a profile may ask for counts for nothing.
+# `device: auto` asks for a GPU too. Jobs without one must not ask for the GPU type of a profile.
 GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
 
 
 @cache
 def counted(dataset):
-    """Images of each class; once for all segments, as a folder may have many files."""
+    """Images of each class, counted once for all segments: a folder may have many files."""
     root = config["where"]["sources"][dataset]["root"]
     counts, _ = image_counts(PLAN.datasets[dataset], root, Path(paths.DATASET.format(dataset=dataset)))
     return counts
@@ -24,7 +27,7 @@ def counted(dataset):
 
 @cache
 def requested(name):
-    """What the training of a segment, or kernels, ask of a cluster."""
+    """What the training of a segment, or the job of its kernels, asks a cluster for."""
     try:
         counts = counted(PLAN.segments[name.partition("/")[0]].dataset)
         return request(PLAN, name, counts, STUDY.device, STUDY.flops_per_second)
@@ -34,15 +37,15 @@ def requested(name):
 
 @cache
 def requested_untrained(name):
-    """What the kernels of untrained networks ask of a cluster."""
+    """What the kernels of untrained networks ask a cluster for."""
     return convergence_request(PLAN.convergences[name].spec, STUDY.device, STUDY.flops_per_second)
 
 
 def source_state(wildcards):
-    """Changes with the images of a folder or file, not with its place, nor when it is gone once it is read."""
-    if "root" not in PLAN.datasets[wildcards.dataset]:  # drawn; or torchvision's, which checks its files itself
+    """A mark that changes with a source's images, but not when the source moves or, once read, is gone."""
+    if "root" not in PLAN.datasets[wildcards.dataset]:  # drawn, or torchvision's, which checks its own files
         return ""
-    from reactivation.data import sources  # here: most calls of Snakemake need neither
+    from reactivation.data import sources  # imported here: most calls of Snakemake need neither
     from reactivation.storage.datasets import read_source_state
 
     root = config["where"]["sources"][wildcards.dataset]["root"]
@@ -54,20 +57,20 @@ def source_state(wildcards):
 
 
 def decoding_threads(wildcards):
-    """Files of images are decoded on all cores; the other sources have nothing to share out."""
+    """All cores for image files, which are decoded in parallel; one for the other sources."""
     settings = workflow.resource_settings
-    cores = settings.cores or settings.local_cores  # on a cluster, those of its head
+    cores = settings.cores or settings.local_cores  # on a cluster, those of the machine that runs Snakemake
     return cores if PLAN.datasets[wildcards.dataset]["source"] == "image_folder" else 1
 
 
 def dataset_environment(wildcards):
-    """With torchvision, and torch, which that imports, only where it is the source."""
+    """The environment of a data set's job. Only torchvision's data sets need torchvision, which imports torch."""
     source = PLAN.datasets[wildcards.dataset]["source"]
     return f"../../envs/{'torchvision' if source == 'torchvision' else 'data'}.yaml"
 
 
 def kernel_spec(wildcards):
-    """Which kernels are computed, of which segment."""
+    """Which kernels of which segment are computed."""
     kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
     spec = {"segment": PLAN.segments[kernels.segment].spec, "kernels": kernels.kinds}
     return spec | {"layers": True} if kernels.layers else spec
@@ -77,7 +80,10 @@ FIRST_KERNELS = {kernels.segment: name for name, kernels in reversed(PLAN.kernel
 
 
 def kernel_group(wildcards):
-    """The segment's group; one of their own for kernels on further probes, as those of one group would run, and ask for GPUs, at once."""
+    """The segment's group for its first kernels; a group of their own for kernels on further probes.
+
+    In one group, kernels on several probes would run, and ask for GPUs, at the same time.
+    """
     segment, kernels = wildcards.segment, wildcards.kernels
     return segment if f"{segment}/{kernels}" == FIRST_KERNELS[segment] else f"{segment}-{kernels}"
 
@@ -89,13 +95,13 @@ def figure_files(name):
 
 
 def template(name):
-    """What stands for the content of a page's template: a change of it makes the page again."""
+    """The name and digest of a page's template: when the template changes, the page is made again."""
     content = Path(workflow.basedir, "workflow/report", name).read_bytes()
     return f"report/{name}:{hashlib.sha256(content).hexdigest()[:10]}"
 
 
 def study_configs(wildcards):
-    """Every study of this folder and of the workflow's own, whatever this call is about."""
+    """The config files of all studies in config/, here and in the workflow's folder."""
     found = {
         path.resolve(): os.path.relpath(path)
         for folder in (Path(workflow.basedir) / "config", Path("config"))

@@ -13,7 +13,7 @@ rule convergence:
         origin=f"results/{STUDY.study}/convergence/{{convergence}}.json",
     log:
         f"results/logs/convergence/{STUDY.study}/{{convergence}}.log",
-    # One job that takes long: early, not alone at the end.
+    # One long job, started early so that it does not run alone at the end.
     priority: 1
     conda:
         "../../envs/torch.yaml"

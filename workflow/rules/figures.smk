@@ -1,6 +1,6 @@
 """Figures: one job each.
 
-Builds: results/<study>/figures/<figure>.{pdf,png,csv,json}; the csv holds exactly what is drawn, the json whence it comes
+Builds: results/<study>/figures/<figure>.{pdf,png,csv,json}; the csv has exactly what is drawn, the json its origin
 From:   the metric tables of the runs that the figure shows, and the numbers of the figure whose scales it takes
 """
 

@@ -1,7 +1,7 @@
 """Functions of linearised twins: one job per twin, all its checkpoints in one table.
 
 Builds: results/segments/<twin>/function-<hash>.csv
-From:   the checkpoints of the twin and of its network, the weights that both started from, the test images and the probe
+From:   the checkpoints of the twin and of its network, the weights that both start from, the test images and the probe
 """
 
 
@@ -12,7 +12,7 @@ rule function:
         "results/segments/{segment}/{function}.csv",
     log:
         "results/logs/function/{segment}-{function}.log",
-    # Before further trainings: checkpoints that are not kept can then go.
+    # Before further trainings, so that checkpoints that are not kept can be deleted.
     priority: 1
     group:
         "{segment}"
@@ -21,7 +21,7 @@ rule function:
     threads: 1
     resources:
         **GPU,
-        # It has at most the work of the twin's training, and no more in memory.
+        # It takes no more time and memory than the twin's training.
         runtime=lambda wildcards, attempt: attempt * requested(wildcards.segment).minutes,
         mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,

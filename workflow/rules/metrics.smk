@@ -12,7 +12,7 @@ rule metrics:
         f"results/{STUDY.study}/runs/{{run}}.csv",
     log:
         f"results/logs/metrics/{STUDY.study}/{{run}}.log",
-    # Before further trainings: what those of this run have saved can then go.
+    # Before further trainings, so that what the jobs of this run have saved can be deleted.
     priority: 2
     localrule: True
     conda:

@@ -12,7 +12,7 @@ rule ntk:
         "results/segments/{segment}/{kernels}.h5",
     log:
         "results/logs/ntk/{segment}-{kernels}.log",
-    # Before further trainings: checkpoints that are not kept can then go.
+    # Before further trainings, so that checkpoints that are not kept can be deleted.
     priority: 1
     group:
         kernel_group

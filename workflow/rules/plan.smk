@@ -1,8 +1,9 @@
-"""From the config to the plan: what every other rule file looks up by wildcard.
+"""From the config to the plan, which every other rule file looks up by wildcard.
 
 Reads: the config file. Defines: STUDY (the checked config), PLAN (its runs, segments, kernels and figures by name) and
-DELETE (whether `prune` was told to). What determines a result reaches a rule through `params` and is tracked; where it
-runs and where raw data lie (`config["where"]`) are not: a study moved to another disk or to a GPU is the same study.
+DELETE (whether `prune` is to delete). What determines a result reaches a rule through `params`, which Snakemake tracks.
+The device and the place of raw data (`config["where"]`) are not tracked: a study that moves to another disk or to a GPU
+is the same study.
 """
 
 import re
@@ -19,10 +20,11 @@ from reactivation.study.reserved import TOOLS
 
 config_texts = [Path(name).read_text(encoding="utf-8") for name in workflow.configfiles]
 
-# Not a key of config files: `prune` deletes only where that is typed with it.
+# Not a key of config files: `prune` deletes only if the command line says so.
 DELETE = False
 if "delete" in workflow.config_settings.config and "prune" in sys.argv:
-    DELETE = {"true": True, "false": False}.get(str(config["delete"]).lower())  # typed, true and false are text
+    # On the command line, true and false are text.
+    DELETE = {"true": True, "false": False}.get(str(config["delete"]).lower())
     if DELETE is None:
         raise WorkflowError(f"delete: should be true or false (it is {config['delete']!r})")
     del config["delete"]
@@ -34,16 +36,17 @@ except ConfigError as error:
 
 PLAN = make_plan(STUDY)
 
-# `--touch` is how a user makes records of results that are known to be right; the others make no results.
+# `--touch` records results that the user knows to be right; the other words make no results.
 MAKE_NONE = "|".join(["--touch", "-[A-Za-z]*t", "--unlock", *TOOLS])
 if workflow.is_main_process and not any(re.fullmatch(MAKE_NONE, word) for word in sys.argv):
     strays, unnoted = unrecorded(PLAN, STUDY.study)
     mark_incomplete(unnoted)
     if strays:
         raise WorkflowError(
-            f"{strays[0]}{f' and {len(strays) - 1} more' if strays[1:] else ''}: .snakemake has no record of the code and config "
-            "that made this, so a change of them would go unnoticed. Copy .snakemake/metadata along with results; or delete the "
-            "results; or, if you know that they are of this very code and config, record that: snakemake --touch --forceall --cores 1"
+            f"{strays[0]}{f' and {len(strays) - 1} more' if strays[1:] else ''}: .snakemake has no record of the code "
+            "and config that made this, so a change of them would go unnoticed. Copy .snakemake/metadata along with "
+            "results; or delete the results; or, if you know that this code and config made them, record that: "
+            "snakemake --touch --forceall --cores 1"
         )
 config["where"] = {"device": STUDY.device, "save_every": STUDY.save_every, "sources": sources(STUDY)}
 

@@ -1,4 +1,4 @@
-"""Pages: what `--report` shows beside the figures, and one page that draws any curve of any run.
+"""Pages: what `--report` shows besides the figures, and one page that draws any curve of any run.
 
 Builds: results/<study>/explore.html, results/<study>/tables/<table>.html, results/<study>/config.{yaml,html}
 From:   the metric tables of all runs; tables; the config
@@ -10,8 +10,8 @@ from reactivation.planning.paths import TABLES
 from reactivation.report.captions import plain
 from reactivation.study.filled import filled
 
-# Not among params: a caption is not drawn, so that its figure stays as it is; and what params say stands in the report as it
-# is, where free text could end the report's own script.
+# Not among params, for two reasons. A caption is not drawn, so its figure need not be made again. And the report has
+# params unescaped, so that free text could end the report's own script.
 config["report"] = {
     "captions": {name: plain(figure.caption) for name, figure in STUDY.figures.items()},
     "study": filled(STUDY),

@@ -1,6 +1,6 @@
-"""What only looks, or is asked for by name: no results are made here.
+"""Tools, which run only when asked for by name. They make no results.
 
-budget: prints what the study takes. prune: lists what no study config names; `--config delete=true` deletes it.
+budget: prints what the study takes. prune: lists what no study's config names; `--config delete=true` deletes it.
 """
 
 

@@ -1,10 +1,10 @@
 """Training: one job per segment.
 
 Builds: results/segments/<segment>/{checkpoints/step*.pt, final.pt, training.csv, evaluation.csv, segment.json}
-From:   the data set, the split and, but for a first task, the parent segment's final weights and record
+From:   the data set, the split and, for a later task, the parent segment's final weights and record
 """
 
-KEEP = STUDY.checkpoints.keep  # once they have been used
+KEEP = STUDY.checkpoints.keep  # which weights stay once they have been used
 CHECKPOINTS = directory("results/segments/{segment}/checkpoints")
 FINAL = "results/segments/{segment}/final.pt"
 
@@ -20,12 +20,12 @@ rule train:
         record="results/segments/{segment}/segment.json",
     log:
         "results/logs/train/{segment}.log",
-    # A cluster's job is a segment: its training and its kernels.
+    # On a cluster, one job does a segment: its training and its kernels.
     group:
         "{segment}"
     conda:
         "../../envs/torch.yaml"
-    # Sums are taken in another order with more threads: results on CPU would depend on the machine's cores.
+    # More threads sum in another order: results on CPU would depend on the number of cores.
     threads: 1
     resources:
         **GPU,

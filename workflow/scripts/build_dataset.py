@@ -19,7 +19,7 @@ with logged(snakemake.log[0]):
     source = snakemake.config["where"]["sources"][snakemake.wildcards.dataset]
     root = Path(source["root"]) if source["root"] is not None else None
 
-    def attributes():  # when all images are written
+    def attributes():  # called when all images are written
         origin = provenance(spec, snakemake.params.code, started, ("numpy", "h5py", "pillow", "matplotlib"))
         return {**origin, "device": "cpu", "source_state": snakemake.params.source_state}
 

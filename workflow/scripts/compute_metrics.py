@@ -18,10 +18,10 @@ snakemake: Any
 
 
 def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
-    """Rows of a run of networks or of linearised twins; and at which step it diverged, if it did."""
+    """Rows of a run of networks or linearised twins; and where it diverged, or None."""
     for path in map(Path, [*made.kernels, *made.functions]):
         for kind in ("train", path.stem):
-            forget(path.parent.name, kind)  # Snakemake has taken note of it, or would not have started this job
+            forget(path.parent.name, kind)  # Snakemake has recorded it, or it would not have started this job
     kernels = [read_kernels(path) for path in made.kernels]
     evaluations, of_networks, functions = (
         [read_rows(path, columns) for path in made[name]]

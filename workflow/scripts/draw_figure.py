@@ -1,4 +1,4 @@
-"""Draw one figure; write the numbers that it shows, and where it comes from."""
+"""Draw one figure; write the numbers that it shows, and its provenance."""
 
 from reactivation.jobs.job import logged
 

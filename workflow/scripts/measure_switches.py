@@ -1,4 +1,4 @@
-"""What each task of each run does to the kernel, in numbers; the accuracy matrices; where each run's files are."""
+"""Write what each task of each run does to the kernel, in numbers; accuracy matrices; where each run's files are."""
 
 from reactivation.jobs.job import logged
 

@@ -1,4 +1,4 @@
-"""Print what the study will take."""
+"""Print how much disk and time the study will take."""
 
 from reactivation.jobs.job import tell
 

@@ -1,4 +1,4 @@
-"""List, and if asked to delete, what no study's config names."""
+"""List the results that no study's config names; delete them if asked to."""
 
 from reactivation.jobs.job import tell
 

@@ -1,4 +1,4 @@
-"""Choose the images of each task so far of a scenario."""
+"""Choose the images of a scenario's tasks up to one of them."""
 
 from reactivation.jobs.job import logged
 

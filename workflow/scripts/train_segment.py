@@ -1,4 +1,4 @@
-"""Train one segment; keep its checkpoints, its log and where it came from."""
+"""Train one segment; keep its checkpoints, its log and its provenance."""
 
 from reactivation.jobs.job import logged
 

@@ -1,4 +1,4 @@
-"""Write the study's config with every default filled in: as YAML that loads again, and as a page of the report."""
+"""Write the study's config with every default filled in: as YAML that can be loaded again, and as a page."""
 
 from reactivation.jobs.job import logged
 

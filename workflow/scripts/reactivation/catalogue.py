@@ -1,7 +1,7 @@
-"""What each metric is called, where it has values, and how it is drawn: the one list that configs, figures and documents go by.
+"""The one list of metrics: what each is called, where it has values, and how it is drawn.
 
-Names and words only; `analysis/` computes the numbers. No job that computes a result imports this: figures get what they
-need of it among their parameters, so that a new word runs nothing again but what shows it.
+It has names and words only; `analysis/` computes the numbers. No job that computes a result imports this file. Figures
+get what they need from it among their parameters, so a new word re-runs only the figures that show it.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,24 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of the tables of runs."""
+    """One metric in the tables of runs."""
 
-    words: str  # on the axis of a panel
-    of: Literal["kernel", "tests", "twin"]  # kernels of networks; predictions; a linearised twin beside its network
-    blocks: tuple[str, ...]  # kinds of parts of the probe, or of the test set, on which it has values
+    words: str  # label of a panel's axis
+    of: Literal["kernel", "tests", "twin"]  # measured on kernels; on test predictions; on a twin against its network
+    blocks: tuple[str, ...]  # kinds of blocks (see below) on which it has values
     per_layer: bool = False  # whether each layer's share of the kernel has it too
-    reference: bool = (
-        False  # whether it is measured from another kernel: at initialisation, the task's start, just before
-    )
-    rate: bool = False  # whether it is a change per epoch, over a time step dt, and drawn on a logarithmic scale
-    bounded: bool = False  # whether it stays within bounds when kernels grow without any
+    reference: bool = False  # whether it is measured from an earlier kernel: init, task_start or previous
+    rate: bool = False  # whether it is a change per epoch over a time step dt, drawn on a logarithmic scale
+    bounded: bool = False  # whether it stays bounded when kernels diverge
     signed: bool = False  # whether its sign matters
-    limits: tuple[float, float] | None = None  # of its axis, whatever its values are
-    detail: str = ""  # what its words leave open
-    drawn: bool = True  # whether panels name it as their metric
+    limits: tuple[float, float] | None = None  # fixed limits of its axis
+    detail: str = ""  # what `words` leaves open
+    drawn: bool = True  # whether panels may name it as `metric`
 
 
-# Kinds of blocks: all images; each task's own; a task's training or held-out half; two tasks' images; the task at the
-# time; tasks that others follow; the probe, of metrics on the test set.
+# Kinds of blocks. all: every image; task: the images of each task; half: training or held-out images; pair: the images
+# of one task against those of another; current: the task at the time; earlier: each task but the last; probe: the
+# probe, for metrics that also have values on the test set.
 PARTS = ("all", "task", "half", "current")
 PAIRED = ("all", "task", "pair", "half", "current")
 TESTED = ("all", "task", "current")
@@ -39,7 +38,7 @@ METRICS = {
     "trace": Metric("trace of the kernel", "kernel", PARTS, per_layer=True),
     "effective_rank": Metric("effective rank", "kernel", PARTS, per_layer=True, bounded=True),
     "block_norm": Metric("root mean square\nof the kernel's entries", "kernel", PAIRED, per_layer=True),
-    # Kernels beside labels, other kernels, later ones.
+    # Kernels compared with labels, with other kernels, with later ones.
     "alignment": Metric("kernel alignment $A$", "kernel", PARTS, per_layer=True, bounded=True),
     "kernel_distance": Metric("kernel distance $S$", "kernel", PAIRED, per_layer=True, reference=True, bounded=True),
     "kernel_velocity": Metric("kernel velocity (1/epoch)", "kernel", PAIRED, per_layer=True, rate=True, bounded=True),
@@ -52,12 +51,12 @@ METRICS = {
     "test_accuracy": Metric("test accuracy", "tests", TESTED, bounded=True, limits=(0, 1)),
     "test_loss": Metric("test loss (nats)", "tests", TESTED),
     "forgetting": Metric("forgetting (accuracy lost)", "tests", ("all", "earlier"), bounded=True),
-    # A linearised twin beside its network.
+    # A linearised twin compared with its network.
     "function_distance": Metric("distance of functions (logits)", "twin", (*TESTED, "probe")),
     "function_error": Metric("error of the function", "twin", (*TESTED, "probe"), detail="of its change in the task"),
     "accuracy_error": Metric("accuracy, twin − network", "twin", TESTED, bounded=True, signed=True),
     "forgetting_error": Metric("forgetting, twin − network", "twin", ("all", "earlier"), bounded=True, signed=True),
-    # What panels of a kind of their own show.
+    # Shown only by panels of a kind of their own.
     "eigenvalues": Metric("eigenvalues", "kernel", PARTS, drawn=False),
     "convergence": Metric(r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative", "kernel", ("all",), drawn=False),
 }
@@ -68,5 +67,5 @@ WORDS = {name: metric.words for name, metric in METRICS.items()}
 
 
 def is_of(metric: str | None, kind: Literal["kernel", "tests", "twin"]) -> bool:
-    """Whether `metric` is one of that kind."""
+    """Whether `metric` is measured on `kind`."""
     return metric in METRICS and METRICS[metric].of == kind

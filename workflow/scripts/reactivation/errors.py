@@ -1,4 +1,4 @@
-"""What a user can mend, said in one line; and being asked to stop."""
+"""Errors that a user can mend, each in one line, and the end of a job that was asked to stop."""
 
 import errno
 import os
@@ -8,11 +8,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class InputError(Exception):
-    """Something the user can mend: one line naming the key or file, what is wrong and what to do."""
+    """An error that the user can mend. Its one line names the key or file, what is wrong and what to do."""
 
 
 class Interrupted(Exception):
-    """The job was asked to stop, by a signal, and has saved its state."""
+    """A signal asked the job to stop, and the job has saved its state."""
 
     def __init__(self, number: int):
         super().__init__(
@@ -22,12 +22,15 @@ class Interrupted(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What `error` says, on one line."""
+    """The message of `error` on one line, or the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def no_room(error: BaseException | None) -> bool:
-    """Whether `error`, or what it comes from, is a full disk: as the system says it, or as HDF5 and torch pass it on."""
+    """Whether `error`, or an error behind it, says that a disk is full.
+
+    HDF5 and torch pass on only the text of the system's error, not its number.
+    """
     while error is not None:
         if getattr(error, "errno", None) in NO_ROOM or any(os.strerror(number) in str(error) for number in NO_ROOM):
             return True

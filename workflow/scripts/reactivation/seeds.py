@@ -6,14 +6,14 @@ import numpy as np
 
 
 def stream(seed: int, *names: object) -> int:
-    """A 63-bit seed of the stream called `names` of `seed`.
+    """A 63-bit seed for the stream `names` of `seed`.
 
-    Streams are told apart by name only ("init"; "batches", 2), so that nothing shifts when one is added.
+    A stream depends on nothing but `seed` and its names ("init"; "batches", 2), so a new stream changes no other.
     """
     text = "/".join(map(str, (seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *names: object) -> np.random.Generator:
-    """NumPy's generator of the stream called `names` of `seed`."""
+    """A NumPy generator for the stream `names` of `seed`."""
     return np.random.default_rng(stream(seed, *names))

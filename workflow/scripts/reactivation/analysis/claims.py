@@ -1,4 +1,4 @@
-"""The paper's claims: from the numbers of switches to what each claim is judged by.
+"""The paper's claims, and the measures by which each is judged, from the numbers of switches.
 
 A claim has one measure or several. A measure is one number per seed, which compares runs of that seed with each other.
 """
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-LEAST = ("width", "task")  # of claims on every width and every switch
+LEAST = ("width", "task")  # a claim on every width and every switch is judged where its measure is least
 DROP = "drop of the norm, beyond its falls before the switch"
 
 Unit = Literal["times", "share", "epochs", "number"]
@@ -19,13 +19,13 @@ Limits = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """`values`: one per seed, NaN where a seed has none; logarithms if the unit is `times`."""
+    """One measure of a claim. `values`: one per seed, NaN if undefined; logarithms if the unit is `times`."""
 
     name: str
     values: pd.Series
     threshold: float
     unit: Unit
-    below: bool = False  # whether the effect is to be smaller than the threshold
+    below: bool = False  # whether the effect should be smaller than the threshold
 
     @property
     def sign(self) -> str:
@@ -34,9 +34,9 @@ class Measure:
 
 # ---------------------------------------------------------------------------------------------- measures' parts
 def over_runs(rows: pd.DataFrame, values: pd.Series, least_of: tuple[str, ...] = ()) -> pd.Series:
-    """One number per seed: the mean over its rows, or the least of the means at each combination of the columns `least_of`.
+    """One number per seed: the mean over its rows, or the least of the means at combinations of columns `least_of`.
 
-    NaN where one of those has none: it might be the least.
+    NaN if one of these means is undefined: it might be the least.
     """
     keys = [rows["seed"], *(rows[column] for column in least_of if column in rows)]
     means = values.groupby(keys, dropna=False).mean()
@@ -54,15 +54,15 @@ def of_tasks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def log(values: pd.Series) -> pd.Series:
-    """Its zeros are infinitely far below."""
+    """Natural logarithms; −∞ for zeros."""
     with np.errstate(divide="ignore"):
         return np.log(values)
 
 
 def recovery_time(rows: pd.DataFrame) -> pd.Series:
-    """Epochs from the switch until the norm is back; the length of the task, where it is not: then it takes longer.
+    """Epochs from the switch until the norm is back; if that takes longer than the task, the length of the task.
 
-    0 where it did not fall by more than it does without a switch.
+    0 where the norm did not fall by more than it does without a switch.
     """
     epochs = rows["recovery_epochs"].fillna(rows["ends"] - rows["starts"])
     return epochs.where(fall(rows) > 0, 0.0).where(fall(rows).notna())
@@ -74,7 +74,7 @@ def fall(rows: pd.DataFrame) -> pd.Series:
 
 
 def per_doubling(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Per seed, the share by which a column falls with each doubling of the width: 1 − 2^slope, of logarithms."""
+    """Per seed, the share by which a column falls with each doubling of the width: 1 − 2^slope of the logarithms."""
 
     def slope(part: pd.DataFrame) -> float:
         means = log(part.groupby("width")[column].mean())
@@ -86,7 +86,7 @@ def per_doubling(rows: pd.DataFrame, column: str) -> pd.Series:
 
 
 def rank_correlation(rows: pd.DataFrame, axis: str, column: str) -> pd.Series:
-    """Per seed, Spearman's; 0 where the column does not vary."""
+    """Per seed, Spearman's rank correlation of an axis and a column; 0 where the column does not vary."""
     found: dict[Any, float] = {}
     for seed, part in rows.groupby("seed"):
         means = part.groupby(axis)[column].mean().dropna()
@@ -98,7 +98,7 @@ def rank_correlation(rows: pd.DataFrame, axis: str, column: str) -> pd.Series:
 
 
 def by_axis(rows: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
-    """Means of a column: a row per seed, a column per value of the axis in order."""
+    """Means of a column: one row per seed, one column per value of the axis in order."""
     return rows.groupby(["seed", axis])[column].mean().unstack()
 
 
@@ -124,7 +124,7 @@ def check_mark(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
     where = at_least(rows)
     yield Measure(f"{DROP}{where}", over_runs(rows, fall(rows), LEAST), limits["drop"], "share")
     fell = rows["norm_drop"] > 0
-    # One that overshoots does not make up for others.
+    # A norm that overshoots does not make up for others.
     regained = (rows["norm_recovery"] / rows["norm_drop"]).clip(upper=1.0)
     regained = regained.where(fell, 0.0).where(rows["norm_drop"].notna())
     name = f"of the drop, regained at the task's end{where}"
@@ -219,7 +219,7 @@ def lazy_networks_reactivate(
 
 
 def at_least(rows: pd.DataFrame) -> str:
-    """In words, where `over_runs` looks for the least of LEAST."""
+    """The axes of LEAST over which `over_runs` takes the least, in words."""
     places = {"width": "width", "task": "switch"}
     found = [places[column] for column in LEAST if column in rows and rows[column].nunique() > 1]
     return f", at the {' and '.join(found)} where it is least" if found else ""

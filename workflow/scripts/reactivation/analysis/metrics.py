@@ -1,4 +1,4 @@
-"""From kernels to numbers. Plain numpy: every function takes and returns arrays, and none needs this workflow.
+"""From kernels to numbers, in plain NumPy: every function takes and returns arrays and works without this workflow.
 
 K, L: kernels (n, n), symmetric and positive semi-definite. Figures and equations are those of *Reactivation:
 Empirical NTK Dynamics Under Task Shifts* (2025) unless another source is named.
@@ -10,17 +10,20 @@ from functools import lru_cache
 import numpy as np
 
 PER_KERNEL: dict[str, Callable[[np.ndarray], float]] = {}
-"""Numbers of one kernel, by name: each is in the tables of runs, for every checkpoint, and can be drawn."""
+"""Metrics of one kernel, by name. Tables of runs have each of them at every checkpoint, and figures can draw them."""
 
 
 def per_kernel(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
-    """The same function, in PER_KERNEL."""
+    """Enter a function into PER_KERNEL; return it unchanged."""
     PER_KERNEL[function.__name__] = function
     return function
 
 
 def eigenvalues(K: np.ndarray) -> np.ndarray:
-    """Eigenvalues (n,), largest first; negative ones are rounding. Those of the last kernel are kept: several metrics need them."""
+    """Eigenvalues (n,), largest first; negative ones are rounding errors.
+
+    Those of the last kernel are kept, because several metrics need them.
+    """
     K = np.asarray(K, dtype=np.float64)
     return _eigenvalues(K.tobytes(), len(K))
 
@@ -55,7 +58,7 @@ def effective_rank(K: np.ndarray) -> float:
 def normalised(K: np.ndarray) -> np.ndarray:
     """HKH/‖HKH‖_F with H = I − 11ᵀ/n: centred in feature space, of norm 1. NaN for a constant kernel.
 
-    A block of a kernel between other images, (n, m), is centred on both sides likewise.
+    A block (n, m) of a kernel, between different images, is centred on both sides in the same way.
     """
     K = np.asarray(K, dtype=np.float64)
     centred = K - K.mean(0) - K.mean(1)[:, None] + K.mean()
@@ -73,9 +76,9 @@ def centered_kernel_alignment(K: np.ndarray, L: np.ndarray) -> float:
 def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
     """S(K, L) = 1 − CKA(K, L) (eq. 1; Fort et al. 2020), from 0 to 1.
 
-    Computed as ½‖K̂ − L̂‖² of the normalised kernels: subtracting from 1 would lose every digit below 1e-16, and
-    with float32 kernels the small distances of wide networks. Of blocks (n, m) between the images of two tasks, which are
-    not positive semi-definite, from 0 to 2.
+    Computed as ½‖K̂ − L̂‖² of the normalised kernels: subtracting from 1 would lose every digit below 1e-16, and, with
+    float32 kernels, the small distances of wide networks. Blocks (n, m) between images of two tasks are not positive
+    semi-definite: their distance goes from 0 to 2.
     """
     return distance_of_normalised(normalised(K), normalised(L))
 
@@ -96,8 +99,8 @@ def kernel_alignment(K: np.ndarray, Y: np.ndarray) -> float:
 def kernel_velocity(kernels: np.ndarray, epochs: np.ndarray, dt: float) -> np.ndarray:
     """v(t) = S(Θ_t, Θ_{t+dt}) / dt per epoch (eq. 2), for kernels (T, n, n) at `epochs` (T,), dt in epochs.
 
-    (T,); NaN where there is no kernel at t + dt. Unlike S between neighbouring checkpoints it does not depend on
-    how densely these lie.
+    Returns (T,), NaN where there is no kernel at t + dt. Unlike S between neighbouring checkpoints, it does not depend
+    on how densely these lie.
     """
     return velocity_of_normalised([normalised(K) for K in kernels], epochs, dt)
 
@@ -112,7 +115,7 @@ def velocity_of_normalised(kernels: Sequence[np.ndarray], epochs: np.ndarray, dt
 
 
 def _at(epochs: np.ndarray, wanted: np.ndarray) -> list[int | None]:
-    """For each epoch wanted, the position in `epochs` that is equal to rounding, or None."""
+    """For each epoch wanted, its position in `epochs`, where it is equal up to rounding, or None."""
     order = np.argsort(epochs, kind="stable")
     ordered = np.asarray(epochs)[order]
     place = np.minimum(np.searchsorted(ordered, wanted - 1e-6), len(ordered) - 1)
@@ -124,8 +127,8 @@ def cross_task_overlap(K: np.ndarray, first: np.ndarray, second: np.ndarray, ran
 
     Mean squared cosine of the principal angles between the spans of the `rank` leading right singular vectors of
     the two tasks' Jacobians: ‖O‖²_F / r with O = V_1ᵀV_2 the NTK overlap matrix of Doan et al. (2021). From kernels
-    alone: O = Λ_1^(-½) U_1ᵀ K_12 U_2 Λ_2^(-½). `first`, `second`: positions of the tasks' images in K. The rank is
-    lowered to what both tasks have.
+    alone: O = Λ_1^(-½) U_1ᵀ K_12 U_2 Λ_2^(-½). `first`, `second`: positions of the tasks' images in K. r is `rank`, or
+    less if a task's kernel has a lower rank.
     """
     V1, V2 = (_leading(K[np.ix_(block, block)], rank) for block in (first, second))
     r = min(V1.shape[1], V2.shape[1])
@@ -134,7 +137,7 @@ def cross_task_overlap(K: np.ndarray, first: np.ndarray, second: np.ndarray, ran
 
 
 def _leading(K: np.ndarray, rank: int) -> np.ndarray:
-    """U Λ^(-½) (n, r) of the leading eigenvectors, without those that are zero to rounding."""
+    """U Λ^(-½) (n, r) of the leading eigenvectors, without those whose eigenvalue is zero up to rounding."""
     values, vectors = np.linalg.eigh(K)
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
     solid = values > 1e-10 * values[0]
@@ -143,15 +146,15 @@ def _leading(K: np.ndarray, rank: int) -> np.ndarray:
 
 @per_kernel
 def block_norm(K: np.ndarray) -> float:
-    """‖K‖_F / √(n m), the root mean square of the entries: of blocks (n, m) of a kernel too, whatever their sizes."""
+    """‖K‖_F / √(n m), the root mean square of the entries, of a kernel or of a block (n, m) of any size."""
     return float(np.sqrt(np.mean(np.square(K, dtype=np.float64))))
 
 
 def leading_eigenvectors(K: np.ndarray, rank: int) -> np.ndarray:
-    """U (n, r), the leading eigenvectors in columns, largest eigenvalue first; those of `eigenvalues`, so not centred.
+    """U (n, r), the leading eigenvectors in columns, largest eigenvalue first. As in `eigenvalues`, K is not centred.
 
-    r is `rank`, lowered to the eigenvalues above 1e-10 λ_1, as others' vectors are arbitrary, and to n − 1: of all n nothing
-    could rotate. A zero kernel has none.
+    r is `rank`, but at most the number of eigenvalues above 1e-10 λ_1, because the vectors of others are arbitrary, and
+    at most n − 1, because the span of all n cannot rotate. A zero kernel has r = 0.
     """
     values, vectors = np.linalg.eigh(np.asarray(K, dtype=np.float64))
     solid = int(np.sum(values > 1e-10 * values[-1]))
@@ -161,9 +164,10 @@ def leading_eigenvectors(K: np.ndarray, rank: int) -> np.ndarray:
 def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
     """1 − ‖UᵀV‖²_F / r, from 0 (the same span) to 1 (orthogonal): how far leading eigenvectors have turned.
 
-    The mean squared sine of the principal angles between the spans of the first r columns of U (n, ·) and V (n, ·), r the
-    fewer of the two; NaN where that is 0. As with `kernel_distance`, nothing is subtracted from 1: it is ‖V − UUᵀV‖²_F / r.
-    Eigenvectors may turn among themselves. They are as well defined as the gap below λ_r is wide.
+    The mean squared sine of the principal angles between the spans of the first r columns of U (n, ·) and V (n, ·), r
+    the smaller number of columns; NaN if r is 0. As in `kernel_distance`, nothing is subtracted from 1: it is computed
+    as ‖V − UUᵀV‖²_F / r. Rotations within the span do not count. The span is as well defined as the gap below λ_r is
+    wide.
     """
     r = min(U.shape[1], V.shape[1])
     U, V = U[:, :r], V[:, :r]
@@ -173,10 +177,10 @@ def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
 def eigenvector_alignment(U: np.ndarray, Y: np.ndarray) -> float:
     """‖P U‖²_F / min(r, c), from 0 to 1: how far leading eigenvectors U (n, r) are functions of the labels.
 
-    P projects on the span of the c columns of Y (n, C) that are not zero: one-hot labels, zero for images that do not count.
-    The mean squared cosine of the principal angles between the two spans; vectors at random have max(r, c) / n. For one
-    label and all orders of eigenvectors this is the energy of the label in the leading ones (Kopitkov & Indelman 2020;
-    Oymak et al. 2019); NaN where r or c is 0.
+    P projects on the span of the c nonzero columns of Y (n, C): one-hot labels, zero for images that do not count. This
+    is the mean squared cosine of the principal angles between the two spans; random vectors have max(r, c) / n. For one
+    label, as a function of r, it is the label's energy in the leading eigenvectors (Kopitkov & Indelman 2020; Oymak et
+    al. 2019). NaN if r or c is 0.
     """
     Y = np.asarray(Y, dtype=np.float64)
     Q = Y[:, Y.any(0)]
@@ -186,11 +190,11 @@ def eigenvector_alignment(U: np.ndarray, Y: np.ndarray) -> float:
 
 
 def forgetting(accuracy: np.ndarray, ended: np.ndarray) -> np.ndarray:
-    """Accuracy lost on one task: the best at the end of a task from its own on, minus the present one.
+    """Accuracy lost on one task: its best at the end of that task or of a later one, minus its present accuracy.
 
-    `accuracy` (T,) on its test set over time; `ended` (T,) True at the last epoch of its own and of each later
-    task. (T,), NaN until its own task has ended; negative where later training improves on it (f_j^k of Chaudhry
-    et al. 2018, at every epoch rather than at the ends of tasks only).
+    `accuracy` (T,) is that on the task's test set over time; `ended` (T,) is True at the last epoch of that task and of
+    each later one. Returns (T,), NaN until the task has ended, negative where later training improves on it. This is
+    f_j^k of Chaudhry et al. (2018), at every epoch and not only at the ends of tasks.
     """
     best, lost = np.nan, np.full(len(accuracy), np.nan)
     for t, value in enumerate(accuracy):

@@ -22,14 +22,18 @@ def run_table(
     evaluations: list[list[Row]],
     diverged: Row | None = None,
 ) -> list[Row]:
-    """Rows of a run. `kernels` and `evaluations`: one of each segment, in order, as `storage` reads them. Of kernels from
-    elsewhere there are no evaluations, and no `tasks` in `spec`.
+    """The rows of a run: one per checkpoint, metric, kernel and block.
+
+    `kernels` and `evaluations`: one of each per segment, in order, as `storage` reads them. Kernels from elsewhere have
+    no evaluations, and no `tasks` in `spec`.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
-    initialisation), progress (tasks done); metric, kernel, layer (of which that is the share; empty: the whole kernel), block
-    (part of the probe, or of the test set), reference, dt, index, value. What does not apply is empty; what is undefined (a velocity without a later checkpoint, an alignment
-    with one class) has no row. Of a run that diverged, at `diverged` (step, epoch, task), there is all from before that
-    step, and one row of the metric `diverged`, whose value is the step.
+    initialisation), progress (tasks done); metric, kernel, layer (whose share it is; empty: the whole kernel), block
+    (part of the probe or of the test set), reference, dt, index, value. Columns that do not apply are empty. Undefined
+    values (a velocity without a later checkpoint, an alignment with one class) have no row.
+
+    A run that diverged, at `diverged` (step, epoch, task), has the rows from before that step, and one of the metric
+    `diverged`, whose value is the step.
     """
     if diverged is not None:
         kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
@@ -38,12 +42,12 @@ def run_table(
 
 
 def before(diverged: Row | None, rows: list[Row]) -> list[Row]:
-    """Those rows that are from before the step in which a run diverged, if it did."""
+    """The rows from before the step in which the run diverged, or all if it did not."""
     return [row for row in rows if diverged is None or row["step"] < diverged["step"]]
 
 
 def tidy(spec: "specs.Run", found: list[Row], diverged: Row | None) -> list[Row]:
-    """Rows with all columns, from those with task, step, epoch, metric and value; without those that are not finite."""
+    """Rows with all columns, from rows with task, step, epoch, metric and value; without values that are not finite."""
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
     ends = np.cumsum(spec["epochs"])
     empty = {"kernel": "", "layer": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}
@@ -71,10 +75,10 @@ def _kernels_before(step: int, segment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _time(row: Row, ends: np.ndarray, similarity: list[float | None]) -> Row:
-    """When a row is, with the epochs at which tasks end."""
+    """The columns that say when a row is; `ends`: the epochs at which tasks end."""
     k = row["task"]
     start = ends[k - 2] if k > 1 else 0.0
-    length = ends[k - 1] - start  # none, where kernels from elsewhere begin with the switch
+    length = ends[k - 1] - start  # 0 where kernels from elsewhere begin with the switch
     done = k - 1 + ((row["epoch"] - start) / length if length else 1)
     before = similarity[k - 1]
     return {
@@ -120,10 +124,10 @@ def _kernel_rows(spec: "specs.Run", segments: list[dict[str, Any]]) -> Iterator[
 
 
 def _blocks(probe: dict[str, np.ndarray], tasks: "list[specs.Task] | None") -> dict[str, np.ndarray]:
-    """Positions in the probe of all images and of each task's own (those whose class it is the first to bring, or without
-    `tasks` those that the probe says).
+    """Positions in the probe, by block: of all images, and of each task's own.
 
-    Of a probe with held-out images also those of each kind: `train`, `held_out`, `task1_train`, …
+    A task's own images are those of the classes that it is the first to have; without `tasks`, the probe says which.
+    A probe with held-out images also has blocks of each half: `train`, `held_out`, `task1_train`, …
     """
     task = probe["task"] if tasks is None else first_task(probe["label"], tasks)
     members = {"all": np.full(len(task), True)} | {f"task{k}": task == k for k in np.unique(task[task > 0])}
@@ -139,7 +143,7 @@ def _blocks(probe: dict[str, np.ndarray], tasks: "list[specs.Task] | None") -> d
 
 
 def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
-    """Metrics of one kernel each; `t` is its position in `stack` (T, n, n)."""
+    """Metrics of each kernel by itself; `t` is its position in `stack` (T, n, n)."""
     for t, K in enumerate(stack):
         yield from ({"t": t, "metric": name, "value": of(K)} for name, of in metrics.PER_KERNEL.items())
         yield {"t": t, "metric": "alignment", "value": metrics.kernel_alignment(K, one_hot)}
@@ -148,16 +152,17 @@ def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
 
 
 def _origins(t: int, start: int) -> list[tuple[str, int]]:
-    """References of distances of the kernel at `t`, in a task that starts with the kernel at `start`, and where they are."""
+    """The references of distances of the kernel at `t`, by name and position; its task starts with that at `start`."""
     return [("init", 0), ("task_start", start), *([("previous", t - 1)] if t else [])]
 
 
 def _motion(
     stack: np.ndarray, origins: list[list[tuple[str, int]]], epoch: np.ndarray, steps: list[int]
 ) -> Iterator[Row]:
-    """S to the kernel at initialisation, at the start of the task (the last of the one before), and just before; velocities.
+    """Distances S from the kernels of `origins`, and velocities.
 
-    Of kernels, or of their blocks between the images of two tasks (T, n, m).
+    `origins`, by time: the kernel at initialisation, at the task's start (the end of the one before), and just before.
+    `stack`: kernels, or their blocks between the images of two tasks (T, n, m).
     """
     normalised = [metrics.normalised(K) for K in stack]
     for t, K in enumerate(normalised):
@@ -182,9 +187,9 @@ def _norms(stack: np.ndarray) -> Iterator[Row]:
 def _eigenvectors(
     stack: np.ndarray, rank: int, origins: list[list[tuple[str, int]]], labelled: dict[str, np.ndarray]
 ) -> Iterator[Row]:
-    """How far the leading eigenvectors of the whole probe have turned; their alignment with the labels of all and each task.
+    """How far the leading eigenvectors of the whole probe have turned, and their alignment with each block's labels.
 
-    `labelled`: by block, one-hot labels (n, C) of its images, zero for others.
+    `labelled`: by block, the one-hot labels (n, C) of its images, zero for others.
     """
     leading = [metrics.leading_eigenvectors(K, rank) for K in stack]
     for t, U in enumerate(leading):
@@ -197,7 +202,7 @@ def _eigenvectors(
 
 
 def task_weights(spec: "specs.Run") -> dict[str, dict[int, float]]:
-    """Of each block of the test set, how much an image of each class counts."""
+    """How much an image of each class counts, by block of the test set."""
     weights = {"all": {c: 1.0 for task in spec["tasks"] for c in task["classes"]}}
     for k, of_task in enumerate(spec["tasks"], start=1):
         weights[f"task{k}"] = dict(zip(of_task["classes"], of_task["weights"], strict=True))
@@ -205,15 +210,15 @@ def task_weights(spec: "specs.Run") -> dict[str, dict[int, float]]:
 
 
 def test_rows(spec: "specs.Run", segments: list[list[Row]]) -> Iterator[Row]:
-    """Accuracy and loss on the test set of every task, seen or not, and of all; forgetting of the earlier ones.
+    """Accuracy and loss on the test set of every task, seen or not, and of all tasks; forgetting of earlier tasks.
 
-    A task's test set has its classes as often as its training images.
+    In a task's test set, classes are as frequent as in its training images.
     """
     epochs: dict[tuple, dict[int, Row]] = {}
     for k, rows in enumerate(segments, start=1):
         for row in rows:
             epochs.setdefault((k, row["step"], row["epoch"]), {})[row["class"]] = row
-    if not epochs:  # it diverged before the first
+    if not epochs:  # the run diverged before its first test
         return
     at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in epochs]
     task = np.array([a["task"] for a in at])
@@ -230,7 +235,7 @@ def test_rows(spec: "specs.Run", segments: list[list[Row]]) -> Iterator[Row]:
                 yield from (
                     at[t] | {"metric": "forgetting", "block": block, "value": lost[-1][t]} for t in range(len(at))
                 )
-    # Over the earlier tasks, of which there are none during the first.
+    # The mean over earlier tasks; during the first task there are none.
     for t in np.flatnonzero(task > 1):
         mean = np.nanmean([of_task[t] for of_task in lost[: task[t] - 1]])
         yield at[t] | {"metric": "forgetting", "block": "all", "value": mean}

@@ -1,6 +1,6 @@
 """What a task does to the kernel, in numbers: one row per run, kernel and task, from the run's metric table.
 
-All of it on the whole probe. A switch is the end of the task before; `dt` is the time step of velocities.
+All numbers are of the whole probe. A switch is the end of the task before; `dt` is the time step of velocities.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,10 +19,11 @@ Row = dict[str, Any]
 def study_rows(
     runs: dict[str, dict[str, Any]], tables: Iterable[tuple[str, pd.DataFrame]]
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """The rows of a study's reactivation.csv, accuracy.csv and files.csv; each begins with the run, its axes and its seed.
+    """The rows of a study's reactivation.csv, accuracy.csv and files.csv; each begins with the run, axes and seed.
 
-    `runs`: of each run `experiment`, `axes`, `seed`, `dt` of its velocities, the name of its linearised `twin` or None, and
-    `files`, where the files of each of its tasks are. `tables`: names of runs and their metric tables.
+    `runs`: by name, each run's `experiment`, `axes` and `seed`; `dt`, the time step of its velocities; `twin`, the name
+    of its linearised twin or None; `files`, where the files of each of its tasks are. `tables`: names of runs and their
+    metric tables.
     """
     switches: list[Row] = []
     accuracies: list[Row] = []
@@ -42,10 +43,10 @@ def study_rows(
 
 
 def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
-    """Rows of a run, with the columns SWITCHES, of the tasks that were trained to their ends.
+    """The rows of a run, with the columns SWITCHES: one for each kernel and each task that was trained to its end.
 
-    `table`: its metric table, as `read_table` reads it. What is undefined, such as a velocity for which there is no
-    checkpoint, is not in the row.
+    `table`: the run's metric table, as `read_table` reads it. A row leaves out undefined values, such as a velocity for
+    which there is no checkpoint.
     """
     ends = task_ends(table)
     whole = table[(table["block"] == "all") & table["layer"].isna()]
@@ -71,7 +72,7 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
 
 
 def static_errors(table: pd.DataFrame) -> dict[int, Row]:
-    """By task, the columns `static_…` of a network's rows, from the metric table of its linearised twin."""
+    """The columns `static_…` of a network's rows, by task, from the metric table of its linearised twin."""
     found: dict[int, Row] = {}
     for task, end in task_ends(table).items():
         of_task = at_end(table, task, end)
@@ -82,7 +83,7 @@ def static_errors(table: pd.DataFrame) -> dict[int, Row]:
 
 
 def accuracy_rows(table: pd.DataFrame) -> Iterator[Row]:
-    """The accuracy matrix of a run: of each task's test set, seen or not, before training (`trained` 0) and after each task."""
+    """The accuracy matrix of a run: on every task's test set, before training (`trained` 0) and after each task."""
     ends = task_ends(table)
     accuracy = table[(table["metric"] == "test_accuracy") & table["block"].str.fullmatch(r"task\d+")]
     for trained, end in {0: 0.0, **ends}.items():
@@ -112,7 +113,7 @@ def _between(curve: pd.Series, first: float, last: float) -> pd.Series:
 
 
 def _motion(velocity: pd.Series, start: float, end: float, dt: float) -> Row:
-    """Undefined where steps of dt do not fill the task."""
+    """The path of the kernel in a task and its mean velocity; undefined where steps of dt do not fill the task."""
     steps = round((end - start) / dt)
     if steps == 0 or abs(start + steps * dt - end) > 1e-6:
         return {}
@@ -121,9 +122,10 @@ def _motion(velocity: pd.Series, start: float, end: float, dt: float) -> Row:
 
 
 def _velocities(velocity: pd.Series, before: float, start: float, end: float, dt: float) -> Row:
-    """`before`: half of the task before. In its first half the kernel may still move as it does after initialisation.
+    """Velocities around the switch at `start`.
 
-    A velocity is of the dt epochs that follow: none here reaches beyond its task.
+    `before` is the middle of the task before: in its first half the kernel may still move as it does after
+    initialisation. A velocity covers the dt epochs that follow it, and those used here do not reach beyond their task.
     """
     settled, inside = _between(velocity, before, start - dt), _between(velocity, start, end - dt)
     around = pd.concat([settled, inside])
@@ -153,7 +155,7 @@ def _norms(norm: pd.Series, start: float, end: float) -> Row:
 
 
 def _unrest(norm: pd.Series) -> float:
-    """The deepest fall below an earlier value, as a share of that: what a drop has to be compared with."""
+    """The deepest fall below an earlier value, as a share of that value. A drop has to be compared with it."""
     return float((1 - norm / norm.cummax()).max()) if len(norm) > 1 else np.nan
 
 

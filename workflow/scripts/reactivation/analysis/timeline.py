@@ -1,7 +1,7 @@
-"""When the rows of a run's table are.
+"""The times of the rows of a run's table.
 
-A time of a run is a task and a step, not a step alone. At a switch a network has one value, and that belongs to the task which ends
-there. A linearised twin has two: the end of one task, and the start of the next, where it is the network again.
+A time is a task and a step, not a step alone. At a switch a network has one value, which belongs to the task that ends
+there. A linearised twin has two: at the end of one task, and at the start of the next, where it is the network again.
 """
 
 from typing import Any
@@ -18,23 +18,23 @@ def moments(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def starts_anew(curve: pd.DataFrame) -> pd.Series:
-    """Whether a row, in order of time, is the second one at its time: there a twin starts anew."""
+    """Whether each row of a curve, in order of time, is the second at its time: there a twin starts anew."""
     return curve["progress"].diff().eq(0)
 
 
 def within(rows: pd.DataFrame, task: int) -> pd.Series:
-    """Whether rows are of a task: after its start and up to its end; of the first task, at its start too."""
+    """Whether rows belong to a task: after its start and up to its end; in the first task, at its start too."""
     inside = (rows["progress"] > task - 1) & (rows["progress"] <= task) & (rows["task"] == task)
     return inside | (rows["progress"] == 0) if task == 1 else inside
 
 
 def at_switch(rows: pd.DataFrame, task: int) -> pd.Series:
-    """Whether rows are at the switch to a task; of two, the second is where the task starts."""
+    """Whether rows are at the switch to a task. If there are two, the second is where the task starts."""
     return rows["progress"] == rows.loc[rows["task"] < task, "progress"].max()
 
 
 def task_ends(table: pd.DataFrame) -> dict[int, float]:
-    """Epoch at which each task ends; without the task in which a run diverged, and those after it."""
+    """The epoch at which each task ends, without the task in which the run diverged and those after it."""
     lost = table.loc[table["metric"] == "diverged", "task"]
     whole = table[table["task"] < lost.iloc[0]] if len(lost) else table
     ends = whole.groupby("task")["epoch"].max()
@@ -47,5 +47,5 @@ def at_end(table: pd.DataFrame, task: int, end: float) -> pd.DataFrame:
 
 
 def near(epochs: Any, wanted: float) -> np.ndarray:
-    """Whether epochs are `wanted`, to rounding."""
+    """Whether epochs equal `wanted`, up to rounding."""
     return np.abs(np.asarray(epochs) - wanted) < 1e-6

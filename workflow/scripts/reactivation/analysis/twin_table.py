@@ -1,7 +1,7 @@
 """Metrics of linearised twins as rows of a run's table: what the static kernel predicts, and how wrong that is.
 
-A twin starts each task anew, where its network stands; before, the network is what both were. At a switch a twin's curves
-therefore have two values: the end of one task's twin, and the start of the next's, which is the network's.
+A twin starts each task anew, from its network's weights; before that task, both were the network. At a switch a twin's
+curves therefore have two values: the end of one task's twin, and the start of the next one, which is the network's.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def twin_table(
     functions: list[list[Row]],
     diverged: Row | None = None,
 ) -> list[Row]:
-    """Rows of a run, with the columns of `tables.run_table`, up to where the twin or its network diverged."""
+    """The rows of a twin's run, with the columns of `run_table`, up to where the twin or its network diverged."""
     kept = ([before(diverged, rows) for rows in segments] for segments in (twins, networks, functions))
     return tidy(spec, list(_twin_rows(spec, *kept)), diverged)
 
@@ -32,22 +32,28 @@ def twin_table(
 def _twin_rows(
     spec: "specs.Run", twins: list[list[Row]], networks: list[list[Row]], functions: list[list[Row]]
 ) -> Iterator[Row]:
-    """`twins`, `networks`, `functions`: of each segment the tests of the twin, those of its network, and what compares the two.
+    """The metrics of a twin.
 
-    The metrics of tests, of the twin; `accuracy_error` and `forgetting_error`, these minus the network's; `function_distance`,
-    the root mean square of f − f_lin over images and logits; `function_error`, ‖f − f_lin‖ / ‖f − f_start‖ with f_start the
-    network at the task's start. The last two also on the block `probe`.
+    `twins`, `networks`, `functions`: for each segment, the tests of the twin, the tests of its network, and the rows
+    that compare the two functions.
+
+    The metrics are the twin's accuracy, loss and forgetting; `accuracy_error` and `forgetting_error`, the twin's minus
+    the network's; `function_distance`, the root mean square of f − f_lin over images and logits; `function_error`,
+    ‖f − f_lin‖ / ‖f − f_start‖ with f_start the network at the task's start. The last two also have the block `probe`.
     """
     for task in range(1, len(twins) + 1):
-        # Functions are the same at the start; so are the tests, which the network's task before ended with.
+        # At the start both are the same function, so the twin's first test is the last of the network's task before.
         earlier = networks[: task - 1]
         ended = earlier[-1] if earlier else []
         start = [row for row in ended if row["step"] == ended[-1]["step"]]
         of_twin, of_network = (
-            {(row["metric"], row["block"], row["step"]): row for row in test_rows(spec, [*earlier, start + segments[task - 1]])
-             if row["task"] == task}
+            {
+                (row["metric"], row["block"], row["step"]): row
+                for row in test_rows(spec, [*earlier, start + segments[task - 1]])
+                if row["task"] == task
+            }
             for segments in (twins, networks)
-        )  # fmt: skip
+        )
         for key, row in of_twin.items():
             yield row
             if row["metric"] in ERRORS and key in of_network:
@@ -57,7 +63,7 @@ def _twin_rows(
 
 
 def _function_rows(spec: "specs.Run", rows: list[Row]) -> Iterator[Row]:
-    """Of one segment, from the means of squares of each class."""
+    """`function_distance` and `function_error` of one segment, from the means of squares of each class."""
     at: dict[tuple, list[Row]] = {}
     for row in rows:
         at.setdefault((row["step"], row["epoch"], row["part"]), []).append(row)

@@ -1,6 +1,7 @@
 """From the measures of claims to effects, intervals over seeds and verdicts.
 
-An effect is the mean over seeds. A claim is supported if the whole interval of each of its measures lies beyond its threshold.
+An effect is the mean over seeds. A claim is supported if, for each of its measures, the whole interval lies beyond the
+threshold.
 """
 
 import itertools
@@ -11,17 +12,17 @@ import pandas as pd
 
 from reactivation.analysis.claims import CLAIMS, Measure
 
-EXACT = 5  # seeds, up to which every resample is taken
-RESAMPLES = 10_000  # drawn, with more seeds
-# Of normal numbers; measured, and by a test.
+EXACT = 5  # seeds up to which every resample is taken
+RESAMPLES = 10_000  # how many are drawn with more seeds
+# For normal numbers; measured, and checked by a test.
 COVERAGE = "95 % intervals hold the true mean 48 % of the time with 2 seeds, 64 % with 3, 84 % with 5, 91 % with 20"
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Percentile bootstrap of the mean (Efron 1979): all n^n resamples of few values, otherwise RESAMPLES drawn ones."""
+    """Percentile bootstrap of the mean (Efron 1979): all n^n resamples of few values, otherwise RESAMPLES at random."""
     n = len(values)
     if not np.isfinite(values).all():
-        return float(values.min()), float(values.max())  # a mean of infinities has no interval but their range
+        return float(values.min()), float(values.max())  # infinities have a range, but no bootstrap interval
     if n <= EXACT:
         places = np.array(list(itertools.product(range(n), repeat=n)))
     else:
@@ -34,7 +35,8 @@ def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
 def judge(name: str, rows: pd.DataFrame, spec: dict[str, Any], claims: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the claim's measures, each with the verdict on the claim and the sentence that explains it.
 
-    `rows`: of reactivation.csv; `spec`: runs, thresholds and perhaps the runs `beside`; `claims`: what holds for all.
+    `rows`: those of reactivation.csv. `spec`: the claim's runs, thresholds and perhaps its runs `beside`. `claims`: the
+    settings of all claims.
     """
     statement, measured = CLAIMS[name]
     rows = rows[rows["kernel"] == claims["kernel"]]
@@ -66,10 +68,11 @@ def judge(name: str, rows: pd.DataFrame, spec: dict[str, Any], claims: dict[str,
 
 
 def _whole_seeds(rows: pd.DataFrame, runs: dict[str, dict[str, int]]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of `runs` without seeds of which a run diverged, as means over the others would not compare; and those runs.
+    """The rows of `runs`, without seeds of which a run diverged, and the runs that diverged.
 
-    `runs`: of each its `seed` and how many `tasks` it should have. Columns are numbers where those of these runs are: other
-    experiments may have text there.
+    Means over a seed's remaining runs would not be comparable. `runs`: by name, each run's `seed` and the number of
+    `tasks` that it should have. Columns become numbers where those of these runs are: other experiments may have text
+    there.
     """
     done = rows.groupby("run")["task"].nunique()
     lost = [run for run, of in runs.items() if done.get(run, 0) < of["tasks"]]
@@ -118,7 +121,7 @@ def text(value: float, unit: str) -> str:
 
 
 def claims_rows(rows: pd.DataFrame, claims: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of every claim that `claims` names under `tested`, in their order."""
+    """The rows of every claim that `claims` names under `tested`, in their order."""
     return [row for name, spec in claims["tested"].items() for row in judge(name, rows, spec, claims)]
 
 
@@ -127,8 +130,9 @@ def markdown(found: list[dict[str, Any]], study: str, claims: dict[str, Any]) ->
     lines = [
         f"# Claims of the paper, tested in the study {study}",
         "",
-        f"Effects are means over seeds, with {100 * claims['confidence']:g} % bootstrap intervals over seeds; kernel "
-        f"`{claims['kernel']}`; thresholds are those of the config. Supported: every interval lies beyond its threshold.",
+        f"Effects are means over seeds, with {100 * claims['confidence']:g} % bootstrap intervals over seeds; "
+        f"kernel `{claims['kernel']}`; thresholds are those of the config. "
+        "Supported: every interval lies beyond its threshold.",
         "",
         f"Bootstrap intervals of few seeds are too narrow: {COVERAGE}.",
         "",

@@ -1,4 +1,4 @@
-"""What is known of a data set before it is read, from its config."""
+"""What the config says about a data set, known before it is read."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ Spec = dict[str, Any]  # an entry of `datasets`
 Counts = tuple[list[int], list[int]]  # training and test images of each class
 
 TORCHVISION = {"CIFAR10": (10, 5000, 1000), "CIFAR100": (100, 500, 100)}
-"""Of torchvision's data sets: classes, training and test images of each class."""
-TORCHVISION_SIZE = 32  # pixels
+"""Number of classes of each of torchvision's data sets, and of training and test images of each class."""
+TORCHVISION_SIZE = 32  # pixels a side
 
 
 def stated_counts(spec: Spec) -> Counts | None:
-    """How many images each class has, where the config tells; None for a folder of images."""
-    if spec["source"] == "image_folder":
-        return None
+    """Images of each class as the config states them; None where it does not, as for a folder of images."""
     if spec["source"] == "torchvision":
         classes, train, test = TORCHVISION[spec["name"]]
-    else:
+    elif "train_per_class" in spec:
         classes, train, test = spec["classes"], spec["train_per_class"], spec["test_per_class"]
+    else:
+        return None
     return [train] * classes, [test] * classes
 
 
@@ -27,5 +27,5 @@ def image_size(spec: Spec) -> int:
 
 
 def class_count(spec: Spec) -> int:
-    """How many classes the data set has."""
+    """Number of classes."""
     return TORCHVISION[spec["name"]][0] if spec["source"] == "torchvision" else spec["classes"]

@@ -17,7 +17,7 @@ class Images:
 
     @classmethod
     def on(cls, device: torch.device, pixels: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray):
-        """`mean` and `std` (3,) of the channels, in [0, 1]."""
+        """Put arrays on `device`; `mean` and `std` (3,) are those of the channels, in [0, 1]."""
         scale, shift = 1 / (255 * std), -mean / std
         tensors = map(torch.from_numpy, (pixels, labels, scale.astype(np.float32), shift.astype(np.float32)))
         return cls(*(tensor.to(device) for tensor in tensors))

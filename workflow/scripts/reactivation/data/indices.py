@@ -1,7 +1,7 @@
 """Which images belong to a task, and which are the probe: indices into a data set, never images.
 
-Every draw comes from a stream named after the class alone, so that a class keeps its images whatever tasks it is
-in: runs that share a beginning share its images, and more of a class are the same and some others.
+Every draw comes from a stream that is named after the class alone. So a class keeps its images in any task, runs that
+share a beginning share images, and a larger selection of a class contains every smaller one.
 """
 
 from typing import TYPE_CHECKING
@@ -26,10 +26,8 @@ def class_images(labels: np.ndarray, label: int, limit: int | None, seed: int) -
 def split(spec: "specs.Split", train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
     """Sorted indices of each task's images.
 
-    `spec` has `images` (all classes of the scenario, the limit, the seed), `tasks` (of each the classes, the share of
-    each class's images that it has, and how many images of every earlier task it replays) and, if anything is drawn,
-    `seed`. Returns `task<k>_train` for k = 1, 2, …, in which a replayed image that is the task's own is there twice, and
-    `test`, the test images of the whole scenario.
+    Returns `task<k>_train` for k = 1, 2, …, and `test`, the test images of the whole scenario. A replayed image that is
+    also the task's own is there twice. InputError if there are not enough images.
     """
     images = spec["images"]
     used = {c: class_images(train_labels, c, images["limit_per_class"], images["seed"]) for c in images["classes"]}
@@ -45,30 +43,31 @@ def split(spec: "specs.Split", train_labels: np.ndarray, test_labels: np.ndarray
 
 
 def share(images: np.ndarray, weight: float, label: int, spec: "specs.Split") -> np.ndarray:
-    """A share of a class's images, drawn once per seed of a run: a larger share has those of a smaller one."""
+    """A share of a class's images, drawn once per seed of a run. A larger share contains every smaller one."""
     if weight == 1:
         return images
     count = round(weight * len(images))
     if count == 0:
         raise InputError(
-            f"a share of {weight:g} of class {label}'s {len(images)} images is none: raise weights or alpha, or use more images"
+            f"a share of {weight:g} of class {label}'s {len(images)} images rounds to 0: "
+            "raise weights or alpha, or use more images"
         )
     return generator(spec["seed"], "share", label).permutation(images)[:count]
 
 
 def replayed(images: np.ndarray, count: int, task: int, spec: "specs.Split") -> np.ndarray:
-    """`count` of the images of an earlier task, drawn once per seed of a run: the same in all later tasks."""
+    """`count` images of an earlier task, drawn once per seed of a run, so the same in all later tasks."""
     if count > len(images):
         raise InputError(f"replay is {count}, but task {task} has {len(images)} images: lower it")
     return generator(spec["seed"], "replay", task).permutation(np.sort(images))[:count]
 
 
 def balanced_probe(spec: "specs.Probe", train_labels: np.ndarray, test_labels: np.ndarray) -> dict[str, np.ndarray]:
-    """`spec["size"]` training images and `spec["held_out"]` test images, as evenly spread over the classes as can be.
+    """`spec["size"]` training images and `spec["held_out"]` test images, spread over the classes as evenly as possible.
 
     Returns `index` (into the training or the test images), `label` and `held_out` (True for test images), each (n,),
-    training images first, sorted by class. Where a size is no multiple of the number of classes, the extra images are
-    spread evenly over the classes too, so that tasks stay balanced.
+    training images first, sorted by class. If a size is not a multiple of the number of classes, the extra images are
+    spread evenly too, so that tasks stay balanced.
     """
     images = spec["images"]
     train = _spread(spec, "size", spec["size"], train_labels, images["limit_per_class"])
@@ -81,21 +80,22 @@ def balanced_probe(spec: "specs.Probe", train_labels: np.ndarray, test_labels: n
 
 
 def _spread(spec: "specs.Probe", key: str, size: int, labels: np.ndarray, limit: int | None) -> np.ndarray:
-    """Indices of `size` images, the probe's `key`, as evenly spread over its classes as can be."""
+    """Indices of `size` images, spread over the probe's classes as evenly as possible; `key` names the size."""
     images, chosen = spec["images"], [np.empty(0, dtype=np.int64)]
     for i, label in enumerate(images["classes"]):
         wanted = (i + 1) * size // len(images["classes"]) - i * size // len(images["classes"])
         available = class_images(labels, label, limit, images["seed"])
         if wanted > len(available):
             raise InputError(
-                f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}: lower probe.{key}"
+                f"a probe of {size} images needs {wanted} of class {label}, which has {len(available)}: "
+                f"lower probe.{key}"
             )
         chosen.append(generator(spec["seed"], "probe", label).permutation(available)[:wanted])
     return np.concatenate(chosen)
 
 
 def first_task(labels: np.ndarray, tasks: "list[specs.Task]") -> np.ndarray:
-    """For each label, the number (from 1) of the first task that has it; 0 where none has."""
+    """For each label, the number (from 1) of the first task that has it; 0 if no task has it."""
     task = np.zeros(len(labels), dtype=np.int64)
     for k in range(len(tasks), 0, -1):
         task[np.isin(labels, tasks[k - 1]["classes"])] = k

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 Sample = tuple[str, str, np.ndarray]
 File = tuple[str, str, str, bytes | Path]
-"""(part, class, name for messages, content or where it lies) of an image file."""
+"""An image file: (part, class, name for messages, content or path)."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# A hundred letters that differ in more than size, from alphabets that matplotlib's fonts all have.
+# A hundred letters that differ in more than size, from alphabets that all fonts of matplotlib have.
 LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣZΨΩαβγδεζηθλμξUρστφVωCГДЖvИЛmzЦЧШwЪЫЭЮЯfsijkyчuюя"
 FACES = (
     "DejaVuSans",
@@ -47,15 +47,15 @@ FACES = (
 )
 COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
 LAYOUT = "it must hold {train,test}/<class>/<image files>"
-MAX_MEMBER_BYTES = 64 << 20  # of one image in a tarball
-DECLARED: list[object] = []  # operators of torchvision's that its datasets' import asks for
+MAX_MEMBER_BYTES = 64 << 20  # the most for one image in a tarball
+DECLARED: list[object] = []  # torchvision's operators, as _import_torchvision_datasets declares them
 AHEAD = 16  # images per thread that are read or decoded before they are asked for
 
 
 def samples(spec: "specs.Dataset", root: Path | None, download: bool, threads: int = 1) -> Iterator[Sample]:
-    """The images of the data set that `spec` (an entry of `datasets`) describes; `root` is where it lies, if anywhere.
+    """The images of the data set that `spec` (an entry of `datasets`) describes; `root`: its place, None if drawn.
 
-    The number of threads that decode image files changes nothing but the speed.
+    `threads` decode image files; their number changes only the speed.
     """
     if spec["source"] == "glyphs" or root is None:
         return glyphs(spec)
@@ -65,15 +65,15 @@ def samples(spec: "specs.Dataset", root: Path | None, download: bool, threads: i
 
 
 def count(spec: "specs.Dataset", root: Path | None) -> int | None:
-    """How many images `samples` yields, where that is known without reading any."""
+    """How many images `samples` yields; None if that is not known before reading."""
     if spec["source"] == "torchvision":
-        return None  # all at once, when it is there
+        return None  # torchvision reads all images at once
     counts = stated_counts(spec) or count_folder(root)
     return None if counts is None else sum(map(sum, counts))
 
 
 def count_folder(root: Path | None) -> Counts | None:
-    """Images of a folder by class; None where there is none, or a tarball, which would have to be read."""
+    """Numbers of images of each class in a folder; None if `root` is not a folder (a tarball would have to be read)."""
     if root is None or not root.is_dir():
         return None
     found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())
@@ -82,9 +82,10 @@ def count_folder(root: Path | None) -> Counts | None:
 
 
 def source_state(root: Path) -> str | None:
-    """What tells a changed source from the same one elsewhere, at no cost; None if there is nothing at `root`.
+    """A cheap mark of a source, which changes with its images but not with its place; None if nothing is at `root`.
 
-    The size of a tarball; the names of a folder's files. Not times, which change when data is moved.
+    It is the size of a tarball, or the number and a digest of the names of a folder's files. Times are left out, as
+    they change when data are moved.
     """
     if root.is_file():
         return f"{root.stat().st_size} bytes"
@@ -148,10 +149,10 @@ def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sampl
 
 
 def _import_torchvision_datasets():
-    """`torchvision.datasets`, also beside a torch that torchvision's compiled operators were not built for.
+    """`torchvision.datasets`, also if torchvision's compiled operators do not fit the installed torch.
 
-    PyPI's torchvision is built against CUDA; beside a CPU-only torch its library of operators does not load, and
-    the import fails because two operators whose gradients it registers do not exist. Data sets need neither;
+    PyPI's torchvision is built against CUDA. With a CPU-only torch its library of operators does not load, and the
+    import fails because two operators, whose gradients it registers, do not exist. Data sets need neither operator;
     declaring their schemas lets the import succeed.
     """
     import torch
@@ -171,7 +172,7 @@ def _import_torchvision_datasets():
 
 # ------------------------------------------------------------------------------------------- folder, tarball
 def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) -> Iterator[Sample]:
-    """Images of `<root>/{train,test}/<class>/*`, where `root` is a folder or a tarball of one, in order of the files."""
+    """Images of `<root>/{train,test}/<class>/*`, in the order of the files; `root` is a folder or a tarball of one."""
     if not root.exists():
         raise InputError(
             f"there is no {root}: put the image folder (or its tarball) there, or name the folder it lies in "
@@ -200,7 +201,7 @@ def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) 
 
 
 def _mapped(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`work(item)` of each item, in their order, done by `threads` threads at most AHEAD x threads items ahead.
+    """`work(item)` for each item, in order. `threads` threads work at most AHEAD × `threads` items ahead.
 
     Threads suffice: Pillow releases the interpreter's lock while it decodes and resizes.
     """
@@ -213,12 +214,12 @@ def _mapped(work: Callable[[Item], Result], items: Iterable[Item], threads: int)
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:  # also when a result is an error, or no more are asked for
+    finally:  # also after an error, or if the caller stops early
         pool.shutdown(cancel_futures=True)
 
 
 def _folder_files(root: Path) -> Iterator[tuple[str, str, str, Path]]:
-    """Each file, unread."""
+    """The image files of a folder, unread."""
     for part in ("train", "test"):
         for path in sorted((root / part).glob("*/*")):
             if not _hidden(path.relative_to(root)):
@@ -226,12 +227,12 @@ def _folder_files(root: Path) -> Iterator[tuple[str, str, str, Path]]:
 
 
 def _hidden(path: PurePath) -> bool:
-    """Whether a file or a folder on the way is one of those that archivers, editors and notebooks leave."""
+    """Whether the file or a folder above it is hidden, as are those that archivers, editors and notebooks leave."""
     return any(part.startswith(".") for part in path.parts)
 
 
 def _tarball_files(tarball: Path) -> Iterator[File]:
-    """Each file, read in order of the archive; nothing is written to disk."""
+    """The image files of a tarball with their content, in its order; nothing is written to disk."""
     try:
         with _uncompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
@@ -246,10 +247,10 @@ def _tarball_files(tarball: Path) -> Iterator[File]:
 
 @contextlib.contextmanager
 def _uncompressed(tarball: Path) -> Iterator[BinaryIO]:
-    """The bytes of the archive.
+    """The uncompressed bytes of the archive.
 
-    Not left to `tarfile`, which checks no checksum of a stream and takes an archive that is cut off between two
-    members for a whole one.
+    `tarfile` alone would not do: it does not check a stream's checksums, and takes an archive that is cut off between
+    two members for a whole one.
     """
     with tarball.open("rb") as file:
         start = file.read(6)
@@ -257,7 +258,7 @@ def _uncompressed(tarball: Path) -> Iterator[BinaryIO]:
         if opened is None:
             file.seek(max(0, tarball.stat().st_size - 1024))
             if any(file.read()):
-                raise tarfile.ReadError("no end-of-archive mark: cut off, or no tar archive")
+                raise tarfile.ReadError("no end-of-archive mark: cut off, or not a tar archive")
         file.seek(0)
         yield opened(file) if opened else file
 
@@ -270,7 +271,7 @@ def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
     if member.isdir() or _hidden(path):
         return None
     if not member.isfile():
-        raise InputError(f"{tarball}: member {member.name!r} is no regular file: refused")
+        raise InputError(f"{tarball}: member {member.name!r} is not a regular file: refused")
     if member.size > MAX_MEMBER_BYTES:
         raise InputError(f"{tarball}: member {member.name!r} declares {member.size} bytes: too large for an image")
     *above, part, name, _ = ("", "", *path.parts)
@@ -283,24 +284,26 @@ def _decode(content: bytes | Path, path: str, size: int) -> np.ndarray:
     """The central square of an image file, (size, size, 3) uint8."""
     if isinstance(content, Path):
         content = _content(content)
-    # Not scaled down by the decoder of JPEG (`Image.draft`): that is 1.8 times as fast for 64 pixels of 500 x 375, but
-    # moves pixels by 1 to 4 of 255 (root mean square), and only those of images that are large enough.
+    # The decoder of JPEG could scale down (`Image.draft`), which is 1.8 times as fast for 64 pixels of 500 x 375. But
+    # that changes pixels by 1 to 4 of 255 (root mean square), and only in images that are large enough.
     try:
         image: Image.Image = Image.open(io.BytesIO(content))
         if image.mode.startswith(("I", "F")):  # converting would clip to white
             raise ValueError("its pixels have more than 8 bits")
         image = image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no readable image (no format that Pillow knows): replace or remove it") from error
+        raise InputError(
+            f"{path} is not a readable image (Pillow does not know its format): replace or remove it"
+        ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no readable image ({one_line(error)}): replace or remove it") from error
+        raise InputError(f"{path} is not a readable image ({one_line(error)}): replace or remove it") from error
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
 def _content(path: Path) -> bytes:
-    """What a file of an image folder holds."""
+    """The bytes of a file in an image folder."""
     try:
         return path.read_bytes()
     except IsADirectoryError:

@@ -1,14 +1,15 @@
-"""What planning hands to jobs: the types of specs. At run time they are plain dicts, which Snakemake stores and compares.
+"""The types of the specs that planning hands to jobs.
 
-Imported for type checkers only (`if TYPE_CHECKING`): no job depends on this file.
+At run time specs are plain dicts, which Snakemake stores and compares. This file is imported for type checkers only
+(`if TYPE_CHECKING`), so no job depends on it.
 """
 
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
 Dataset = dict[str, Any]  # an entry of `datasets`; each source has keys of its own
-Row = dict[str, Any]  # of a table
-Axes = dict[str, Any]  # values by axis of the grid
+Row = dict[str, Any]  # a row of a table
+Axes = dict[str, Any]  # the value of each axis of the grid
 
 
 class Images(TypedDict):
@@ -20,7 +21,7 @@ class Images(TypedDict):
 
 
 class Task(TypedDict):
-    """Classes, the share of each one's images, and how many images of every earlier task are mixed in."""
+    """A task: its classes, the share of each class's images, and how many images of every earlier task it replays."""
 
     classes: list[int]
     weights: list[float]
@@ -28,7 +29,7 @@ class Task(TypedDict):
 
 
 class Split(TypedDict):
-    """Tasks so far, as images of a data set; the run's `seed`, where anything is drawn."""
+    """The tasks so far and the data set of their images; `seed` is the run's, there if images are drawn by it."""
 
     dataset: Dataset
     images: Images
@@ -47,7 +48,7 @@ class Probe(TypedDict):
 
 
 class Model(TypedDict):
-    """A network; `base_width` where the parametrization is mup, and the network's own keys."""
+    """A network. `base_width` is there if the parametrization is mup; the keys after it depend on `name`."""
 
     name: str
     width: int
@@ -59,7 +60,7 @@ class Model(TypedDict):
 
 
 class Training(TypedDict):
-    """How a segment is trained; `dynamics` where it is a linearised twin's."""
+    """How a segment is trained. Only a linearised twin has `dynamics`."""
 
     lr: float
     batch_size: int
@@ -78,7 +79,7 @@ class Checkpoints(TypedDict):
 
 
 class Segment(TypedDict):
-    """All that determines the weights of a segment: the last of its tasks is the one that it trains, for its last epochs."""
+    """All that determines the weights of a segment, which trains the last of `tasks` for the last of `epochs`."""
 
     dataset: Dataset
     images: Images
@@ -99,7 +100,7 @@ class Kernels(TypedDict):
 
 
 class Run(TypedDict):
-    """What the table of a run needs beside kernels and tests. Kernels from elsewhere come without `tasks`."""
+    """What a run's table needs besides kernels and tests. A run of kernels from elsewhere has no `tasks`."""
 
     experiment: str
     axes: Axes
@@ -125,16 +126,16 @@ class Convergence(TypedDict):
 
 
 class Panel(TypedDict, total=False):
-    """A panel of a figure with every default in its place; which keys it has depends on its `kind`."""
+    """A panel of a figure with every default filled in. Which keys it has depends on its `kind`."""
 
     kind: str  # curves, summary, spectrum, convergence
     metric: str
-    words: str  # this and the next four are what the catalogue says of the metric
+    words: str  # this and the next four are from the metric's entry in the catalogue
     detail: str
     bounded: bool
     signed: bool
     limits: list[float] | None
-    kernel: str | None  # None: the metric is not one of kernels; likewise reference and dt
+    kernel: str | None  # None if the metric has no kernel; likewise reference and dt
     reference: str | None
     dt: int | None
     block: list[str]
@@ -147,11 +148,11 @@ class Panel(TypedDict, total=False):
     leading: int
     widths: list[int]
     initialisations: int
-    color: str | None  # the axis that colors tell apart
+    color: str | None  # the axis that colors show
     own: Axes  # the panel's `where`
-    axes: list[str]  # of its experiment's grid
+    axes: list[str]  # the axes of its experiment's grid
     runs: list[str]
-    beside: int | None  # the panel of the other figure whose scale it takes
+    beside: int | None  # position in the figure `beside` of the panel whose scale it takes
 
 
 class Figure(TypedDict):
@@ -164,7 +165,7 @@ class Figure(TypedDict):
 
 
 class Claims(TypedDict):
-    """What holds for all claims, and of each that is tested its thresholds and runs."""
+    """Settings of all claims, and the thresholds and runs of each claim that is tested."""
 
     kernel: str
     min_seeds: int

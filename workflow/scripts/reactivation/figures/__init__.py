@@ -4,5 +4,5 @@ select  the rows that a figure shows, put together over seeds
 words   what axes and legends say
 panels  one panel
 layout  panels, legend, title on a page
-origin  what a figure's files say of where they come from
+origin  the provenance in a figure's files
 """

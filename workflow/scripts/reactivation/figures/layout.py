@@ -1,4 +1,4 @@
-"""Drawing, and nothing else: what `shown` selected in, figures out."""
+"""Drawing, and nothing else: from what `shown` selected to figures."""
 
 import itertools
 import math
@@ -36,7 +36,7 @@ from reactivation.figures.select import ordered
 if TYPE_CHECKING:
     from reactivation.data import specs
 
-# Perceptually uniform, from dark to light: told apart by the colour-blind and in grey. One for each axis of a figure.
+# Perceptually uniform, from dark to light: clear to the colour-blind and in grey. One for each axis of a figure.
 PALETTES = ("viridis", "plasma", "copper", "cividis", "magma", "inferno")
 CELL = (2.4, 2.0)  # inches of a panel with its labels: three are a page's width
 STYLE: dict[RcKeyType, Any] = {
@@ -61,7 +61,8 @@ def draw(
 ) -> Figure:
     """The figure of what `shown`, `spans` and `diverged_runs` returned; bands go from the lowest to the highest seed.
 
-    `scales`: what the figure shows whose vertical scales are taken beside this one's own; then every panel is there twice.
+    `scales`: what the figure `beside` shows. With it, each panel is drawn twice: on its own vertical scale, and on that
+    figure's.
     """
     cells = list(_cells(spec, drawn, scales))
     columns = min(spec["columns"], len(cells))
@@ -73,7 +74,7 @@ def draw(
         inside = rows * columns > len(cells) and _fits(handles, title, 1, CELL)
         counts = [1] if inside else range(2 * columns, 0, -1)
         across = next(n for n in counts if n == 1 or _fits(handles, title, n, (width, math.inf)))
-        # Inches for the title, of which a line takes 0.17, and for the legend below, where no cell is free for it.
+        # Inches for the title, 0.17 a line, and for the legend below, if no cell is free for it.
         headline = _wrapped(spec["title"], int(13 * width))
         height += 0.17 * (headline.count("\n") + 1) + 0.08 if headline else 0
         height += 0 if inside else _size(handles, title, across)[1] + 0.1
@@ -99,14 +100,14 @@ def draw(
 
 
 def _wrapped(title: str, width: int) -> str:
-    """A title in lines; InputError if its formulas, between $ and $, are none."""
+    """A title in lines; InputError if text between $ and $ is not a formula."""
     text = textwrap.fill(title, width)
     for line in filter(is_math_text, text.split("\n")):
         try:
             MathTextParser("agg").parse(line)
         except ValueError as error:
             raise InputError(
-                f"title '{line}': between $ and $ stands no formula; write \\$ for a dollar sign"
+                f"title '{line}': the text between $ and $ is not a formula; write \\$ for a dollar sign"
             ) from error
     return text
 
@@ -125,15 +126,15 @@ def _fits(handles: list[Artist], title: str | None, columns: int, room: tuple[fl
 
 
 def save(figure: Figure, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
-    """Write the figure, and what `metadata` says of it, in the format of the path's ending."""
+    """Write the figure with its `metadata`, in the format of the path's ending."""
     with matplotlib.rc_context(STYLE):  # read again when saving: resolution, and fonts as text in a PDF
         figure.savefig(path, metadata=metadata)
 
 
 def _cells(spec: "specs.Figure", drawn: pd.DataFrame, scales: pd.DataFrame | None) -> Iterator[tuple]:
-    """(panel's position, its letter, the panel, what its title says, limits of its vertical axis if they are given).
+    """(panel's position, its letter, the panel, its title, limits of its vertical axis or None), for each cell.
 
-    Each panel, and beside it, if `scales` is given, the same on the other figure's scale: wider where it would hide something.
+    With `scales`, each panel is followed by the same on the other figure's scale, widened if that would hide something.
     """
     for i, (panel, letters) in enumerate(zip(spec["panels"], _letters(spec), strict=True)):
         heading = panel["title"] or ", ".join(words.entry(key, value) for key, value in panel["own"].items())
@@ -151,7 +152,7 @@ def _cells(spec: "specs.Figure", drawn: pd.DataFrame, scales: pd.DataFrame | Non
 
 
 def _letters(spec: "specs.Figure") -> list[str]:
-    """Those of each panel: two where it is drawn again on another figure's scale."""
+    """The letters of each panel: two if it is drawn again on another figure's scale."""
     each = 1 if spec["beside"] is None else 2
     return ["".join(chr(ord("a") + each * i + k) for k in range(each)) for i in range(len(spec["panels"]))]
 
@@ -162,7 +163,7 @@ def _sequential(n: int, palette: str) -> list:
 
 
 def _colors(spec: "specs.Figure", drawn: pd.DataFrame) -> dict[str, dict]:
-    """Colors of the values of each axis that panels are colored by."""
+    """Colors of the values of each axis by which panels are colored."""
     colors = {}
     axes = dict.fromkeys(map(words.color_axis, spec["panels"]))
     for axis, palette in zip(filter(None, axes), itertools.cycle(PALETTES), strict=False):
@@ -184,7 +185,7 @@ def _legend(
     spans: list[dict[str, Any]],
     diverged: dict[str, list[str]],
 ) -> tuple[str | None, list[Artist]]:
-    """Title and entries of the legend of all panels together: colors, line styles, band, points, switch, what is missing."""
+    """Title and entries of the legend of all panels: colors, line styles, band, points, switch, and runs left out."""
     kernels = {words.KERNELS[panel["kernel"]] for panel in spec["panels"] if panel["kernel"] is not None}
     handles: list[Artist] = []
     for axis, values in colors.items():
@@ -192,7 +193,7 @@ def _legend(
     for style, texts in _styles(spec).items():
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
     kinds = set(drawn["kind"])
-    seeds = drawn.loc[drawn["kind"] != "convergence", "seeds"].max()  # of nothing: no number, and not larger
+    seeds = drawn.loc[drawn["kind"] != "convergence", "seeds"].max()  # NaN for no rows
     if seeds > 1 and kinds - {"summary", "convergence"}:
         number = f"up to {seeds}" if diverged["diverged"] else seeds
         handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {number} seeds"))
@@ -211,7 +212,7 @@ def _legend(
 
 
 def _styles(spec: "specs.Figure") -> dict[Any, list[str]]:
-    """What each line style stands for, where a panel shows more than the whole probe or test set."""
+    """What each line style stands for, if a panel shows more than the whole probe or test set."""
     meant: dict[Any, dict[str, list[str]]] = {}
     for panel, at in zip(spec["panels"], _letters(spec), strict=True):
         if panel["kind"] != "curves" or panel["block"] == ["all"] or words.color_axis(panel) == "block":

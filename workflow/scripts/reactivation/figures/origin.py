@@ -1,4 +1,4 @@
-"""What a figure's files say of where they come from: a record beside them, and the same inside the PNG and the PDF."""
+"""The provenance of a figure: a record next to its files, and the same inside the PNG and the PDF."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def excerpt(config: dict[str, Any], figure: str) -> dict[str, Any]:
-    """What a config, as its user wrote it, says of one figure: a config that draws this figure, and those it is drawn beside."""
+    """The part of a user's config that draws one figure, with the figures that it is drawn `beside`."""
     figures: dict[str, Any] = {}
     name: str | None = figure
     while name is not None and name not in figures:
@@ -15,7 +15,8 @@ def excerpt(config: dict[str, Any], figure: str) -> dict[str, Any]:
         name = figures[name].get("beside")
     shown = [{"experiment": entry.get("experiment")} | panel for entry in figures.values() for panel in entry["panels"]]
     experiments = {name: config["experiments"][name] for name in dict.fromkeys(panel["experiment"] for panel in shown)}
-    names = dict.fromkeys(of["dataset"] for of in experiments.values() if "dataset" in of)  # but for kernels from files
+    # Experiments of kernels from files have no data set.
+    names = dict.fromkeys(of["dataset"] for of in experiments.values() if "dataset" in of)
     return {
         "study": config["study"],
         "seeds": config["seeds"],
@@ -26,9 +27,9 @@ def excerpt(config: dict[str, Any], figure: str) -> dict[str, Any]:
 
 
 def metadata(path: str | Path, title: str, origin: dict[str, str]) -> dict[str, Any]:
-    """`origin` (what `provenance` returns, and more) as matplotlib writes it into the file: one text for each in a PNG.
+    """`origin` (what `provenance` returns, and more) as matplotlib writes it into the file.
 
-    A PDF has standard keys only: all of it are its keywords, as JSON.
+    A PNG has one text for each entry. A PDF has standard keys only, so its keywords are all entries as JSON.
     """
     if Path(path).suffix == ".png":
         return {"Title": title, **origin}

@@ -1,4 +1,4 @@
-"""Drawing one panel: its curves, points and axes. What the colors mean, and where panels stand, is for plots.py."""
+"""Drawing one panel: its curves, points and axes. What colors mean, and where panels stand, is up to layout.py."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Style = dict[str, Any]  # keywords of matplotlib
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH: Style = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
-FLOOR = 1e-9  # of the largest eigenvalue at the time: those below are rounding
+FLOOR = 1e-9  # share of the largest eigenvalue at the time, below which eigenvalues are rounding errors
 MEAN: Style = {"color": "black", "linewidth": 0.8, "zorder": 1}
 INITIALISATION: Style = {
     "linestyle": "",
@@ -41,6 +41,7 @@ def draw_panel(
     span: dict[str, Any],
     several_kernels: bool,
 ) -> None:
+    """Draw `drawn` into `ax`; `colors`: by axis and value; `span`: switches and end of the panel's time."""
     if drawn.empty:
         _draw_empty(ax, panel)
         return
@@ -57,7 +58,7 @@ def draw_panel(
             ax.set_ylim(*limits_of(panel, drawn))
         for end in span["switches"]:
             ax.axvline(end, **SWITCH, zorder=0)
-        # A velocity ends dt before the last epoch: only on a common axis does the switch stand at the same place.
+        # Velocities end dt before the last epoch: a common axis puts the switch at the same place in all panels.
         ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
@@ -71,7 +72,7 @@ def draw_panel(
 
 
 def limits_of(panel: "specs.Panel", drawn: pd.DataFrame) -> tuple[float, float]:
-    """The vertical scale on which a panel shows `drawn`: matplotlib's own margins."""
+    """The limits of the vertical scale on which a panel shows `drawn`, with matplotlib's own margins."""
     ax = Figure().subplots()
     _scale(ax, panel, drawn)
     ax.plot(visible(panel, drawn))
@@ -79,7 +80,7 @@ def limits_of(panel: "specs.Panel", drawn: pd.DataFrame) -> tuple[float, float]:
 
 
 def visible(panel: "specs.Panel", drawn: pd.DataFrame) -> np.ndarray:
-    """All numbers that a panel's vertical scale has to show and can."""
+    """All numbers that a panel's vertical scale has to show and can show."""
     drawn = _settled(panel, drawn)
     if panel["kind"] == "spectrum":
         drawn = drawn[drawn["low"] > FLOOR * drawn.groupby("step")["high"].transform("max")]
@@ -88,9 +89,9 @@ def visible(panel: "specs.Panel", drawn: pd.DataFrame) -> np.ndarray:
 
 
 def _settled(panel: "specs.Panel", drawn: pd.DataFrame) -> pd.DataFrame:
-    """Rows that a panel's vertical scale has to show: what diverging runs reach on their way would flatten the others.
+    """Rows that a panel's vertical scale has to show: without those of diverging runs that would flatten the others.
 
-    Of them those stay that are near whole runs: no further away than twice the largest of these, or two decades.
+    Rows of diverging runs stay if they are near whole runs: within twice the largest of these, or two decades.
     """
     bounded = panel["bounded"] and panel.get("statistic") not in ("drop", "recovery")
     if "diverged" not in drawn or bounded or drawn["diverged"].eq(True).all():
@@ -125,7 +126,7 @@ def _scale(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame) -> None:
 
 
 def _draw_over_time(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
-    """Curves of the mean with bands: of each color and block, or of each eigenvalue."""
+    """Draw curves of the mean with bands: one for each color and block, or for each eigenvalue."""
     axis, time = words.color_axis(panel), time_column(panel)
     styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
     curves: list[tuple[Any, ...]] = [(None, "0.2", block, style) for block, style in styles]
@@ -144,7 +145,7 @@ def _draw_over_time(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors:
 
 
 def _draw_summary(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
-    """Seeds as points; a line through the means, one for each color unless colors and places go together."""
+    """Draw seeds as points, and a line through the means: one for each color, unless `together` says one for all."""
     axis, one_line = panel["color"], together(panel, drawn)
     x: str = panel["x"]
     for value, color in colors[axis].items() if axis else [(None, "0.2")]:
@@ -161,7 +162,7 @@ def _draw_summary(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: d
 
 
 def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
-    """Initialisations as points, a line through their geometric means, and through its middle one of the slope −1/2."""
+    """Draw initialisations as points, a line through geometric means, and one of slope −1/2 through its middle."""
     ax.plot(drawn["width"], drawn["value"], **INITIALISATION)
     means = drawn.drop_duplicates("width")
     ax.plot(means["width"], means["mean"], **MEAN)
@@ -170,7 +171,7 @@ def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
     slope, low, high = means[SLOPE].iloc[0]
     fitted = f"slope {slope:.2f}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
     ax.text(1, 1, fitted, transform=ax.transAxes, ha="right", va="top")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade may have one power of ten or none
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade has one power of ten at most
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xscale("log")
@@ -179,7 +180,10 @@ def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
 
 
 def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
-    """A horizontal axis for `values` in order: logarithmic for an axis of the grid over decades; a tick at each, if legible."""
+    """Set the horizontal axis for `values` in order: logarithmic over a factor of 8; a tick at each, if legible.
+
+    `similarity` is always linear, with matplotlib's own ticks.
+    """
     places = values
     if x != "similarity" and values[0] > 0 and values[-1] >= 8 * values[0]:
         ax.set_xscale("log")
@@ -191,10 +195,10 @@ def _mark(ax: Axes, x: str, values: np.ndarray) -> None:
 
 
 def _pieces(curve: pd.DataFrame, panel: "specs.Panel", block: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """A curve in pieces between which no line belongs.
+    """A curve in pieces between which no line is drawn.
 
-    The current task's test set, or a task's start, changes there, or a linearised twin starts anew and has two values at that
-    time, or a seed diverged that was part of the mean.
+    There the current task's test set changes, or the reference `task_start`; or a linearised twin starts anew and has
+    two values; or a seed diverged that was part of the mean.
     """
     from_start = panel["reference"] == "task_start"
     parts = [curve["task"]] if block == "current" or from_start else []

@@ -20,12 +20,16 @@ AT = ["task", "step", "epoch", "progress"]
 def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
     """What the figure `spec` shows of the tables of its runs, told apart by their column `run`.
 
-    `panel` counts from 0. For `curves` one row per value of the color axis, block and time: mean, low and high over the
-    seeds that have a value there, and how many these are; for `spectrum` the same per `index` of the eigenvalue; for
-    `summary` one row per run with its value, beside the mean of the runs that differ in the seed only; for `convergence` one
-    row per initialisation, beside the geometric mean of all and the slope, of each width. Where runs that
-    diverged are drawn, up to there, the column `diverged` says which rows these are. A panel whose runs all diverged
-    may have no rows.
+    `panel` counts from 0. The rows of a panel depend on its kind:
+
+    curves       one per value of the color axis, block and time: mean, low and high over the seeds that have a value
+                 there, and the number of these seeds
+    spectrum     the same, per `index` of the eigenvalue
+    summary      one per run: its value, and the mean of the runs that differ only in the seed
+    convergence  one per width and initialisation: its value, the geometric mean at that width, and the slope
+
+    If runs that diverged are drawn, their rows end there, and the column `diverged` marks them. A panel whose runs all
+    diverged may have no rows. InputError if any other panel has none.
     """
     parts, fates = [], _fates(runs)
     diverged = fates.loc[fates["ended"].notna(), "run"]
@@ -53,7 +57,7 @@ def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def diverged_runs(spec: "specs.Figure", runs: pd.DataFrame) -> dict[str, list[str]]:
-    """Names of the runs of the figure (`runs`), of those that `diverged`, and of those of them that it leaves out."""
+    """Names of the figure's `runs`, of those that `diverged`, and of the diverged ones that are `left_out`."""
     names = list(dict.fromkeys(run for panel in spec["panels"] for run in panel["runs"]))
     fates = _fates(runs)
     lost = set(fates.loc[fates["ended"].notna(), "run"])
@@ -63,9 +67,9 @@ def diverged_runs(spec: "specs.Figure", runs: pd.DataFrame) -> dict[str, list[st
 
 
 def spans(spec: "specs.Figure", runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each panel over time: `switches`, when a task but the last ends in any of its runs, and `end`, of the longest.
+    """For each panel over time: `switches`, when a task except a run's last one ends; `end`, that of the longest run.
 
-    The last row of a run that diverged is of the task in which it did: it ends no task that was not trained to its end.
+    A run that diverged has its last row in the task in which it did, so the end of its rows is not taken for a switch.
     """
     found, fates = [], _fates(runs)
     for panel in spec["panels"]:
@@ -78,14 +82,14 @@ def spans(spec: "specs.Figure", runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def time_column(panel: "specs.Panel") -> str:
-    """The column of a panel's horizontal axis, if that is time."""
+    """The column of a panel's horizontal axis, if the axis is time."""
     return "progress" if panel.get("time") == "tasks" else "epoch"
 
 
 def ordered(axis: pd.Series) -> list:
     """The values of an axis in order. Numbers come first: `default`, a word, stands for a key that is not given.
 
-    Layers are in the order of the network, as in its table.
+    Layers are in the order of the network, as in the table.
     """
     if axis.name == "layer":
         return axis.dropna().unique().tolist()
@@ -95,17 +99,17 @@ def ordered(axis: pd.Series) -> list:
 def _fates(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per run, with its configuration; `ended`: the task in which it diverged, NaN if it did not.
 
-    For all panels at once: the tables of a figure have millions of rows.
+    It serves all panels: the tables of a figure have millions of rows.
     """
     each = runs.drop_duplicates("run")
     return each.assign(ended=each["run"].map(runs[runs["metric"] == "diverged"].set_index("run")["task"]))
 
 
 def _drawable(panel: "specs.Panel", fates: pd.DataFrame) -> list[str]:
-    """The panel's runs without those that diverged beside whole ones of the same configuration.
+    """The panel's runs, without those that diverged while another seed of the same configuration did not.
 
-    A mean over seeds that loses some of them half way would jump there. Where all seeds diverged, all stay, but for a
-    summary only those that finished its task.
+    A mean over seeds would jump where it loses a seed. If all seeds diverged, all stay; in a summary only those that
+    finished its task.
     """
     each = fates[fates["run"].isin(panel["runs"])]
     each = each.assign(whole=each["ended"].isna())
@@ -117,7 +121,7 @@ def _drawable(panel: "specs.Panel", fates: pd.DataFrame) -> list[str]:
 
 
 def _rows(panel: "specs.Panel", runs: pd.DataFrame, fates: pd.DataFrame) -> pd.DataFrame:
-    """Rows that the panel draws, of its metric and its parts of the probe or test set."""
+    """Rows that the panel draws: those of its metric and of its parts of the probe or test set."""
     rows = runs[runs["run"].isin(_drawable(panel, fates)) & (runs["metric"] == panel["metric"])]
     if panel["kernel"] is not None:
         rows = rows[(rows["kernel"] == panel["kernel"]) & (rows["layer"].isna() != (panel["color"] == "layer"))]
@@ -131,7 +135,7 @@ def _rows(panel: "specs.Panel", runs: pd.DataFrame, fates: pd.DataFrame) -> pd.D
 
 
 def _of_blocks(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the panel's parts of the probe or test set; of `current`, the task at the time."""
+    """Rows of the panel's parts of the probe or test set; `current` is the task at the time."""
     current = rows["block"] == "task" + rows["task"].astype(str)
     parts = [
         rows[current].assign(block="current") if block == "current" else rows[rows["block"] == block]
@@ -164,7 +168,7 @@ def _summary(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
     for (_, seed), run in rows.groupby(["run", "seed"], sort=False):
         run = run.sort_values("step", kind="stable")
         task, at = panel["task"], run["progress"]
-        # What is known of t and t + dt belongs to the task that lies between them: at the switch, the next one.
+        # A velocity from t to t + dt belongs to the task that lies between them: at the switch, the next one.
         late = panel["dt"] is not None
         inside = (at >= task - 1) & (at < task) if late else timeline.within(run, task)
         values = run.loc[inside, "value"].to_numpy()
@@ -206,7 +210,7 @@ def _convergence(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def together(panel: "specs.Panel", drawn: pd.DataFrame) -> bool:
-    """Whether one line goes through the means of a summary: where colors and places go together, one for one."""
+    """Whether one line goes through all means of a summary: each place has a color of its own, or there are none."""
     color, x = panel["color"], panel["x"]
     pairs = drawn[[x, color]].drop_duplicates() if color not in (None, x) else None
     return pairs is None or (pairs[color].is_unique and pairs[x].is_unique)

@@ -1,4 +1,4 @@
-"""What figures say: the words for metrics, axes, parts of the probe, and what a panel's colors tell apart."""
+"""The words of figures: for metrics, axes, parts of the probe, and what a panel's colors tell apart."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ REFERENCES = {
 
 
 def color_axis(panel: "specs.Panel") -> str | None:
-    """What a panel's colors tell apart: an axis of the grid, eigenvalues, or parts of the probe where nothing else is."""
+    """What a panel's colors tell apart: an axis of the grid, eigenvalues, several parts of the probe, or None."""
     if panel["kind"] == "spectrum":
         return "index"
     several = panel["kind"] == "curves" and len(panel["block"]) > 1
@@ -50,13 +50,13 @@ def color_axis(panel: "specs.Panel") -> str | None:
 
 
 def half_of(panel: "specs.Panel") -> str:
-    """`train` or `held_out` where all blocks of a panel are that half of a task; else nothing."""
+    """`train` or `held_out` if all blocks of a panel are that half of a task; otherwise empty."""
     halves = {re.sub(r"^task\d+_?", "", block) for block in panel["block"]}
     return halves.pop() if len(halves) == 1 and halves <= {"train", "held_out"} else ""
 
 
 def groups(panel: "specs.Panel") -> dict[str, str]:
-    """What colors tell apart of each of a panel's blocks: its task, where the panel's label says which half of it."""
+    """What the color of each of a panel's blocks stands for: only the task, if the panel's label says which half."""
     half = half_of(panel)
     return {block: block.removesuffix(f"_{half}") if half else block for block in panel["block"]}
 
@@ -69,7 +69,7 @@ def metric(panel: "specs.Panel") -> str:
 
 
 def details(panel: "specs.Panel", drawn: pd.DataFrame, several_kernels: bool) -> list[str]:
-    """What the name of the metric leaves open."""
+    """What an axis label adds to the name of the metric."""
     found = []
     if panel["reference"] is not None:
         found.append(REFERENCES[panel["reference"]])
@@ -89,14 +89,14 @@ def details(panel: "specs.Panel", drawn: pd.DataFrame, several_kernels: bool) ->
 
 
 def text(value: Any) -> str:
-    """A value of an axis."""
+    """A value of an axis as text."""
     if value is None:
         return "default"  # as metric tables say
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def entry(axis: str, value: Any) -> str:
-    """What the legend says of a color."""
+    """The legend's entry for a color."""
     if axis == "block":
         return block_name(value)
     if axis == "index":
@@ -107,7 +107,7 @@ def entry(axis: str, value: Any) -> str:
 
 
 def block_name(block: str) -> str:
-    """A part of the probe or test set."""
+    """The name of a part of the probe or test set."""
     return BLOCKS.get(block, block.replace("task", "task ").replace("-", " with ").replace("_", " "))
 
 

@@ -1,8 +1,8 @@
-"""What decides that a job runs again after a change of code: its script and every module of this repository that it imports.
+"""Fingerprints of the code that a job's result depends on: its script and every module here that the script imports.
 
-Snakemake re-runs a rule when its script is merely touched, and does not when a module that the script imports
-changes. Rules carry these fingerprints among their parameters instead, and the profile turns Snakemake's own code
-trigger off: a change of code re-runs what it can change, a comment nothing.
+Snakemake's own code trigger re-runs a rule when its script is merely touched, but not when a module that the script
+imports changes. So the profile turns it off, and rules carry fingerprints among their parameters. A change of code
+re-runs the jobs whose results it can change; a change of a comment re-runs nothing.
 """
 
 import ast
@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).resolve().parents[2]
 
 
 def fingerprint(script: str, root: Path = SCRIPTS) -> list[str]:
-    """`["reactivation/ntk/kernel.py:1b2c…", …]`, sorted: the script (a name below `root`) and all it imports from there.
+    """`["reactivation/ntk/kernel.py:1b2c…", …]`, sorted: the script (a name below `root`) and what it imports there.
 
     A list rather than one digest: Snakemake's dry run then names the module that changed.
     """
@@ -30,7 +30,7 @@ def fingerprint(script: str, root: Path = SCRIPTS) -> list[str]:
 
 @cache
 def _read(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    """Digest of a module's code without comments, formatting and docstrings; the modules below `root` it imports."""
+    """A digest of a module's code, without comments and docstrings, and the modules below `root` that it imports."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
     tree.body = [part for part in tree.body if not _for_type_checkers(part)]
     imported = tuple(dict.fromkeys(_imports(tree, path.relative_to(root), root)))
@@ -51,7 +51,7 @@ def _for_type_checkers(node: ast.stmt) -> bool:
 
 
 def _imports(tree: ast.Module, module: Path, root: Path) -> Iterator[Path]:
-    """Files below `root` that importing the module's names would run, its packages included."""
+    """Files below `root` that run when `tree`'s imports do, those of packages included."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

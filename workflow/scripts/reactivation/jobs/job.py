@@ -1,4 +1,4 @@
-"""What every job of the workflow shares: a quick start, its log, and one clear line for what its user can mend.
+"""What every job of the workflow shares: a quick start, a log, and one clear line for an error that its user can mend.
 
 Only scripts import this, before anything else.
 """
@@ -13,8 +13,8 @@ from typing import IO
 
 from reactivation.errors import InputError, Interrupted, no_room
 
-# Importing torch makes a million objects and no garbage: searching them for some costs a job 0.1 s now and 0.2 s at its
-# end. So none is searched for while this module's importer imports the others, nor among them later (`logged`).
+# Importing torch makes a million objects, none of them garbage. To search them costs a job 0.1 s now and 0.2 s at its
+# end. So the collector is off while scripts import, and later leaves out what they imported (`logged`).
 gc.disable()
 
 
@@ -22,8 +22,8 @@ gc.disable()
 def logged(log: str | Path) -> Iterator[None]:
     """Send what is printed, errors included, to the file `log`, line by line.
 
-    An `InputError`, a full disk and being asked to stop leave one line there and an exit status; any other exception its
-    traceback. Where the log itself has no room, the line goes to the terminal.
+    An `InputError`, a full disk or a request to stop leaves one line there and sets the exit status; any other
+    exception leaves its traceback. If there is no room for the log itself, the line goes to the terminal.
     """
     gc.freeze()
     gc.enable()
@@ -53,7 +53,7 @@ def logged(log: str | Path) -> Iterator[None]:
 
 
 def tell(text: str, log: str | Path) -> None:
-    """Print what a tool was asked for; keep it in the file `log` too, if the disk has room."""
+    """Print what a tool found, and keep it in the file `log` if the disk has room."""
     print(text)
     with contextlib.suppress(OSError):
         Path(log).write_text(f"{text}\n", encoding="utf-8")
@@ -67,5 +67,5 @@ def _say(line: str) -> None:
 
 
 def _close(file: IO) -> None:
-    with contextlib.suppress(OSError):  # no room for its last lines, which has been said
+    with contextlib.suppress(OSError):  # no room for its last lines, as was said already
         file.close()

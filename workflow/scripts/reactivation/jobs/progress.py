@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], total: int | None, unit: str) -> Iterable[Item]:
-    """`items`, while lines that are printed now and then count them."""
+    """Yield `items`, and print a line now and then on how many are done."""
     # A bar rewrites its line; in a log each state has a line of its own.
     lines = SimpleNamespace(write=lambda text: print(text.strip()) if text.strip() else None)
     form = "{n_fmt}/{total_fmt}{unit}  {rate_noinv_fmt}  {remaining} left"

@@ -17,7 +17,7 @@ def provenance(
 ) -> dict[str, str]:
     """Attributes of a result: all strings, so that any HDF5 reader shows them.
 
-    `started`: Unix time, in seconds; `seconds` of work, by default those since then.
+    `started`: Unix time in seconds; `seconds`: those of work, by default all since `started`.
     """
     return {
         "config": json.dumps(config, sort_keys=True),
@@ -31,12 +31,12 @@ def provenance(
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Of Python and of `packages`."""
+    """Versions of Python and of `packages`."""
     return {"python": platform.python_version()} | {package: metadata.version(package) for package in packages}
 
 
 def git_commit() -> str:
-    """The repository's commit, with `-dirty` where files differ from it; `unknown` outside a git checkout."""
+    """The repository's commit, with `-dirty` if files differ from it; `unknown` outside a git checkout."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],

@@ -1,4 +1,4 @@
-"""The state of a long computation, saved now and then, and a thread that writes while the computation goes on."""
+"""The saved state of a long computation, and a thread that writes while the computation goes on."""
 
 import signal
 import time
@@ -13,10 +13,10 @@ from reactivation.storage.checkpoints import read_state, write_checkpoint, write
 
 
 class Writer:
-    """Calls functions one after another in a thread of its own: a computation goes on while its results are written.
+    """A thread that calls functions one after another, so that a computation goes on while its results are written.
 
-    No more than `waiting` calls are put off. What one of them raises, a later use of the writer raises, or the end of its block,
-    unless another error ends that.
+    At most `waiting` calls are queued. If one raises an error, a later use of the writer raises it, or else the end of
+    its block, unless the block itself ends with an error.
     """
 
     def __init__(self, waiting: int = 2):
@@ -39,22 +39,22 @@ class Writer:
         self.calls.append(self.thread.submit(function, *arguments))
 
     def checkpoint(self, path: str | Path, model: Any, step: int, epoch: float) -> None:
-        """Put off `write_checkpoint` of the weights that `model` has now."""
+        """Queue `write_checkpoint` of the weights that `model` has now."""
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         self.put(write_checkpoint, path, weights, step, epoch)
 
     def flush(self) -> None:
-        """Wait for all calls."""
+        """Wait for all queued calls."""
         while self.calls:
             self.calls.popleft().result()
 
 
 class Saved:
-    """The state of a long computation: saved `every` so many seconds, and at once when the job is asked to stop.
+    """The state of a long computation, saved every `every` seconds, and at once when the job is asked to stop.
 
-    That is by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both only while this is entered.
-    `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` count from the first of these jobs.
-    `first` is called before each saving.
+    A job is asked by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both are caught only in the `with`
+    block. `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` (the number of jobs) count
+    from the first of these jobs. `first` is called before each saving.
     """
 
     def __init__(self, path: Path, every: float, first: Callable[[], None] = lambda: None):
@@ -77,14 +77,14 @@ class Saved:
         self.stopping = number
 
     def seconds(self) -> float:
-        """Of all these jobs together, but for what was lost."""
+        """Seconds of work in all these jobs together, without what was lost."""
         return self.spent + time.monotonic() - self.began
 
     def due(self) -> bool:
         return bool(self.stopping) or time.monotonic() - self.last >= self.every
 
     def write(self, content: dict[str, Any]) -> None:
-        """Save `content`; Interrupted if the job has been asked to stop."""
+        """Save `content`. Raises Interrupted if the job has been asked to stop."""
         self.first()
         work = {"started": self.started, "seconds": self.seconds(), "sittings": self.sittings}
         write_tensors(self.path, content | {"work": work})

@@ -1,7 +1,7 @@
 """What a person sees while a study runs: jobs done and left, and how far the running ones have come.
 
-A job says how far it is in the last line of its log, which is shown as it is: also from another machine, through the file
-system that it shares with this one. Nothing here touches results, and a failure here would end the display only.
+The last line of a job's log says how far the job is, and is shown unchanged. A job on another machine writes its log to
+a shared file system. Nothing here touches results; a failure here ends only the display.
 """
 
 import atexit
@@ -17,35 +17,34 @@ from pathlib import Path
 from typing import Any
 
 EVERY = 30  # seconds between plain lines
-LOOK = 1  # seconds between looks for a terminal: longer where they take long, so as to be 5 % of the time at most
-MOST = 20  # jobs that plain lines name at once
-FREE = 3  # columns at the end of a terminal's lines
-PLAIN = "plain_progress"  # marks the lines that a terminal with bars does not need
-NOTHING = "not started yet"  # said of a job that has said nothing
-LONG = {"train", "ntk", "function"}  # rules by whose jobs the time left is estimated; the others take seconds
-SPARE = re.compile(
-    "^(train|ntk|function)/|-[0-9a-f]{10}"
-)  # of a name: what is said tells the former, and the latter tells nobody
-COUNT = re.compile(r"(?:^|\s)(\d+(?:\.\d+)?)/(\d+)(?=\s|$)")  # how far a line says that a job has come
+LOOK = 1  # seconds between looks, if there is a terminal; more if looks would take over 5 % of the time
+MOST = 20  # the most jobs that plain lines name
+FREE = 3  # columns left free at the end of a terminal's lines
+PLAIN = "plain_progress"  # marks log records that a terminal with bars does not need
+NOTHING = "not started yet"  # for a job whose log has no line
+LONG = {"train", "ntk", "function"}  # rules whose jobs give the time left; jobs of the others take seconds
+# Left out of a job's name: the rule, which its line shows anyway, and the hash, which tells people nothing.
+SPARE = re.compile("^(train|ntk|function)/|-[0-9a-f]{10}")
+COUNT = re.compile(r"(?:^|\s)(\d+(?:\.\d+)?)/(\d+)(?=\s|$)")  # a count such as 12/40 in a line
 
 
 @dataclass
 class Progress:
-    """Of all jobs of one call of Snakemake."""
+    """The progress of all jobs of one call of Snakemake."""
 
     done: int
     total: int
     failed: int
-    share: float  # of the trainings and kernels
+    share: float  # the share of trainings and kernels that is done
     seconds: float  # so far
-    running: list[tuple[str, str]]  # name and last line; those that have said something first, then by age
+    running: list[tuple[str, str]]  # name and last line of each; jobs with a line first, then by age
 
 
 def start(workflow: Any) -> None:
     """Show the progress of Snakemake's `workflow`, which is about to run, until this process ends.
 
-    In a terminal as bars below Snakemake's own lines; plain lines go to Snakemake's log file, and without a terminal to
-    where its own lines go.
+    A terminal shows bars below Snakemake's own lines. Plain lines go to Snakemake's log file and, without a terminal,
+    to where Snakemake's own lines go.
     """
     if {str(word) for word in workflow.output_settings.quiet or ()} & {"progress", "all"}:
         return
@@ -53,7 +52,7 @@ def start(workflow: Any) -> None:
     long = [job for job in workflow.dag.needrun_jobs() if job.rule.name in LONG]
     thread = threading.Thread(target=_watch, args=(workflow, long, over), daemon=True)
     thread.start()
-    # Neither onsuccess nor onerror is called where Snakemake ends by an exception. Last registered, first called.
+    # Not by onsuccess and onerror: an exception of Snakemake's own calls neither. Last registered, first called.
     atexit.register(thread.join)
     atexit.register(over.set)
 
@@ -77,29 +76,32 @@ def _watch(workflow: Any, long: list, over: threading.Event) -> None:
                     draw(state)
             if at - reported >= EVERY:
                 reported, before, said = at, said, (state.done, state.running)
-                if said != before:  # a queue that stands still is said once
+                if said != before:  # a queue that stands still is reported once
                     logger.info("\n".join(report(state)), extra={PLAIN: True})
             wait = max(pause, 20 * (time.monotonic() - at))
 
 
 def _terminal(logger: Any, stack: contextlib.ExitStack) -> Callable[[Progress], None] | None:
-    """What draws bars on the terminal that Snakemake writes to, if it does, until `stack` is left."""
+    """The function that draws bars on Snakemake's terminal until `stack` is left; None if there is no terminal."""
     handler = next((handler for handler in logger.handlers if getattr(handler, "is_tty", False)), None)
-    if handler is None or os.environ.get("TERM") == "dumb":  # which cannot rewrite a line
+    if handler is None or os.environ.get("TERM") == "dumb":  # a dumb terminal cannot rewrite a line
         return None
     handler.addFilter(lambda record: not hasattr(record, PLAIN))
     return stack.enter_context(bars_below(handler))
 
 
 def look(workflow: Any, long: list, seen: dict[Any, float], seconds: float) -> Progress:
-    """`seen`: the scheduler's running jobs, and when they were not running yet; a group of them is one job there."""
+    """The progress at this moment.
+
+    `seen`: the scheduler's running jobs, each with a time when it was not running yet; a group counts as one job.
+    """
     said: dict[Any, tuple[str, str]] = {}
     shares: dict[Any, float] = {}
     for group, since in seen.items():
         lines = {job: last_line(job.log[0], since) for job in _members(group) if job.log}
         shares |= {job: share(line) for job, (_, line) in lines.items()}
         if lines:
-            # Of a segment's training and kernels; before either has begun, training.
+            # The job of the group that wrote last; training if none has written.
             latest = max(lines, key=lambda job: (lines[job][0], job.rule.name))
             said[group] = (str(latest.log[0]).removeprefix("results/logs/").removesuffix(".log"), lines[latest][1])
     done = sum(1.0 if workflow.dag.finished(job) else shares.get(job, 0.0) for job in long)
@@ -119,13 +121,13 @@ def _members(job: Any) -> Iterable[Any]:
 
 
 def last_line(log: str | Path, since: float) -> tuple[float, str]:
-    """When the file was last written, and its last whole line; (0, "") if it is not there, or an earlier job's."""
+    """When the file was last written, and its last whole line; (0, "") if there is none, or it is an earlier job's."""
     try:
         with Path(log).open("rb") as file:
             status = os.fstat(file.fileno())
             file.seek(max(0, status.st_size - 4096))
             text = file.read()
-    except OSError:  # not there yet, or a shared file system just replaced it: there is another look
+    except OSError:  # not there yet, or just replaced on a shared file system: the next look finds it
         return 0.0, ""
     if status.st_mtime < since:
         return 0.0, ""
@@ -135,7 +137,7 @@ def last_line(log: str | Path, since: float) -> tuple[float, str]:
 
 
 def share(line: str) -> float:
-    """How much of a job is done, by a line of its log."""
+    """The share of a job that is done, by a line of its log."""
     found = COUNT.search(line)
     return min(1.0, float(found[1]) / int(found[2])) if found and int(found[2]) else 0.0
 
@@ -167,17 +169,17 @@ def _others(count: int) -> list[str]:
 
 
 def layout(state: Progress, columns: int, rows: int) -> tuple[int, list[tuple[float, str]]]:
-    """For a terminal of that size: the width of bars, and the share that each shows, with the text that fits after it.
+    """The width of bars, and for each bar its share and the text after it, for a terminal of that size.
 
-    Half of the rows at most: Snakemake's own lines scroll above them.
+    They take at most half of the rows: Snakemake's own lines scroll above them.
     """
     from tqdm.utils import disp_trim
 
     most = max(1, rows // 2 - 2)
     bar = 10 if columns >= 100 else 4
-    # Some columns stay free: a terminal goes to its next line when the last one is written, by its echo of Ctrl-C too.
+    # Some columns stay free: a terminal wraps a line that is full, and its echo of Ctrl-C could fill one.
     room = columns - bar - 1 - FREE
-    # What is said has room before names.
+    # The jobs' lines have room before their names.
     names = [_short(SPARE.sub("", name), max(14, room - 64)) for name, _ in state.running[:most]]
     width = max(map(len, names), default=0)
     lines = [(state.done / state.total if state.total else 1.0, summary(state))]
@@ -188,7 +190,7 @@ def layout(state: Progress, columns: int, rows: int) -> tuple[int, list[tuple[fl
 
 
 def _short(name: str, width: int) -> str:
-    """Without what is too much, in the middle: ends tell most."""
+    """The name, shortened in the middle if it is too long: its ends say most."""
     if len(name) <= width:
         return name
     start = (width - 2) // 3
@@ -197,17 +199,17 @@ def _short(name: str, width: int) -> str:
 
 @contextlib.contextmanager
 def bars_below(handler: Any) -> Iterator[Callable[[Progress], None]]:
-    """A function that draws bars at the bottom of the terminal to which `handler` writes; what it writes passes above them.
+    """A function that draws bars at the bottom of `handler`'s terminal; what `handler` writes scrolls above them.
 
-    The terminal is left as if there had been none.
+    At the end the bars are removed.
     """
-    from tqdm import tqdm  # here: most calls of Snakemake show none
+    from tqdm import tqdm  # imported here: most calls of Snakemake show no bars
     from tqdm.contrib import DummyTqdmFile
 
     stream = handler.stream
     bars: list[tqdm] = []
-    tqdm.set_lock(threading.RLock())  # the default one is shared by processes, of which there is one
-    tqdm.monitor_interval = 0  # no thread that redraws: the caller's does
+    tqdm.set_lock(threading.RLock())  # the default lock is also one between processes, of which there is one
+    tqdm.monitor_interval = 0  # no thread of tqdm's own: the caller's redraws
 
     def draw(state: Progress) -> None:
         columns, rows = os.get_terminal_size(stream.fileno())

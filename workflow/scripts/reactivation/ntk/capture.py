@@ -1,9 +1,9 @@
-"""Every parametric operation of a network: its input, and the cotangents of its output for all logits at once.
+"""The forward pass, taken apart into operations that keep their inputs and can pass cotangents of all logits back.
 
-The forward pass runs in float64, so that no ReLU or pooling decides a near tie otherwise than exact arithmetic would:
-in float32 such flips move a kernel by 1e-5. Each operation that is taken apart (a `Node`) is cut out of autograd's
-graph; what lies between two of them stays in it. On the way back a node turns the cotangents of its output into those
-of its input, for all C logits together and in the precision asked for, and autograd carries them on to earlier nodes.
+It runs in float64, so that ReLU and pooling decide near ties as exact arithmetic would: in float32 such flips move a
+kernel by 1e-5. Each operation that is taken apart is cut out of autograd's graph as a `Node`; whatever lies between two
+nodes stays in the graph. On the way back a node turns the cotangents of its output into those of its input, for all C
+logits together and in the precision asked for. Autograd carries them on to earlier nodes.
 """
 
 import math
@@ -22,11 +22,11 @@ from reactivation.ntk.guards import INNER_GRADIENT, explained, in_float64
 
 
 class _Tap(torch.autograd.Function):
-    """An operation's output, cut from its input; `token` makes it require gradients all the same."""
+    """Cuts an operation's output off from its input; `token` still makes the output require gradients."""
 
     @staticmethod
     def forward(ctx, z, token):
-        ctx.mark_dirty(z)  # the same tensor, no copy; and what follows may work in place
+        ctx.mark_dirty(z)  # the same tensor, not a copy; later operations may still change it in place
         return z
 
     @staticmethod
@@ -35,7 +35,7 @@ class _Tap(torch.autograd.Function):
 
 
 def doubled(tensor: Tensor, *, copy: bool = False) -> Tensor:
-    """In float64 if it holds floats, out of autograd's graph."""
+    """`tensor` outside autograd's graph, in float64 if it holds floats."""
     return tensor.detach().to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=copy)
 
 
@@ -54,9 +54,9 @@ class Capture(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if torch._C._functorch.peek_interpreter_stack() is not None:
-            raise ValueError("the network uses torch.func in its forward pass, which its kernel cannot look through")
+            raise ValueError("the network uses torch.func in its forward pass, which empirical_ntk does not support")
         first = args[0] if args else kwargs.get("input")
-        # Else samples do not come first, as in an RNN over (T, n, …).
+        # Otherwise samples are not the first dimension, as in an RNN over (T, n, …).
         if func in HANDLERS and getattr(first, "shape", ())[:1] == (self.samples,):
             z = HANDLERS[func](self, *args, **kwargs)
             if z is not NotImplemented:
@@ -64,7 +64,7 @@ class Capture(TorchFunctionMode):
         return func(*self.double(args), **{key: self.double(value) for key, value in kwargs.items()})
 
     def double(self, value):
-        """Parameters and buffers, alone or in lists, in float64 if they are floats: as leaves of autograd's graph where trained."""
+        """`value` with parameters and buffers, alone or in lists, in float64; trained ones are leaves of the graph."""
         if type(value) in (list, tuple):
             return type(value)(map(self.double, value))
         if not isinstance(value, Tensor) or value not in self.state:
@@ -75,33 +75,33 @@ class Capture(TorchFunctionMode):
         return self.doubles[value]
 
     def fixed(self, *tensors: Tensor | None) -> bool:
-        """Whether each is a parameter itself or a constant: nothing computed from parameters or activations."""
+        """Whether each is a parameter itself or a constant, not computed from parameters or activations."""
         return all(t is None or t in self.trained or not t.requires_grad for t in tensors)
 
     def add(self, x: Tensor, z: Tensor, pull, uses: list[Use], *, source: int = 1, output: int = 1) -> Tensor:
-        """z, computed from x without autograd, as the output of a new node; `source`, `output`: channel dimensions."""
+        """Return z, computed from x without autograd, as a new node's output; `source`, `output`: channel dimension."""
         uses = [use for use in uses if use.parameter in self.trained]
         if not (uses or x.requires_grad) or not torch.is_grad_enabled():
             return z
         incoming = port(x, source) if x.requires_grad else None
-        z = _Tap.apply(z.clone() if z._is_view() else z, self.token)  # what works in place on views loses the tap
+        z = _Tap.apply(z.clone() if z._is_view() else z, self.token)  # in-place changes of a view lose the tap
         outgoing = port(z, output)
         self.nodes[outgoing.edge.node] = Node(incoming, outgoing, pull, uses)
         return z
 
     def producer(self, x: Tensor) -> Node | None:
-        """The node whose output x is, untouched."""
+        """The node whose unchanged output is x, if there is one."""
         return self.nodes.get(x.grad_fn)
 
 
-# Each handler has the signature of the function it stands for, and returns NotImplemented to leave it to autograd.
+# Each handler has the signature of the function that it replaces, and returns NotImplemented to leave it to autograd.
 def _convolution(capture, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """A conv1d is a conv2d over images one pixel high."""
+    """Take a conv2d apart, or a conv1d, which is a conv2d over images one pixel high."""
     if input.dim() != weight.dim() or not capture.fixed(weight, bias):
         return NotImplemented
     kernel = tuple(weight.shape[2:])
     stride, dilation = ((v,) * len(kernel) if isinstance(v, int) else tuple(v) for v in (stride, dilation))
-    if isinstance(padding, str):  # "same" may need one more behind than before: pad in autograd's graph
+    if isinstance(padding, str):  # "same" may pad one more after than before: pad in autograd's graph
         spare = [d * (k - 1) * (padding == "same") for d, k in zip(dilation, kernel, strict=True)]
         input, padding = F.pad(input, [side for s in reversed(spare) for side in (s // 2, s - s // 2)]), 0
     padding = (padding,) * len(kernel) if isinstance(padding, int) else tuple(padding)
@@ -227,10 +227,11 @@ HANDLERS: dict[Callable, Callable[..., Any]] = {
 
 
 def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, dict[object, Node], set[Tensor]]:
-    """One forward pass over a batch (n, …).
+    """Run one forward pass over a batch (n, …).
 
-    Returns the logits (n, C) in float64, the nodes, whose inputs are kept in `dtype`, in the order in which they ran,
-    and the parameters that reach the logits through anything but nodes.
+    Returns the logits (n, C) in float64; the nodes in the order in which they ran, with inputs kept in `dtype`; and the
+    parameters that reach the logits other than through nodes. ValueError if the outputs are not such logits, or cannot
+    be followed back.
     """
     capture = Capture(model, len(x), dtype)
     with in_float64(), capture:
@@ -240,14 +241,14 @@ def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
                 logits = model(doubled(x, copy=True))
         finally:
             for module, held in buffers:
-                module._buffers.update(held)  # one that the forward pass replaced is its copy in float64
+                module._buffers.update(held)  # a buffer that the forward pass replaced is a copy in float64
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x) or not logits.shape[1]:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"a kernel is of logits (n, C), but for {len(x)} samples this model returns {shape}")
+        raise ValueError(f"a kernel needs logits (n, C), but for {len(x)} samples this model returns {shape}")
     if not logits.requires_grad:
         raise ValueError("no parameter that requires gradients reaches the logits")
     starts = [logits.grad_fn, *(node.source.edge.node for node in capture.nodes.values() if node.source)]
     leaves = {leaf for start in starts for leaf in between(start, capture.nodes)[1]}
     if capture.token in leaves:
-        raise ValueError("the network works in place on an operation's output in a way that its kernel cannot follow")
+        raise ValueError("the network changes an operation's output in place in a way that empirical_ntk cannot follow")
     return logits, capture.nodes, {p for p in capture.trained if p in leaves or capture.doubles.get(p) in leaves}

@@ -1,9 +1,9 @@
 """One parameter's share of a kernel, from its inputs and cotangents: Θ[i c, j d] = J_ic · J_jd, never holding all of J.
 
-With the patches P_i (L, K) that its operation sees and the cotangents G_ic (L, O) of what the operation makes of them,
-J_ic = G_icᵀ P_i (O, K). There are two ways to contract, each dense or over lists of the entries that are alive:
+With the patches P_i (L, K) that its operation sees and the cotangents G_ic (L, O) of the operation's output,
+J_ic = G_icᵀ P_i (O, K). There are two ways to contract, each dense or over lists of the alive entries:
 
-by Jacobian:  J in chunks over the input channels, and the products J Jᵀ of these;
+by Jacobian:  J Jᵀ, with J in chunks over the input channels;
 by position:  Σ_lm (P_i P_jᵀ)[l, m] (G_ic G_jdᵀ)[l, m] for each pair of samples; J is never formed.
 """
 
@@ -22,20 +22,20 @@ from reactivation.ntk.convolution import Window, long_row_products, pad, patch_g
 from reactivation.ntk.cotangents import NOTHING, Cotangent, Use
 from reactivation.ntk.guards import ran_out
 
-# Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what stands behind them.
+# Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what they rest on.
 ELEMENT = 20.0  # one pass over one element of a tensor
-ENTRY = 1.5  # reading a dense row for an entry of a list, per element, beside adding it C times
-ROWS = 128  # of a symmetric product at a time
+ENTRY = 1.5  # reading a dense row for an entry of a list, per element; adding it C times comes on top
+ROWS = 128  # rows of a symmetric product at a time
 VECTOR = 16  # columns that a processor multiplies at once
-SIDE = 256  # positions of the samples whose pairs with others are contracted at once
+SIDE = 256  # positions of samples whose pairs with others are contracted at once
 
 
 @dataclass
 class Sums:
-    """Kernels being added up, float64: sum (n, m), trace (n, m), not yet divided by C, full (n, C, m, C).
+    """Kernels being added up, in float64: sum (n, m); trace (n, m), not yet divided by C; full (n, C, m, C).
 
-    `rows` and `columns` say which of the samples at hand a kernel's rows and columns are. Where they are the same, only
-    what lies on and above the diagonal counts.
+    `rows` and `columns` say which of the samples at hand are a kernel's rows and columns. If they are the same, only
+    entries on and above the diagonal count.
     """
 
     kernels: dict[str, Tensor]
@@ -50,7 +50,7 @@ class Sums:
         return Sums(kernels, rows, columns)
 
     def block(self, i: slice, j: slice) -> "Sums":
-        """The part of samples i with samples j, where these are at hand: one after the other, or once if they are the same."""
+        """The part of samples i with samples j. The samples at hand are then i and j, or i alone if they are equal."""
         rows = slice(0, i.stop - i.start)
         columns = rows if i == j else slice(rows.stop, rows.stop + j.stop - j.start)
         i = slice(i.start - self.rows.start, i.stop - self.rows.start)
@@ -63,7 +63,7 @@ class Sums:
         return self.rows == self.columns
 
     def add(self, i: slice, j: slice, parts: dict[str, Tensor]) -> None:
-        """Blocks of the kernels, of samples i with samples j; where `full` is given, the others follow from it."""
+        """Add blocks of the kernels, samples i with samples j; if `full` is given, the others follow from it."""
         if "full" in parts:
             full = parts["full"].double()
             parts = {"full": full, "trace": full.diagonal(dim1=1, dim2=3).sum(-1), "sum": full.sum((1, 3))}
@@ -71,7 +71,7 @@ class Sums:
             kernel += parts[kind].to(kernel.device)
 
     def add_jacobian(self, jacobian: Tensor) -> None:
-        """Some columns of the Jacobian of all samples, (samples, C, …)."""
+        """Add what some columns of the Jacobian of all samples, (samples, C, …), contribute."""
         jacobian = jacobian.flatten(2)
         left, right = jacobian[self.rows], jacobian[self.columns]
         parts = {}
@@ -85,7 +85,10 @@ class Sums:
         self.add(self.rows, self.columns, parts)
 
     def finished(self, classes: int) -> dict[str, np.ndarray]:
-        """sum (n, m), trace (n, m), the mean over the C logits, full (n·C, m·C); exactly symmetric if rows are columns."""
+        """Return sum (n, m), trace (n, m), the mean over the C logits, and full (n·C, m·C).
+
+        They are exactly symmetric if rows and columns are the same.
+        """
         done = {}
         for kind, kernel in self.kernels.items():
             kernel = kernel.flatten(2).flatten(0, 1) if kind == "full" else kernel
@@ -95,7 +98,7 @@ class Sums:
 
 
 def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
-    """left rightᵀ; where both are the same, computed on and above the diagonal only."""
+    """left rightᵀ; if both are the same (`symmetric`), computed only on and above the diagonal."""
     if not symmetric or len(left) <= ROWS:
         return long_row_products(left, right)
     product = left.new_zeros(len(left), len(left), dtype=torch.float64)
@@ -105,7 +108,7 @@ def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
 
 
 def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -> None:
-    """work(slice) over start … stop, `size` at a time; where memory runs out, half as many from there on."""
+    """Call work(slice) over start … stop, `size` at a time; once memory runs out, half as many from there on."""
     while start < stop:
         try:
             work(slice(start, min(stop, start + size)))
@@ -119,10 +122,11 @@ def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -
 
 @dataclass
 class Factors:
-    """What a weight, or one group of its channels, sees and what comes back, for n samples.
+    """The inputs and output cotangents of a weight, or of one group of its channels, for n samples.
 
-    x (n, H, W, channels) seen through `window`, or, of an embedding (no window), indices (n, L) with −1 for none.
-    Cotangents: dense (n, C, O, L), or, where that is empty, lists of the entries alive, a row for each channel.
+    x (n, H, W, channels) is seen through `window`. An embedding has no window, and x (n, L) holds its indices, −1 where
+    there is no gradient. The cotangents are dense (n, C, O, L), or, if that is empty, lists of the alive entries with a
+    row for each channel.
     """
 
     x: Tensor
@@ -132,7 +136,7 @@ class Factors:
     lists: sparse.Lists | None
 
     def jacobian(self, taps: slice = slice(None), channels: slice = slice(None), room: Tensor | None = None) -> Tensor:
-        """(n, C, O, taps · channels, perhaps some zeros): some of its columns, in `room` if that is given."""
+        """Some columns of the Jacobian, (n, C, O, taps · channels, perhaps padded by zeros), in `room` if given."""
         n, classes, outputs, _ = self.shape
         assert self.window is not None, "an embedding has no patches"
         p = patches(self.x, self.window, taps, channels)
@@ -147,7 +151,7 @@ class Factors:
         return j
 
     def patch_gram(self, i: slice, j: slice) -> Tensor:
-        """(I, J, L, L) inner products of the patches of some samples with those of others."""
+        """Inner products of the patches of samples i with those of samples j, (I, J, L, L)."""
         x, others = self.x[i], self.x[j]
         if self.window is not None:
             return patch_gram(x, others, self.window)
@@ -156,7 +160,7 @@ class Factors:
 
 
 def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
-    """Of one weight. Where it is used several times, the positions of its uses follow each other."""
+    """The factors of one weight. If it is used several times, the positions of its uses follow each other."""
     use, _ = uses[0]
     seen, sent = [], []
     for use, cotangent in uses:
@@ -181,7 +185,7 @@ def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
 
 
 def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
-    """(n, C, D), of one use of a bias, a scale or a weight, all of it."""
+    """The whole Jacobian (n, C, D) of one use of a bias, a scale or a weight."""
     if use.kind == "bias":
         return cotangent.total()
     if use.kind == "scale":
@@ -192,7 +196,7 @@ def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
 
 
 def contract(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
-    """Adds the weight's share to `sums`, in the cheaper of the two ways, with chunks of about so many bytes."""
+    """Add the weight's share to `sums` in the cheaper of the two ways, in chunks of about `chunk_bytes`."""
     by_jacobian, by_position = costs(factors, sums)
     if by_jacobian < by_position:
         _by_jacobian(factors, sums, chunk_bytes)
@@ -201,7 +205,7 @@ def contract(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
 
 
 def costs(factors: Factors, sums: Sums) -> tuple[float, float]:
-    """Of contracting by Jacobian and by position, in multiply-adds of a large matrix product."""
+    """The costs of contracting by Jacobian and by position, in multiply-adds of a large matrix product."""
     (n, classes, outputs, length), window, kinds = factors.shape, factors.window, sums.kernels
     rows, columns = sums.rows.stop - sums.rows.start, sums.columns.stop - sums.columns.start
     pairs = rows * (rows + 1) / 2 if sums.symmetric else rows * columns
@@ -224,14 +228,14 @@ def costs(factors: Factors, sums: Sums) -> tuple[float, float]:
 
 
 def _by_jacobian(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
-    """In chunks of some taps and all channels, or of one tap and some channels."""
+    """Contract in chunks of some taps and all channels, or of one tap and some channels."""
     assert factors.window is not None, "an embedding is contracted by position"
     n, classes, outputs, length = factors.shape
     taps, channels = math.prod(factors.window.kernel), factors.x.shape[3]
     columns = max(1, chunk_bytes // (n * (classes * outputs + length) * factors.x.element_size()))
     at_once = max(1, columns // channels)
     seen = replace(factors, x=pad(factors.x, factors.window), window=replace(factors.window, padding=(0, 0)))
-    room: list[Tensor] = []  # for all chunks, the first of which is the largest: fresh memory costs as much as its use
+    room: list[Tensor] = []  # shared by all chunks (the first is the largest): fresh memory costs as much as its use
 
     def add(tap: int, part: slice) -> None:
         size = n * classes * outputs * (at_once * (part.stop - part.start) + VECTOR)

@@ -1,4 +1,4 @@
-"""Convolutions, and linear layers as convolutions of one pixel: windows on an input, patches, their products, exact passes."""
+"""Convolutions, and linear layers as convolutions of one pixel: windows, patches, inner products, exact passes."""
 
 import math
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
     ],
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
-BLOCKED = 16  # rows from which on a product is added up block by block, and keeps its digits over
-LONG = 1 << 18  # columns, and below it over
-SHORT = 1 << 14
-WINOGRAD_BYTES = 8 << 20  # of transformed kernels at a time
+BLOCKED = 16  # rows: larger products are added up block by block, and keep their digits over more columns
+LONG = 1 << 18  # columns over which a float32 product of at least so many rows keeps its digits
+SHORT = 1 << 14  # the same for fewer rows
+WINOGRAD_BYTES = 8 << 20  # bytes of transformed kernels at a time
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which part of the input (n, H, W, channels) each output position sees. A linear layer: one row of 1 × 1 windows."""
+    """Which part of the input (n, H, W, channels) each output position sees. A linear layer has 1 × 1 windows."""
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -44,7 +44,7 @@ class Window:
     groups: int = 1
 
     def output(self, *size: int) -> tuple[int, ...]:
-        """Height and width of the output for those of the input."""
+        """Height and width of the output, for `size` (H, W) of the input."""
         options = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         return tuple((length + 2 * p - d * (k - 1) - 1) // s + 1 for length, k, s, p, d in options)
 
@@ -55,7 +55,7 @@ class Window:
         return [(row, column) for row in rows for column in columns]
 
     def targets(self, *size: int) -> Tensor:
-        """(taps, outputs) int64: the input position each output sees through each tap, −1 where that is padding."""
+        """The input position that each output sees through each tap, (taps, outputs) int64; −1 for padding."""
         (top, left), area = self.padding, torch.arange(math.prod(size)).view(size)
         padded = F.pad(area, (left, left, top, top), value=-1)
         return torch.stack([padded[tap].flatten() for tap in self.taps(*size)])
@@ -70,17 +70,17 @@ def pad(x: Tensor, window: Window) -> Tensor:
 
 
 def patches(x: Tensor, window: Window, taps: slice = slice(None), channels: slice = slice(None)) -> Tensor:
-    """What each output sees through some taps of some channels: (n, H, W, channels) -> (n, outputs, taps · channels)."""
+    """What outputs see through some taps of some channels of x (n, H, W, channels): (n, outputs, taps · channels)."""
     seen = window.taps(*x.shape[1:3])[taps]
     x = pad(x[..., channels], window)
     return torch.cat([x[:, row, column].flatten(1, 2) for row, column in seen], dim=2)
 
 
 def row_products(left: Tensor, right: Tensor) -> Tensor:
-    """left rightᵀ, of (n, D) and (m, D).
+    """left rightᵀ, for left (n, D) and right (m, D).
 
-    As a convolution with kernels as long as the rows: on a CPU that is oneDNN's product and not MKL's, which on
-    processors of AMD takes twice as long.
+    On a CPU this is a convolution with kernels as long as the rows: oneDNN computes it, not MKL, which takes twice as
+    long on AMD processors.
     """
     (n, length), m = left.shape, len(right)
     if left.device.type == "cpu" and left.dtype == torch.float32 and min(n, m) >= BLOCKED and length >= 256:
@@ -89,7 +89,7 @@ def row_products(left: Tensor, right: Tensor) -> Tensor:
 
 
 def long_row_products(left: Tensor, right: Tensor) -> Tensor:
-    """left rightᵀ in float64, and so the sums over parts of the rows: float32 loses digits over very long ones."""
+    """left rightᵀ in float64, summed over parts of the rows in float64: float32 loses digits over very long rows."""
     part = SHORT if min(len(left), len(right)) < BLOCKED else LONG
     parts = zip(left.split(part, dim=1), right.split(part, dim=1), strict=True)
     return reduce(torch.add, (row_products(a, b).double() for a, b in parts))
@@ -98,7 +98,7 @@ def long_row_products(left: Tensor, right: Tensor) -> Tensor:
 def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
     """Inner products of patches, all pairs of samples: (I, H, W, channels), (J, H, W, channels) -> (I, J, L, L).
 
-    Those of single pixels, summed over the taps: as many times cheaper than of whole patches as there are taps.
+    They are products of single pixels, summed over the taps: cheaper than products of patches by the number of taps.
     """
     (size, taps), (count, height, width, _) = (x.shape[:3], window.taps(*x.shape[1:3])), others.shape
     pixels = row_products(x.flatten(0, 2), others.flatten(0, 2)).view(*size, count, height, width)
@@ -112,7 +112,10 @@ def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-    """In float64, channels last in memory: x (n, channels, H, W) float64, weight (O, channels / groups, kernel)."""
+    """The convolution of x (n, channels, H, W) float64 and weight (O, channels / groups, kernel), exact in float64.
+
+    The result has channels last in memory.
+    """
     rows, columns = window.output(*x.shape[2:])
     tiles = len(x) * rows * columns / 16
     if window.groups > 1:
@@ -148,7 +151,7 @@ def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
         kernels = (of_kernel @ kernels).view(36, -1, channels)
         products = torch.bmm(tiles, kernels.transpose(1, 2)).flatten(1)
         of_tiles[..., o : o + step] = (of_output @ products).view(4, 4, n, down, across, -1).permute(2, 3, 0, 4, 1, 5)
-    # Zeros and ties, which ReLU and pooling decide on, come out as such: values are multiples of 2⁻⁴⁰ of the largest.
+    # ReLU and pooling need exact zeros and ties, so values become multiples of 2⁻⁴⁰ of the largest.
     grid = z.abs().amax((2, 3), keepdim=True) * (1.5 * 2**52 / 2**40)
     z.add_(grid).sub_(grid)
     if (rows, columns) == (4 * down, 4 * across):
@@ -157,5 +160,5 @@ def _winograd(x: Tensor, weight: Tensor, window: Window) -> Tensor:
 
 
 def _channels_last(x: Tensor, *shape: int) -> Tensor:
-    """Room for len(x) images, which is no view of anything."""
+    """Uninitialised memory for len(x) images of `shape`, not a view of another tensor."""
     return torch.empty((len(x), *shape), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)

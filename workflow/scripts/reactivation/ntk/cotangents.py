@@ -1,4 +1,4 @@
-"""Cotangents ∂f_c/∂z of what operations put out, for all logits at once: how they travel back to every use of a parameter.
+"""Cotangents ∂f_c/∂z of operations' outputs z, for all logits at once, carried back to every use of a parameter.
 
 A `Node` is an operation cut out of autograd's graph; capture.py makes the nodes in the forward pass. `cotangents` walks
 them backwards.
@@ -18,7 +18,7 @@ from reactivation.ntk import sparse
 from reactivation.ntk.convolution import PIXEL, Window
 from reactivation.ntk.guards import explained
 
-NOTHING = torch.empty(0)  # where there is no tensor
+NOTHING = torch.empty(0)  # stands for a missing tensor
 SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense products (benchmarks/products.py)
 
 
@@ -26,8 +26,8 @@ SPARSE = 0.3  # share of entries alive, up to which lists are faster than dense 
 class Cotangent:
     """∂f_c/∂z of an operation's output z with O channels at `length` positions, for n samples and C logits.
 
-    values (n, C, Q, O), where entry q of channel o stands at position[n, q, o] (None: at q, and Q = length), and
-    counts only where alive (n, Q, O) (None: everywhere). Dead entries are zero for every logit.
+    values (n, C, Q, O): entry q of channel o stands at position[n, q, o] (None: at q, and Q = length). It counts only
+    where alive (n, Q, O) is true (None: everywhere). Dead entries are zero for every logit.
     """
 
     values: Tensor
@@ -36,7 +36,7 @@ class Cotangent:
     alive: Tensor | None = None
 
     def dense(self) -> Tensor:
-        """(n, C, length, O)."""
+        """The cotangent at every position, (n, C, length, O)."""
         values = self.values if self.alive is None else self.values * self.alive[:, None]
         if self.position is None:
             return values
@@ -45,30 +45,30 @@ class Cotangent:
         return values.new_zeros(n, classes, self.length, channels).scatter_add_(2, at, values)
 
     def bytes_a_sample(self, classes: int) -> int:
-        """What a sample's entries take, were it of so many logits."""
+        """Bytes that one sample's entries would take for `classes` logits."""
         values = self.values[0, 0]
         where = (t[0] for t in (self.position, self.alive) if t is not None)
         return classes * values.numel() * values.element_size() + sum(t.numel() * t.element_size() for t in where)
 
     def total(self) -> Tensor:
-        """(n, C, O): the sum over positions."""
+        """The sum over positions, (n, C, O)."""
         if self.alive is None:
             return self.values.sum(2)
-        # Sample by sample, for the product to stay in the cache.
+        # Sample by sample, so that the product stays in the cache.
         return torch.stack([(values * alive).sum(1) for values, alive in zip(self.values, self.alive, strict=True)])
 
     def masked(self, mask: Tensor) -> "Cotangent":
-        """The cotangent before an element-wise product with `mask` (n, length, O), as of a ReLU."""
+        """The cotangent before an element-wise product with `mask` (n, length, O), such as a ReLU."""
         alive = mask if self.position is None else mask.gather(1, self.position)
         return Cotangent(self.values, self.length, self.position, alive if self.alive is None else alive & self.alive)
 
     def moved(self, position: Tensor, length: int) -> "Cotangent":
-        """The cotangent before a selection of entries: output q of channel o was input position[n, q, o] of `length`."""
+        """The cotangent before a selection of entries: output q of channel o is input position[n, q, o] of `length`."""
         at = position if self.position is None else position.gather(1, self.position)
         return Cotangent(self.values, length, at, self.alive)
 
     def __getitem__(self, channels: slice) -> "Cotangent":
-        """That of some of the channels."""
+        """The cotangent of some of the channels."""
         position, alive = (None if t is None else t[..., channels] for t in (self.position, self.alive))
         return Cotangent(self.values[..., channels], self.length, position, alive)
 
@@ -82,7 +82,7 @@ class Cotangent:
         return Cotangent(torch.cat([part.values for part in parts]), parts[0].length, position, alive)
 
     def entries(self, by: str) -> sparse.Lists | None:
-        """The alive entries as lists, where so few are alive (on a CPU) as to make their products cheaper."""
+        """The alive entries as lists if that makes products cheaper (few are alive, on a CPU), otherwise None."""
         if self.values.device.type != "cpu":
             return None
         alive = (self.values != 0).any(1) if self.alive is None else self.alive
@@ -97,7 +97,7 @@ class Cotangent:
 
 @dataclass
 class Use:
-    """A parameter at work. `x` is what its gradient multiplies the cotangent with, for n samples:
+    """One use of a parameter. Its gradient is the cotangent multiplied with `x`, which for n samples is
 
     weight: the input (n, H, W, channels), seen through `window`; scale: (n, positions, O), element by element;
     bias: nothing; embedding: indices (n, positions), where −1 has no gradient.
@@ -115,18 +115,21 @@ class Use:
 
 
 def pull_scale(factor: Tensor, cotangent: Cotangent) -> Cotangent:
-    """From the output of y = factor · x, channel by channel, to its input."""
+    """Carry a cotangent from the output of y = factor · x, channel by channel, to its input."""
     return replace(cotangent, values=cotangent.values * factor)
 
 
 def pull_linear(weight: Tensor, cotangent: Cotangent) -> Cotangent:
-    """From the output of y = weight · x, weight (O, K), to its input."""
+    """Carry a cotangent from the output of y = weight · x, weight (O, K), to its input."""
     values = torch.matmul(cotangent.dense(), weight)
     return Cotangent(values, values.shape[2])
 
 
 def pull_convolution(weight: Tensor, window: Window, size: tuple[int, int], cotangent: Cotangent) -> Cotangent:
-    """From the output of a convolution, weight (O, channels / groups, kernel), to its input of `size` (H, W)."""
+    """Carry a cotangent from a convolution's output to its input of `size` (H, W).
+
+    weight (O, channels / groups, kernel).
+    """
     n, classes = cotangent.values.shape[:2]
     entries = cotangent.entries("position") if window.groups == 1 else None
     if entries is None:
@@ -156,7 +159,7 @@ class Port:
 
 @dataclass(eq=False)
 class Node:
-    """z = op(x), and how a cotangent of z becomes one of x. `source` is None where x needs no gradient."""
+    """An operation z = op(x); `pull` turns a cotangent of z into one of x. `source` is None if x needs no gradient."""
 
     source: Port | None
     output: Port
@@ -169,21 +172,21 @@ def port(tensor: Tensor, channel: int) -> Port:
 
 
 def positions(tensor: Tensor, channel: int) -> Tensor:
-    """(n, O, …), or (n, …, O), as (n, positions, O)."""
+    """Reshape (n, O, …) or (n, …, O) to (n, positions, O)."""
     if channel == 1:
         tensor = tensor.movedim(1, -1)
     return tensor.reshape(len(tensor), -1, tensor.shape[-1])
 
 
 def natural(tensor: Tensor, like: Port) -> Tensor:
-    """(n, positions, O) in the shape of a port."""
+    """Reshape (n, positions, O) to the shape of a port."""
     if like.channel == -1:
         return tensor.reshape(like.shape)
     return tensor.unflatten(1, like.shape[2:] or (1,)).movedim(-1, 1).reshape(like.shape)
 
 
 def between(start: Any, nodes: dict[object, Node]) -> tuple[list[Node], list[Tensor]]:
-    """The nodes and the leaves that autograd reaches from one of its functions without passing a node."""
+    """The nodes and leaves that autograd reaches from its function `start` without passing through a node."""
     found, leaves, stack = [], [], [start]
     seen: set[object] = {None}
     while stack:
@@ -201,15 +204,15 @@ def between(start: Any, nodes: dict[object, Node]) -> tuple[list[Node], list[Ten
 
 
 def cotangents(logits: Tensor, nodes: dict[object, Node], seeds: Tensor) -> Iterator[tuple[Use, Cotangent]]:
-    """Every use of a parameter with the cotangent of its operation's output, last operation first.
+    """Yield every use of a parameter with the cotangent of its operation's output, last operation first.
 
-    seeds (S, C), or (n, S, C), are the combinations of logits to differentiate: the identity for each of them, a row of
+    seeds (S, C) or (n, S, C): the combinations of logits to differentiate. The identity stands for each logit, a row of
     ones for their sum.
     """
     waiting: dict[Node, Cotangent] = {}
 
     def send(target: Port, cotangent: Cotangent) -> None:
-        """Adds a cotangent of `target` to those of the nodes it was computed from."""
+        """Add a cotangent of `target` to those of the nodes from which it was computed."""
         node = nodes.get(target.edge.node)
         if node is not None and node.output.channel == target.channel:
             arrived = {node: cotangent}
@@ -232,14 +235,14 @@ def cotangents(logits: Tensor, nodes: dict[object, Node], seeds: Tensor) -> Iter
 
 
 def _through_autograd(target: Port, cotangent: Cotangent, nodes: list[Node]) -> dict[Node, Cotangent]:
-    """A cotangent of `target` as those of the outputs of `nodes`, one logit at a time."""
+    """Carry a cotangent of `target` through autograd to the outputs of `nodes`, one logit at a time."""
     values = cotangent.dense()
     arrived: dict[Node, Cotangent] = {}
     edges = tuple(node.output.edge for node in nodes)
     for c in range(values.shape[1]) if nodes else ():
         seed = natural(values[:, c], target).double()
-        with explained():  # an autograd.Function may have kept a parameter as it was
-            # As torch.autograd.grad([target.edge], edges, [seed]), which imports sympy, for 0.4 s, to compare shapes.
+        with explained():  # an autograd.Function may have kept a parameter in its own precision
+            # Like torch.autograd.grad([target.edge], edges, [seed]), which imports sympy (0.4 s) to compare shapes.
             found = _engine_run_backward((target.edge,), (seed,), True, False, edges, True, accumulate_grad=False)
         for node, gradient in zip(nodes, found, strict=True):
             if gradient is not None:

@@ -1,4 +1,4 @@
-"""What a kernel is protected from, and what it refuses: other precisions, random numbers, couplings of samples, too little memory."""
+"""What a kernel is protected from: lower precision, random numbers, coupled samples, too little memory."""
 
 import logging
 import threading
@@ -13,45 +13,48 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LOG = logging.getLogger("reactivation.ntk")
-INNER_GRADIENT = "the network differentiates in its forward pass, which its kernel cannot look through"
-ONE_AT_A_TIME = threading.RLock()  # torch has one default precision for all threads, and kernels change it
+INNER_GRADIENT = "the network differentiates in its forward pass, which empirical_ntk does not support"
+ONE_AT_A_TIME = threading.RLock()  # torch has one default dtype for all threads, and a kernel changes it
 
 
 def in_less_memory(limit: int, work: Callable[[int], dict]) -> dict:
-    """work(limit), in half the memory where it runs out between chunks, which are halved where they stand."""
+    """Return work(limit), again with half the limit whenever memory runs out.
+
+    Inside a chunk `in_chunks` halves the chunk instead.
+    """
     while True:
         try:
             return work(limit)
         except (MemoryError, RuntimeError) as error:
             if not ran_out(error) or limit < 1 << 12:
                 raise
-        limit //= 2  # not above: what the error holds on to is free only here
-        LOG.warning("memory ran out: again, for %.0f MB", limit / 1e6)
+        limit //= 2  # not inside `except`: the memory that the error holds is free only here
+        LOG.warning("memory ran out: trying again with %.0f MB", limit / 1e6)
 
 
 def default_memory_limit(device: torch.device) -> int:
-    """Bytes: a quarter of what is free, 4 GiB at most."""
+    """The default limit in bytes: a quarter of what is free, at most 4 GiB."""
     return min(_free_bytes(device) // 4, 4 << 30)
 
 
 def _free_bytes(device: torch.device) -> int:
     if device.type != "cuda":
         return psutil.virtual_memory().available
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for new tensors
     return torch.cuda.mem_get_info(device)[0] + held
 
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """No TF32, no bf16, no autocast, and gradients whatever the caller has switched off."""
-    backends: Any = torch.backends  # its modules make their switches as they are asked for
+    """Switch off TF32, bf16 and autocast, and switch on gradients, whatever the caller has set."""
+    backends: Any = torch.backends  # its modules create their switches on first access
     lowered: list[tuple[Any, str]] = []
     of_device = [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
     if device.type == "cuda":
         of_device = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
     try:
         older = torch.get_float32_matmul_precision()
-    except RuntimeError:  # it disagrees with the newer switches, `fp32_precision`, which are then the ones that count
+    except RuntimeError:  # it disagrees with the newer switches, `fp32_precision`; only those count then
         older = "highest"
     try:
         if older != "highest":
@@ -75,10 +78,11 @@ def exact(device: torch.device) -> Iterator[None]:
 
 
 def tell_unknown(model: nn.Module, names: list[str]) -> None:
+    """Warn, once for the same ones, of parameters that are differentiated sample by sample."""
     modules = dict(model.named_modules())
     listed = [f"{name} ({type(modules[name.rpartition('.')[0]]).__name__})" for name in names]
     if listed:
-        _warn_once(f"not taken apart, so differentiated sample by sample, which is exact but slow: {', '.join(listed)}")
+        _warn_once(f"these are differentiated sample by sample, which is exact but slow: {', '.join(listed)}")
 
 
 @cache
@@ -87,7 +91,10 @@ def _warn_once(message: str) -> None:
 
 
 def refuse_by_name(model: nn.Module) -> None:
-    """In training mode batch norm mixes the samples, so that f(x_i) has no gradient of its own, and dropout is noise."""
+    """Raise ValueError for scripted modules, backward hooks, and batch norm or dropout in training mode.
+
+    Batch norm then mixes the samples, so that f(x_i) has no gradient of its own; dropout makes f random.
+    """
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
@@ -105,7 +112,7 @@ class NoDraws(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False: else torch imports its compiler, for 0.7 s, to tell it to skip what is not compiled anyway."""
+        """Return False: otherwise torch imports its compiler (0.7 s) to skip what is not compiled anyway."""
         return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -121,13 +128,13 @@ class NoDraws(TorchDispatchMode):
 
 
 def _generators() -> list[Tensor]:
-    """States of torch's own."""
+    """The states of torch's random generators."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
 
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """The precision of tensors that a model makes itself, such as its first hidden state."""
+    """Make float64 the default for tensors that a model creates itself, such as its first hidden state."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -138,7 +145,7 @@ def in_float64() -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Torch's errors of networks that have no kernel, in words."""
+    """Replace torch's errors for networks that have no kernel by ValueErrors that say why."""
     try:
         yield
     except RuntimeError as error:
@@ -146,11 +153,11 @@ def explained() -> Iterator[None]:
             raise ValueError(INNER_GRADIENT) from error
         if "dtype" not in str(error):
             raise
-        raise ValueError(f"the network does not run in float64, as its kernel must: {error}") from error
+        raise ValueError(f"the network does not run in float64, which its kernel needs: {error}") from error
 
 
 def ran_out(error: Exception) -> bool:
-    """Whether there was no memory left; a CPU's allocator raises a plain RuntimeError."""
+    """Whether an error says that memory ran out; a CPU's allocator raises a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         said in str(error) for said in ("can't allocate memory", "could not create a primitive", "ALLOC_FAILED")
     )

@@ -26,11 +26,11 @@ from reactivation.ntk.guards import (
 )
 
 KINDS = ("sum", "trace", "full")
-CHUNK = {"cpu": 32 << 20, "cuda": 1 << 30}  # bytes at a time, at most: more is not faster
+CHUNK = {"cpu": 32 << 20, "cuda": 1 << 30}  # bytes at a time, at most: larger chunks are not faster
 
 
 class Kernels(dict[str, np.ndarray]):
-    """Kinds to kernels; `layers` has, where asked for, the same for each layer's share."""
+    """Kernels by kind; `layers` holds each layer's share in the same form, if it was asked for."""
 
     def __init__(self, kernels: dict[str, np.ndarray], layers: dict[str, dict[str, np.ndarray]]):
         super().__init__(kernels)
@@ -39,18 +39,18 @@ class Kernels(dict[str, np.ndarray]):
 
 @dataclass
 class Plan:
-    """How the parameters of a network are taken, and the memory that this needs."""
+    """How each parameter's share is computed, and how much memory that takes."""
 
-    seeds: Tensor  # (S, C): the combinations of logits whose cotangents are taken
+    seeds: Tensor  # (S, C): the combinations of logits that are differentiated
     classes: int  # C
-    dtype: torch.dtype  # of everything but the forward pass
+    dtype: torch.dtype  # the precision of everything except the forward pass
     layers: dict[Tensor, str]  # the layer of each parameter
     whole: set[Tensor]  # parameters whose Jacobian is no larger than their cotangents
-    examplewise: dict[Tensor, str]  # names of parameters whose Jacobian is taken sample by sample
-    kept: int  # bytes a sample, of inputs and cotangents
+    examplewise: dict[Tensor, str]  # names of the parameters that are differentiated sample by sample
+    kept: int  # bytes of inputs and cotangents per sample
     batch: int  # samples in one forward pass
-    chunk: int  # bytes of any other temporary
-    limit: int  # bytes of all together
+    chunk: int  # bytes of any other temporary tensor
+    limit: int  # bytes of everything together
 
 
 def empirical_ntk(
@@ -62,28 +62,31 @@ def empirical_ntk(
     per_layer: bool = False,
     memory_limit: int | None = None,
 ) -> Kernels:
-    """Kernels of `model` between the samples `x` (n, …) and themselves, or others `x2` (m, …).
+    """Return the kernels of `model` between the samples `x` (n, …) and themselves, or other samples `x2` (m, …).
 
-    sum    (n, m): of the gradient of the summed logits, unnormalised
-    trace  (n, m): the mean over the C logits of the kernels of each
-    full   (n·C, m·C): of every logit with every other, sample-major
+    sum    (n, m): the summed logits with themselves, unnormalised
+    trace  (n, m): the mean over the C logits of each logit's kernel
+    full   (n·C, m·C): every logit with every other, sample-major
 
-    Of the parameters that require gradients, all from one pass, float64, exactly symmetric where x2 is None. `per_layer`
-    adds each layer's share in `.layers`; they sum to the total. Batches, blocks of samples and temporaries are sized for
-    `memory_limit` bytes beside the result (default: a quarter of what is free, 4 GiB at most), by estimate: what the
-    allocator keeps of freed memory comes on top, two samples' passes are the least, and a tight limit is much slower.
+    All parameters that require gradients count. All kernels come from one pass, in float64, and are exactly symmetric
+    where x2 is None. `per_layer` adds each layer's share in `.layers`; the shares sum to the total.
 
-    Precision: forward passes and sums are float64 always; cotangents and products have the precision of the weights.
-    With float32 weights the error is 1e-7 to 5e-7 of the largest entry, and the kernel_distance S of two checkpoints
-    (this repository's CNN, 32 images) is off by up to 0.02 % at S = 1e-5, 0.2 % at 1e-6, 0.4 % at 1e-8, and noise below
-    1e-12; with float64 weights, entries are off by 1e-15. A forward pass in float32 would decide some ReLUs and poolings
-    otherwise, and be off by up to 5e-5. TF32 and bf16 are not used.
+    Memory: batches, blocks of samples and temporaries are sized by estimate for `memory_limit` bytes, which do not
+    include the result (default: a quarter of what is free, at most 4 GiB). Freed memory that the allocator keeps comes
+    on top. Two samples' passes are the least that a call takes, and a tight limit makes it much slower.
 
-    Raises ValueError for what has no kernel of its own: batch norm or dropout in training mode, networks that draw random
-    numbers, outputs that are not (n, C), samples that depend on each other as far as the first two show. Parameters of
-    operations that linearize.py does not take apart are differentiated sample by sample: exact, slower, and said once in
-    the log. The derivatives are those of the function: what hooks or an embedding's scale_grad_by_freq make of gradients
-    does not count. Calls in several threads wait for each other; meanwhile torch's default dtype is float64 for all threads.
+    Precision: forward passes and sums are always float64; cotangents and products have the precision of the weights.
+    With float32 weights, entries are off by 1e-7 to 5e-7 of the largest one. The kernel_distance S of two checkpoints
+    (this repository's CNN, 32 images) is then off by up to 0.02 % at S = 1e-5, 0.2 % at 1e-6 and 0.4 % at 1e-8; below
+    1e-12 it is noise. With float64 weights, entries are off by 1e-15. A forward pass in float32 would decide some ReLUs
+    and poolings differently, and move entries by up to 5e-5. TF32 and bf16 are not used.
+
+    Raises ValueError where there is no such kernel: batch norm or dropout in training mode, networks that draw random
+    numbers, outputs that are not (n, C), samples that depend on each other (tested on the first two). Parameters of
+    operations that capture.py does not take apart are differentiated sample by sample, which is exact but slow; the log
+    names them once. The derivatives are those of the function: changes that hooks or an embedding's scale_grad_by_freq
+    make to gradients do not count. Calls from several threads wait for each other; during a call, torch's default dtype
+    is float64 in all threads.
     """
     kernels = kernels if isinstance(kernels, str) else tuple(kernels)
     if isinstance(kernels, str) or not kernels or set(kernels) - set(KINDS):
@@ -95,7 +98,7 @@ def empirical_ntk(
         raise ValueError(f"memory_limit must be a number of bytes, not {memory_limit}")
     if any(t.is_complex() for t in (x, *model.parameters())):
         raise ValueError("kernels of complex parameters or samples are not defined here")
-    model = getattr(model, "_orig_mod", model)  # of torch.compile, which hides a network's operations
+    model = getattr(model, "_orig_mod", model)  # torch.compile hides a network's operations behind a wrapper
     refuse_by_name(model)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("no parameter requires gradients")
@@ -119,20 +122,20 @@ def _by_layer(
     per_layer: bool,
     limit: int,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Each layer's share of the kernels, or of all layers together under one name, in `limit` bytes."""
+    """Each layer's share of the kernels, computed in `limit` bytes; without `per_layer`, one share of all layers."""
     plan = _plan(model, samples, kernels, per_layer, limit)
     shares = {
         layer: Sums.zeros(kernels, rows, columns, len(plan.seeds), samples.device)
         for layer in dict.fromkeys(plan.layers.values())
     }
-    for i, j in _blocks(rows, columns, limit // 3 // plan.kept):  # joined, a layer's are there twice
+    for i, j in _blocks(rows, columns, limit // 3 // plan.kept):  # a third: joining a layer's parts doubles them
         batch = samples[i] if i == j else torch.cat([samples[i], samples[j]])
         _add_block(model, batch, plan, {layer: share.block(i, j) for layer, share in shares.items()})
     return {layer: share.finished(plan.classes) for layer, share in shares.items()}
 
 
 def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer: bool, limit: int) -> Plan:
-    """From forward passes of the first sample, and of the first two."""
+    """The plan, from forward passes of the first sample and of the first two."""
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     dtype = torch.promote_types(next(iter(names)).dtype, torch.float32)
     with NoDraws():
@@ -163,7 +166,7 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
     outputs = [node.output.shape.numel() for node in nodes.values()] or [0]
     passing = 1 + 8 * sum(outputs) + 16 * max(outputs) + 3 * len(seeds) * max(seen) * dtype.itemsize
     chunk = min(limit // 4, CHUNK[samples.device.type])
-    weights = 16 * sum(p.numel() for p in names)  # casting them to float64 is worth it for as many bytes of a batch
+    weights = 16 * sum(p.numel() for p in names)  # bytes of a batch for which casting the weights to float64 pays off
     return Plan(
         seeds=seeds,
         classes=classes,
@@ -181,19 +184,19 @@ def _plan(model: nn.Module, samples: Tensor, kernels: Collection[str], per_layer
 def _two_together(
     model: nn.Module, two: Tensor, logits: Tensor, dtype: torch.dtype, seeds: int, unknown: set[Tensor]
 ) -> tuple[set[Tensor], dict[Tensor, int]]:
-    """Of a batch of two, whose samples must not depend on each other, after a batch of one.
+    """Compare a batch of two samples with a batch of one; ValueError if the samples depend on each other.
 
-    Returns the parameters that are `unknown`, not taken apart, in either, and how many bytes a sample's cotangents of
-    each of the others take for so many seeds.
+    `logits` and `unknown` are those of the batch of one. Returns the parameters that are unknown (not taken apart) in
+    either batch, and how many bytes a sample's cotangents of each other parameter take for `seeds` seeds.
     """
     together, nodes, here = linearize(model, two, dtype)
-    slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some insist on float32
+    slack = (1e-4 if dtype == torch.float32 else 1e-9) * logits.nan_to_num().abs().max()  # some nets insist on float32
     apart = bool(((together[:1] - logits).nan_to_num().abs() <= slack).all())
     seed = torch.zeros(2, 1, logits.shape[1], dtype=dtype, device=two.device)
     seed[0] = 1
     sent: dict[Tensor, int] = defaultdict(int)
     for use, cotangent in cotangents(together, nodes, seed):
-        if use.parameter in unknown:  # perhaps of an operation on two of something else
+        if use.parameter in unknown:  # the operation's first dimension may be two of something else
             continue
         apart = apart and not cotangent.values[1].nan_to_num().any()
         sent[use.parameter] += cotangent.bytes_a_sample(seeds)
@@ -203,7 +206,7 @@ def _two_together(
 
 
 def _blocks(rows: slice, columns: slice, size: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of rows and columns with together at most `size` samples; where both are the same, from the diagonal on."""
+    """Parts of rows and columns, at most `size` samples together; if both are the same, from the diagonal on."""
     if columns.stop <= size:
         yield rows, columns
         return
@@ -214,7 +217,7 @@ def _blocks(rows: slice, columns: slice, size: int) -> Iterator[tuple[slice, sli
 
 
 def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, Sums]) -> None:
-    """Adds the kernels among `samples`, as the layers' shares want them."""
+    """Add the kernels of one block's `samples` to the layers' shares."""
     jacobians: dict[Tensor, list[Tensor]] = defaultdict(list)
     weights: dict[Tensor, list[list[tuple[Use, Cotangent]]]] = defaultdict(list)
 
@@ -241,10 +244,10 @@ def _add_block(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, 
 
 
 def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]:
-    """By parameter: Jacobians (n, C, D) where they are small, else each use with its cotangent."""
+    """Jacobians (n, C, D) of parameters for which they are small; for the others, each use with its cotangent."""
     logits, nodes, unknown = linearize(model, samples, plan.dtype)
     if not unknown <= plan.examplewise.keys():
-        raise ValueError("the network works otherwise for another number of samples")
+        raise ValueError("the network uses different operations for another number of samples")
     whole: dict[Tensor, Tensor] = {}
     kept: dict[Tensor, list[tuple[Use, Cotangent]]] = defaultdict(list)
     for use, cotangent in cotangents(logits, nodes, plan.seeds):
@@ -260,7 +263,7 @@ def _collect(model: nn.Module, samples: Tensor, plan: Plan) -> tuple[dict, dict]
 
 
 def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict[str, Sums]) -> None:
-    """The shares of parameters that are not taken apart, from gradients sample by sample, in float64."""
+    """Add the shares of parameters that are not taken apart, from gradients sample by sample, in float64."""
     layers = defaultdict(list)
     for p, name in plan.examplewise.items():
         layers[plan.layers[p]].append(name)
@@ -270,7 +273,7 @@ def _add_examplewise(model: nn.Module, samples: Tensor, plan: Plan, shares: dict
         leaves = {name: state[name].requires_grad_() for name in names}
         rows = []
         for sample in samples.split(1):
-            # Copies, for each sample anew: a forward pass may change its input and the buffers.
+            # Fresh copies for each sample: a forward pass may change its input and the buffers.
             x = doubled(sample, copy=True)
             buffers = {name: doubled(b, copy=True) for name, b in model.named_buffers()}
             with in_float64():

@@ -1,8 +1,8 @@
 """Products with cotangents that are mostly zero, compiled by numba (CPU).
 
-Behind a ReLU and a pooling the cotangent of a convolution is zero at 75–90 % of its positions, and at the same ones
-for every output c: which are alive depends on the image and the channel only. So the alive ones are listed once, with
-their C values side by side, and every entry of a list scales a whole row of a dense matrix, C times.
+Where ReLU and pooling follow a convolution, its cotangent is zero at 75–90 % of the positions. They are the same for
+every output c: which entries are alive depends only on the image and the channel. So the alive entries are listed once,
+with their C values side by side, and each entry scales a row of a dense matrix, C times.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ import numba
 import numpy as np
 import torch
 
-PAD = 8  # lists are padded with zeros to a multiple of this: as many dense rows are added in one pass
-COLUMNS = 512  # of the dense matrix at a time, so that what is being added up stays in the first-level cache
-OUTPUTS = 16  # at a time, for the same reason
+PAD = 8  # lists are padded with zeros to a multiple of this, the number of dense rows that one pass adds
+COLUMNS = 512  # columns of the dense matrix at a time, so that the sums stay in the first-level cache
+OUTPUTS = 16  # outputs at a time, for the same reason
 
 
 def compiled(function: Callable) -> Callable:
-    """Compiled once for all processes that find the cache; where no folder is writable, once in each."""
+    """Compile `function` once for all processes that find the cache; if no folder is writable, once in each."""
     options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -44,7 +44,7 @@ class Lists:
 
 
 def lists(values: torch.Tensor, alive: torch.Tensor, position: torch.Tensor, length: int, by: str) -> Lists:
-    """The entries of a cotangent: values (n, C, Q, O), alive (n, Q, O), and position (n, Q, O) among `length`.
+    """The alive entries of a cotangent: values (n, C, Q, O), alive (n, Q, O), position (n, Q, O) among `length`.
 
     by="channel": rows (i, o), columns positions. by="position": rows (i, position), columns channels.
     """
@@ -68,16 +68,17 @@ def multiply(entries: Lists, dense: torch.Tensor, target: torch.Tensor, out: tor
 
 
 def pairs(entries: Lists, i: int, first: int, gram: torch.Tensor, trace, total, full) -> None:
-    """Adds Θ[i, first + j] = Σ_o Σ_{a in (i, o), b in (first + j, o)} gram[j, l_a, l_b] g_a g_bᵀ (C, C), contracted.
+    """Add Θ[i, first + j] = Σ_o Σ_{a in (i, o), b in (first + j, o)} gram[j, l_a, l_b] g_a g_bᵀ (C, C), contracted.
 
-    gram (J, L, L). Added to, in float64: trace (J,) Σ_c Θ_cc, total (J,) Σ_cd Θ_cd, full (J, C, C) unless it is empty.
+    gram (J, L, L). The sums are float64: trace (J,) gets Σ_c Θ_cc, total (J,) gets Σ_cd Θ_cd, and full (J, C, C) gets Θ
+    unless it is empty.
     """
     arrays = (entries.rows, entries.ptr, entries.index, entries.value, gram.numpy(), trace, total, full)
     _in_threads(lambda part: _pairs(part, i, first, *arrays), len(gram))
 
 
 def _in_threads(work: Callable[[np.ndarray], None], count: int) -> None:
-    """work(part of 0 … count), on as many threads as torch uses."""
+    """Call work on parts of 0 … count, on as many threads as torch uses."""
     parts = np.array_split(np.arange(count), min(torch.get_num_threads(), count))
     if len(parts) == 1:
         work(parts[0])

@@ -17,24 +17,28 @@ from reactivation.planning.segment_costs import (
     shares,
 )
 
-START = 1.5  # seconds that a job takes to start and to
+START = 1.5  # seconds that a job takes to start and to import torch
 
-Rates = list[tuple[float, float]]  # operations of what was measured, ascending; operations per second
+Rates = list[tuple[float, float]]  # by measured work: its operations, ascending, and operations per second
 
 
 def rate(rates: Rates, work: float) -> float:
-    """Of the largest work that was measured and is no larger than `work`; of the smallest for what is smaller still."""
+    """Operations per second of the largest measured work that is no larger than `work`, or else of the smallest."""
     return next((r for w, r in reversed(rates) if w <= work), rates[0][1])
 
 
 def seconds(cost: Cost, rates: tuple[Rates, Rates]) -> float:
-    """Of a segment's training and kernels, with the start of their jobs."""
+    """Seconds that a segment's training and kernels take, with the start of their jobs."""
     training, kernels = rates
     return cost.training / rate(training, cost.step) + cost.contractions / rate(kernels, cost.contraction) + 2 * START
 
 
 def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep: str, rates, at_once: int) -> list:
-    """Runs, segments, checkpoints, peak and final bytes, operations, seconds of some runs and untrained networks together."""
+    """What the runs and untrained networks `names` take together: a row of the table.
+
+    It has the numbers of runs, segments and checkpoints, peak and final bytes, operations and seconds. `of`: the cost
+    of each segment; `sizes`: the bytes of each data set.
+    """
     names = list(names)
     runs = [name for name in names if name in plan.runs]
     untrained = [plan.convergences[name] for name in names if name in plan.convergences]
@@ -44,9 +48,9 @@ def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep
     kept = {"all": lambda c: c.checkpoints, "final": lambda _: 1, "none": lambda _: 0}[keep]
     final = data + sum(kept(c) * c.weights + c.kernels for c in segments.values())
     final += sum(table_bytes(plan, run, of) for run in runs)
-    # A core has at most one training, or the kernels of one, in hand; kernels come first.
+    # A core works on one segment at a time: its kernels are computed before another training starts.
     passing = max((c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values()), default=0)
-    # With `none`, the final weights of segments that others go on from may all be waiting for these.
+    # With `none`, the final weights of all parents may be kept at once, until the next tasks are trained.
     of_parents = [plan.segments[name].parent for name in segments] if keep == "none" else []
     parents = {parent for parent in of_parents if parent is not None}
     peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights for name in parents)
@@ -59,22 +63,24 @@ def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep
 
 
 def needed(plan: Plan, figure: str) -> list[str]:
-    """Runs and untrained networks that the target of a figure takes: its own, and those of the figure beside which it is drawn."""
+    """The runs and untrained networks that a figure's target needs, with those of the figure in its `beside`."""
     both = [plan.figures[name] for name in (figure, plan.figures[figure].beside) if name]
     return list(dict.fromkeys(name for of in both for name in (*of.runs, *of.convergences)))
 
 
 def data_bytes(plan: Plan, counts: dict[str, Counts]) -> dict[str, float]:
-    """Of each data set's file."""
+    """Bytes of each data set's file."""
     return {name: sum(map(sum, counts[name])) * 3.0 * image_size(spec) ** 2 for name, spec in plan.datasets.items()}
 
 
 def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
-    """Of a run's metric table: of each kernel ten numbers and the eigenvalues of each part of the probe, nine of each layer,
+    """Bytes of a run's metric table.
+
+    For each kernel it has ten numbers and the eigenvalues of each part of the probe, nine numbers of each layer, and
     six of each pair of tasks.
     """
     spec = plan.runs[run]
-    if not spec.kernels:  # of twins a few rows; how many checkpoints a file from elsewhere has is not planned
+    if not spec.kernels:  # twins have few rows; the size of files from elsewhere is not planned
         return sum(of[s].checkpoints for s in spec.segments) * 9.0 * (1 + len(spec.segments)) * OVERHEAD["row"]
     kernels, tasks, model = plan.kernels[spec.kernels[0]], len(spec.segments), plan.segments[spec.segments[0]].spec
     layers = shares(
@@ -85,7 +91,7 @@ def table_bytes(plan: Plan, run: str, of: dict[str, Cost]) -> float:
 
 
 def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, rates, alone: bool) -> str:
-    """One line per figure and one for the study. `alone`: jobs run one at a time, as on a GPU."""
+    """The table as text: a line for each figure and one for the study. `alone`: jobs run one at a time, as on a GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     at_once = 1 if alone else cores
     head = ["", "runs", "segments", "checkpoints", "peak GB", "final GB", "FLOPs", "hours" if alone else "core hours"]
@@ -100,7 +106,10 @@ def table(plan: Plan, of: dict[str, Cost], sizes: dict[str, float], keep: str, r
             [name, *numbers, _short(peak / 1e9), _short(final / 1e9), f"{operations:.1e}", _short(work / 3600)]
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = "\n".join("  ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))) for line in lines)  # fmt: skip
+    text = "\n".join(
+        "  ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )
     chain = max(sum(seconds(of[s], rates) for s in run.trained) for run in plan.runs.values())
     wall = max(work / at_once, chain)
     where = "One job at a time" if alone else f"On {cores} cores"
@@ -125,6 +134,6 @@ def lines_on_rates(rates: tuple[Rates, Rates], stated: bool, device: str) -> lis
         return ["Nothing is trained."]
     spans = [f"{of[0][1] / 1e9:.1f} to {of[-1][1] / 1e9:.1f}" for of in rates]
     return [
-        f"Measured here ({device}{'' if 'cuda' in device else ', one thread'}): {spans[0]} GFLOP/s in training and {spans[1]} "
-        f"in kernels, from the smallest to the largest network tried; and {START} s for each job to start."
+        f"Measured here ({device}{'' if 'cuda' in device else ', one thread'}): {spans[0]} GFLOP/s in training and "
+        f"{spans[1]} in kernels, from the smallest to the largest network tried; and {START} s for each job to start."
     ]

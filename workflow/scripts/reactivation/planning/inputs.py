@@ -9,7 +9,7 @@ Files = dict[str, Any]  # a path, or a list of paths, by the input's name
 
 
 def segment_inputs(plan: Plan, name: str) -> Files:
-    """Of a training: its images, and for a later task the segment before."""
+    """Inputs of a training: its images and, for a later task, the segment before."""
     segment = plan.segments[name]
     files = {
         "dataset": paths.DATASET.format(dataset=segment.dataset),
@@ -22,7 +22,7 @@ def segment_inputs(plan: Plan, name: str) -> Files:
 
 
 def kernel_inputs(plan: Plan, name: str) -> Files:
-    """Of the kernels "<segment>/ntk-<hash>"."""
+    """Inputs of the kernels "<segment>/ntk-<hash>"."""
     kernels = plan.kernels[name]
     return {
         "dataset": paths.DATASET.format(dataset=plan.segments[kernels.segment].dataset),
@@ -32,7 +32,7 @@ def kernel_inputs(plan: Plan, name: str) -> Files:
 
 
 def function_inputs(plan: Plan, name: str) -> Files:
-    """Of the comparison "<twin>/function-<hash>"; `start`: the weights that both start from, but for a first task."""
+    """Inputs of the comparison "<twin>/function-<hash>". A later task has `start`, the weights that both start from."""
     functions = plan.functions[name]
     twin = plan.segments[functions.segment]
     start = {"start": paths.FINAL.format(segment=twin.parent)} if twin.parent else {}
@@ -46,7 +46,7 @@ def function_inputs(plan: Plan, name: str) -> Files:
 
 
 def convergence_inputs(plan: Plan, name: str) -> Files:
-    """Of untrained networks."""
+    """Inputs of the kernels of untrained networks."""
     convergence = plan.convergences[name]
     return {
         "dataset": paths.DATASET.format(dataset=convergence.dataset),
@@ -55,7 +55,7 @@ def convergence_inputs(plan: Plan, name: str) -> Files:
 
 
 def run_inputs(plan: Plan, name: str) -> Files:
-    """Of a run's table: what its segments have, or the file of kernels from elsewhere."""
+    """Inputs of a run's table: files of its segments, or the file of kernels from elsewhere."""
     run = plan.runs[name]
     if run.given is not None:
         return {"given": run.given}
@@ -69,7 +69,7 @@ def run_inputs(plan: Plan, name: str) -> Files:
 
 
 def figure_inputs(plan: Plan, study: str, name: str) -> Files:
-    """Of a figure: the tables of its runs, and the numbers of the figure whose scales it takes."""
+    """Inputs of a figure: the tables of its runs, and the numbers of the figure whose scales it takes."""
     figure = plan.figures[name]
     runs = [paths.RUN.format(study=study, run=run) for run in figure.runs]
     runs += [paths.CONVERGENCE.format(study=study, convergence=of) for of in figure.convergences]
@@ -78,7 +78,7 @@ def figure_inputs(plan: Plan, study: str, name: str) -> Files:
 
 
 def switch_runs(plan: Plan) -> dict[str, dict[str, Any]]:
-    """What the tables of switches say of each run, by name in alphabetical order: axes, dt of velocities, its twin, its files."""
+    """What tables of switches need of each run, sorted by name: axes, dt of velocities, files, twin."""
     twins = {(run.spec["experiment"], run.networks): name for name, run in plan.runs.items() if run.networks}
     found = {}
     for name, run in sorted(plan.runs.items()):
@@ -95,7 +95,7 @@ def switch_runs(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def run_files(plan: Plan, run: Run) -> list[dict[str, str]]:
-    """Where the training of each task of a run is, its kernels or its twin's function, its images and its probe."""
+    """Paths for each task of a run: its segment, its kernels or (of a twin) its function, its images, its probe."""
     if run.given is not None:
         return [{"kernels": run.given}] * len(run.spec["epochs"])
     measured = [{"kernels": paths.kernels(name), "probe": plan.kernels[name].probe} for name in run.kernels]

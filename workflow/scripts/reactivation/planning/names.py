@@ -1,6 +1,6 @@
-"""What the things that a study makes are called: words for people, then the hash of everything that determines the thing.
+"""Names of what a study makes: words for people, then a hash of everything that determines the result.
 
-So runs that begin alike share their segments, and studies share whatever is the same.
+So runs that begin alike share segments, and studies share whatever is the same.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def short(value: Any) -> str:
 
 
 def dataset_name(name: str, spec: Mapping[str, Any]) -> str:
-    """`name` is the config's, as below."""
+    """The name of a data set's file. `name`, like `dataset` below, is the data set's name in the config."""
     return f"{name}-{digest(spec)}"
 
 
@@ -45,7 +45,7 @@ def split_name(dataset: str, spec: Mapping[str, Any]) -> str:
 
 
 def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
-    """Of a network, or of a linearised twin."""
+    """The name of a segment of a network or of a linearised twin."""
     model, training = spec["model"], spec["training"]
     network = f"{model['name']}{'-linearized' if 'dynamics' in training else ''}-w{model['width']}"
     where = f"s{spec['seed']}-task{len(spec['tasks'])}"
@@ -53,12 +53,12 @@ def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
 
 
 def kernels_name(segment: str, probe: Mapping[str, Any], kinds: list[str], layers: bool) -> str:
-    """Below the segment's folder."""
+    """The name of a segment's kernels, with the segment's folder."""
     return f"{segment}/ntk-{digest({'probe': probe, 'kernels': kinds} | ({'layers': True} if layers else {}))}"
 
 
 def function_name(twin: str, probe: Mapping[str, Any]) -> str:
-    """Below the folder of the twin's segment."""
+    """The name of a twin's comparison with its network, with the folder of the twin's segment."""
     return f"{twin}/function-{digest({'probe': probe})}"
 
 

@@ -1,7 +1,7 @@
-"""How large the networks of training/networks.py are, from their keys alone: what budgets, and requests to a cluster, rest on.
+"""Sizes of the networks in training/networks.py, from their keys alone: the basis of budgets and of cluster requests.
 
-Without torch, which takes seconds to import and which Snakemake's own environment need not have. A test compares every
-network here with the one that torch builds.
+Nothing here needs torch, which takes seconds to import and which Snakemake's own environment need not have. A test
+compares every network here with the one that torch builds.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 
 from reactivation.errors import InputError
 
-FLOAT = 4  # bytes of a float32, in which weights are
+FLOAT = 4  # bytes of a float32, the type of weights
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Layer:
 
     fan_in: int  # products that are summed to one output
     channels: int  # outputs at each position
-    positions: int = 1  # at which its weights are used
-    others: int = 0  # further numbers of its own, as many as float32 would be: biases, a normalization after it
+    positions: int = 1  # positions at which its weights are used
+    others: int = 0  # other numbers, counted in float32: biases, a normalization after it
 
     @property
     def weights(self) -> int:
@@ -41,7 +41,7 @@ class Network:
 
     @property
     def bytes(self) -> int:
-        """Of parameters and buffers."""
+        """Bytes of parameters and buffers."""
         return FLOAT * sum(layer.weights + layer.others for layer in self.layers)
 
     @property
@@ -50,12 +50,12 @@ class Network:
 
     @property
     def both(self) -> int:
-        """Operations of a forward and a backward pass, which has nothing to do for the images themselves."""
+        """Operations of a forward and a backward pass; the images themselves need no gradient."""
         return 3 * self.forward - 2 * self.layers[0].weights * self.layers[0].positions
 
     @property
     def expanded(self) -> int:
-        """The same of its first-order expansion: the network, how its outputs change, and passes back through the change."""
+        """The same for its first-order expansion: the network, the change of its outputs, passes back through it."""
         return 5 * self.forward - 4 * self.layers[0].weights * self.layers[0].positions
 
     @property
@@ -65,10 +65,13 @@ class Network:
 
 
 def network(model: Mapping[str, Any], image_size: int, classes: int) -> Network:
-    """The network that `model`, an experiment's, describes, with three colours and one logit a class; else InputError."""
+    """The network that an experiment's `model` describes, for three colours and one logit per class.
+
+    InputError if its name is not in LAYERS.
+    """
     if model["name"] not in LAYERS:
         raise InputError(
-            f"network_sizes.py lists no layers of {model['name']}: add them to LAYERS, as budgets and requests need them"
+            f"network_sizes.py has no layers of {model['name']}: add them to LAYERS, for budgets and cluster requests"
         )
     layers = LAYERS[model["name"]]
     own = {
@@ -97,7 +100,7 @@ def rnn(width: int, image_size: int, classes: int) -> Iterator[Layer]:
 
 def resnet18(width: int, image_size: int, classes: int, norm: str) -> Iterator[Layer]:
     def normalized(fan_in: int, channels: int) -> Layer:
-        # Weights and biases; means, variances and a count of batches in 8 bytes.
+        # Scales and shifts; for batch also means, variances, and a count of batches in 8 bytes.
         return Layer(fan_in, channels, size**2, others=4 * channels + 2 if norm == "batch" else 2 * channels)
 
     size, channels = image_size, width

@@ -1,4 +1,4 @@
-"""Where each kind of file is, with its wildcards in braces. Rules say the same, literally; a test compares the two."""
+"""The path of each kind of file, with wildcards in braces. Rules repeat these paths literally; a test compares them."""
 
 DATASET = "results/data/{dataset}.h5"
 SPLIT = "results/splits/{split}.npz"
@@ -30,7 +30,7 @@ TABLE_PAGE = "results/{study}/tables/{table}.html"
 CONFIG = "results/{study}/config.yaml"
 CONFIG_PAGE = "results/{study}/config.html"
 
-TABLES = ("claims", "reactivation", "accuracy")  # of a study, that have pages
+TABLES = ("claims", "reactivation", "accuracy")  # the tables of a study that have pages
 
 
 def kernels(name: str) -> str:

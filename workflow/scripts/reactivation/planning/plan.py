@@ -1,6 +1,6 @@
-"""From a study to its runs, their segments and everything else that has to be computed.
+"""From a study to its runs, their segments and everything else that must be computed.
 
-A pure function of the config, and of the structure of files that it names as kernels from elsewhere.
+The plan is a pure function of the config, and of the layout of files that it names as kernels from elsewhere.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ from reactivation.study.schema_models import Model
 if TYPE_CHECKING:
     from reactivation.data import specs
 
-Axes = dict[str, Any]  # values by axis of the grid
-Runs = dict[str, list[tuple[Axes, str]]]  # by experiment: of each run its axes and its name
+Axes = dict[str, Any]  # the value of each axis of the grid
+Runs = dict[str, list[tuple[Axes, str]]]  # by experiment: the axes and the name of each run
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,17 @@ class Kernels:
     """The kernels of every checkpoint of one segment: results/segments/<segment>/ntk-<hash>.h5."""
 
     kinds: list[str]
-    layers: bool  # whether with each layer's share
+    layers: bool  # whether each layer's share is computed too
     segment: str
     probe: str
 
 
 @dataclass(frozen=True)
 class Functions:
-    """How far a linearised twin and its network are apart, at every checkpoint: results/segments/<segment>/function-<hash>.csv."""
+    """The distance of a linearised twin from its network at every checkpoint of one segment.
+
+    Its file is results/segments/<segment>/function-<hash>.csv.
+    """
 
     segment: str
     network: str  # the network's segment
@@ -77,15 +80,15 @@ class Functions:
 class Run:
     """The chain of segments of one scenario, one configuration, one seed; or the file of its kernels, from elsewhere.
 
-    Of linearised twins there is no chain: each goes on from the network's segment of the task before.
+    Linearised twins form no chain: each starts from the network's segment of the task before.
     """
 
     spec: "specs.Run"
     segments: tuple[str, ...]
     kernels: tuple[str, ...]
     given: str | None = None
-    networks: tuple[str, ...] = ()  # of linearised twins: the segments of their network, and what compares the two
-    functions: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # for linearised twins: the segments of their network
+    functions: tuple[str, ...] = ()  # for linearised twins: the comparisons with their network
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -104,7 +107,7 @@ class Convergence:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of some runs, and of untrained networks; `beside`: the figure whose scales it takes, if any."""
+    """A figure of runs and of untrained networks. `beside`: the figure whose scales it takes, if any."""
 
     spec: "specs.Figure"
     runs: tuple[str, ...]
@@ -154,7 +157,7 @@ def make_plan(study: Study) -> Plan:
 
 
 def _claims_spec(plan: Plan, study: Study, by_experiment: Runs) -> "specs.Claims":
-    """What holds for all claims and, of each that is `tested`, its thresholds and its runs: their seeds, numbers of tasks."""
+    """Settings of all claims and, for each claim that is `tested`, its thresholds and the runs that it needs."""
 
     def runs(experiment: str, where: Axes) -> dict[str, dict[str, int]]:
         where = with_dynamics(where, study.experiments[experiment])
@@ -184,7 +187,7 @@ def _panel_spec(plan: Plan, study: Study, figure: FigureConfig, panel: AnyPanel,
 
 
 def _add_convergence(plan: Plan, panel: ConvergencePanel, run: str) -> str:
-    """Add untrained networks like that of `run`, on its probe, to `plan`; returns the name of their table."""
+    """Add untrained networks like that of `run`, on its probe, to `plan`. Return the name of their table."""
     kernels = plan.kernels[plan.runs[run].kernels[0]]
     probe, model = plan.probes[kernels.probe], plan.segments[kernels.segment].spec["model"]
     spec: specs.Convergence = {
@@ -202,7 +205,7 @@ def _add_convergence(plan: Plan, panel: ConvergencePanel, run: str) -> str:
 
 
 def _add(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Experiment | Imported, seed: int) -> str:
-    """Add one run and all it needs to `plan`; returns its name."""
+    """Add one run, and all that it needs, to `plan`. Return its name."""
     if isinstance(variant, Imported):
         return _add_given(plan, study, experiment, axes, variant, seed)
     return _add_run(plan, study, experiment, axes, variant, seed)
@@ -217,7 +220,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
     measured: list[str] = []
     for k in range(1, len(sequence) + 1):
         split = _add_split(plan, variant, dataset, images, sequence[:k], seed)
-        if linearized:  # from where the chain has come to
+        if linearized:  # it starts where the chain ends so far
             twins.append(_add_segment(plan, variant, seed, split, sequence[:k], chain))
         chain.append(_add_segment(plan, network, seed, split, sequence[:k], chain))
         measured.append(
@@ -246,7 +249,7 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
 
 
 def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, specs.Images, str]":
-    """Add the data set and the probe; returns the data set's name, which of its images are used, and the probe's name."""
+    """Add the data set and the probe. Return the data set's name, the images of it in use, and the probe's name."""
     spec = dataset_identity(study.datasets[variant.dataset])
     dataset = names.dataset_name(variant.dataset, spec)
     plan.datasets[dataset] = spec
@@ -270,14 +273,14 @@ def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, sp
 def _add_split(
     plan: Plan, variant: Experiment, dataset: str, images: "specs.Images", sequence: list[Task], seed: int
 ) -> str:
-    """Add the split of the last task of `sequence`; returns its name."""
+    """Add the split of the last task of `sequence`. Return its name."""
     spec: specs.Split = {
         "dataset": plan.datasets[dataset],
         "images": images,
         "tasks": task_specs(sequence, variant.scenario.replay),
     }
     if any(task["replay"] or min(task["weights"]) < 1 for task in spec["tasks"]):
-        spec["seed"] = seed  # of what is drawn; else all runs share the split
+        spec["seed"] = seed  # images are drawn by it; otherwise all runs share the split
     split = names.split_name(variant.dataset, spec)
     plan.splits[split] = Split(spec, dataset)
     return split
@@ -302,7 +305,7 @@ def _add_functions(plan: Plan, twin: str, network: str, probe: str) -> str:
 
 
 def _add_given(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Imported, seed: int) -> str:
-    """A run whose kernels are in a file."""
+    """Add a run whose kernels are in a file. Return its name."""
     path = kernel_file(variant, axes, seed, study.data_root)
     of = of_file(path)
     name = names.run_name(experiment, axes, seed)
@@ -322,7 +325,7 @@ def _add_given(plan: Plan, study: Study, experiment: str, axes: Axes, variant: I
 
 
 def task_specs(sequence: list[Task], replay: int) -> "list[specs.Task]":
-    """Tasks as parts of identities; the first has nothing to replay."""
+    """Tasks as parts of specs; the first has nothing to replay."""
     return [
         {"classes": list(task.classes), "weights": list(task.weights), "replay": replay if k else 0}
         for k, task in enumerate(sequence)
@@ -330,18 +333,18 @@ def task_specs(sequence: list[Task], replay: int) -> "list[specs.Task]":
 
 
 def _cell(value: Any) -> int | float | str:
-    """A value of an axis in a metric table; a list as text that is no number to its readers: [0, 1]."""
+    """An axis's value in a metric table. A list becomes text that readers do not take for a number: [0, 1]."""
     return value if isinstance(value, int | float | str) else "default" if value is None else str(value)
 
 
 def _add_segment(plan: Plan, variant: Experiment, seed: int, split: str, sequence: list[Task], chain: list[str]) -> str:
-    """Add the segment that follows those in `chain`; returns its name."""
+    """Add the segment that follows those in `chain`. Return its name."""
     training: Any = variant.training.model_dump(exclude={"epochs"})
     if training["dynamics"] == "network":
         del training["dynamics"]
     model: Any = variant.model.model_dump()
     if model["parametrization"] != "mup":
-        del model["base_width"]  # it determines nothing
+        del model["base_width"]  # it has no effect
     if isinstance(training["lr"], str):
         training["lr"] = evaluate(training["lr"], width=model["width"])
     images = plan.splits[split]
@@ -361,7 +364,7 @@ def _add_segment(plan: Plan, variant: Experiment, seed: int, split: str, sequenc
 
 
 def sources(study: Study) -> dict[str, dict[str, Any]]:
-    """For each data set's file, where its source lies (None: it is drawn) and whether it may be downloaded there."""
+    """For each data set, the place of its source (None if it is drawn) and whether it may be downloaded there."""
     root = Path(study.data_root).expanduser()
     return {
         names.dataset_name(name, dataset_identity(dataset)): {
@@ -373,7 +376,7 @@ def sources(study: Study) -> dict[str, dict[str, Any]]:
 
 
 def dataset_identity(dataset: Dataset) -> "specs.Dataset":
-    """What determines a data set's images: where torchvision's copy lies and whether it may be fetched do not."""
+    """What determines a data set's images. The place of torchvision's copy, and whether it may be fetched, do not."""
     spec = dataset.model_dump()
     if spec["source"] == "torchvision":
         return {key: value for key, value in spec.items() if key not in ("root", "download")}

@@ -1,7 +1,7 @@
-"""What lies under results/ and no study's config names: finding it, and deleting it.
+"""Find, and on request delete, results that no study's config names.
 
-Only names that this workflow gives are looked at, and links are neither followed nor removed: whatever else someone keeps
-there stays, logs too.
+Only paths with names of the workflow's own form are considered, and links are neither followed nor removed. Whatever
+else someone keeps in results/ stays, and so do logs.
 """
 
 import os
@@ -22,12 +22,12 @@ from reactivation.study.load import ConfigError, load_study
 from reactivation.study.reserved import FOLDERS
 from reactivation.study.schema import Study
 
-HALF_DELETED = ".deleted-"  # before a folder's name, from when it is no longer whole
-# A name that ends in a hash: of something whole, of what a killed job was writing, or of what is half deleted.
+HALF_DELETED = ".deleted-"  # put before the name of a folder that is being deleted
+# A name that ends in a hash. `left` marks what a killed job was writing, or what is half deleted.
 OURS = re.compile(
     rf"(?P<left>\.partial-(?:\d+-)?|{re.escape(HALF_DELETED)})?(?P<name>.*-[0-9a-f]{{10}})(?P<suffix>\.\w+)?"
 )
-# What studies share, and what each has of its own, by the plan's names for it.
+# The plan's names for what studies share, and for what each study has of its own.
 SHARED = {
     Path(paths.DATASET): "datasets",
     Path(paths.SPLIT): "splits",
@@ -50,11 +50,11 @@ class Item:
     """A file or folder that no config names."""
 
     path: Path
-    bytes: int  # without what another item has under a second name
+    bytes: int  # a file with several names counts in one item only
 
 
 def load_studies(files: Iterable[Path]) -> list[Study]:
-    """The studies of all config files; InputError, in one line, if one does not load: what it names would be lost."""
+    """The studies of all config files. InputError, in one line, if one does not load: its results would be deleted."""
     studies = []
     for path in files:
         try:
@@ -68,7 +68,7 @@ def load_studies(files: Iterable[Path]) -> list[Study]:
 
 
 def unnamed(results: Path, studies: Iterable[Study]) -> tuple[list[Item], list[Path]]:
-    """What none of `studies` names, and what is left alone all the same: links, and folders of other studies."""
+    """What none of `studies` names, and what is left alone nevertheless: links, and folders of other studies."""
     plans = [(study.study, make_plan(study)) for study in studies]
     paths = [*_shared(results, [plan for _, plan in plans]), *_drawn(results, plans)]
     seen: set[tuple[int, int]] = set()
@@ -81,17 +81,17 @@ def unnamed(results: Path, studies: Iterable[Study]) -> tuple[list[Item], list[P
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where it is a link or not there."""
+    """The paths in a folder; none if it is a link or missing."""
     return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _entries(folder: Path) -> list[Path]:
-    """The same, but for links."""
+    """The paths in a folder, without links."""
     return [path for path in _listed(folder) if not path.is_symlink()]
 
 
 def _shared(results: Path, plans: list[Plan]) -> Iterator[Path]:
-    """Of what all studies share."""
+    """Paths that no plan names, among those that all studies share."""
     named = {
         kind: {name for plan in plans for name in getattr(plan, kind)}
         for kind in ("datasets", "splits", "probes", "segments", "kernels", "functions")
@@ -108,7 +108,7 @@ def _shared(results: Path, plans: list[Plan]) -> Iterator[Path]:
 
 
 def _unnamed(path: Path, name: str, suffix: str | None, named: set[str]) -> bool:
-    """Whether this workflow made `path`, with that suffix (None: a folder), and `name` is not one of those `named`."""
+    """Whether the workflow made `path`, with that suffix (None: a folder), and `name` is not in `named`."""
     *parent, last = name.rpartition("/")
     found = OURS.fullmatch(last)
     if found is None or found["suffix"] != suffix or path.is_dir() != (suffix is None):
@@ -117,7 +117,7 @@ def _unnamed(path: Path, name: str, suffix: str | None, named: set[str]) -> bool
 
 
 def _drawn(results: Path, plans: list[tuple[str, Plan]]) -> Iterator[Path]:
-    """Tables and figures in the folders of the studies."""
+    """Tables and figures in the folders of studies that no plan names."""
     for study in dict.fromkeys(name for name, _ in plans):
         if (results / study).is_symlink():
             continue
@@ -131,7 +131,7 @@ def _drawn(results: Path, plans: list[tuple[str, Plan]]) -> Iterator[Path]:
 
 
 def _bytes(path: Path, seen: set[tuple[int, int]]) -> int:
-    """Of a file or of all files in a folder; a file of several names counts once, for the first that is `seen`."""
+    """Bytes of a file, or of all files in a folder. A file with several names counts once: `seen` remembers it."""
     files = [path] if not path.is_dir() else [Path(at) / name for at, _, names in os.walk(path) for name in names]
     total = 0
     for state in (file.lstat() for file in files):
@@ -142,7 +142,7 @@ def _bytes(path: Path, seen: set[tuple[int, int]]) -> int:
 
 
 def delete(items: Iterable[Item]) -> None:
-    """Delete all items. A folder first loses its name, so that it never looks whole when it no longer is."""
+    """Delete all items. A folder is renamed first, so that a half deleted one does not look whole."""
     for item in items:
         path = item.path
         try:
@@ -167,18 +167,20 @@ def at_work(folder: Path = Path(".snakemake/locks")) -> bool:
 def prune(
     raw: dict[str, Any], files: list[Path], given: list[str], remove: bool, results: Path = Path("results")
 ) -> str:
-    """Find, and if `remove` delete, what neither `raw`, the config of this call, read from `given`, nor `files` name.
+    """Find results that no config names; with `remove`, delete them. Return the report.
 
-    Returns what there is to say of it.
+    The configs are `raw`, that of this call, which was read from `given`, and those in `files`.
     """
     studies = [*load_studies(files), load_study(raw)]
     if remove and at_work():
-        raise InputError("another call of Snakemake is at work here (or was killed: then --unlock): nothing is deleted")
+        raise InputError(
+            "another call of Snakemake is at work here, so nothing is deleted (if it was killed: snakemake --unlock)"
+        )
     items, left = unnamed(results, studies)
     if remove:
         delete(items)
     considered = dict.fromkeys([*map(str, files), *given])
-    lines = [f"Named are what these configs name: {', '.join(considered)}"]
+    lines = [f"Everything that these configs name is kept: {', '.join(considered)}"]
     lines += [f"{_size(item.bytes):>8}  {item.path}" for item in items]
     total = f"{_size(sum(item.bytes for item in items))} in {len(items)} item{'s' * (len(items) != 1)}"
     if not items:
@@ -191,7 +193,7 @@ def prune(
         of = (
             "a link"
             if path.is_symlink()
-            else "of no config's study; to keep its segments, name its config with --configfile"
+            else "the folder of a study that no config names; to keep its segments, name its config with --configfile"
         )
         lines.append(f"Left alone: {path} ({of})")
     return "\n".join(lines)

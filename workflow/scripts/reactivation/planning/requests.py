@@ -1,7 +1,7 @@
-"""What a job asks of a cluster: minutes, memory, and memory of a GPU.
+"""What a job asks a cluster for: minutes, memory, and memory of a GPU.
 
-Estimates from the plan, meant to be too high rather than too low: what a job does not ask for, it does not get. One that is
-cut off all the same asks for more the next time, and goes on from what it has saved.
+These are estimates from the plan, rather too high than too low: a job gets only what it asks for. A job that is cut off
+nevertheless asks for more the next time, and goes on from what it saved.
 """
 
 import math
@@ -25,23 +25,23 @@ from reactivation.planning.segment_costs import (
 if TYPE_CHECKING:
     from reactivation.data import specs
 
-RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks reach at least, on one thread or a GPU
-STEP = {"cpu": 2e-3, "cuda": 5e-3}  # seconds that an optimizer step of the smallest takes
-CHECKPOINT = 1.0  # seconds that its kernels take at least
-WRITING = 5e7  # bytes per second
+RATE = {"cpu": 2e10, "cuda": 2e12}  # operations per second that most networks exceed, on one thread or on a GPU
+STEP = {"cpu": 2e-3, "cuda": 5e-3}  # seconds of an optimizer step of the smallest network
+CHECKPOINT = 1.0  # seconds that a checkpoint's kernels take at least
+WRITING = 5e7  # bytes written per second
 START = 300  # seconds: a busy file system may take minutes to hand out torch
-MARGIN = 2  # on seconds: nodes differ
-KERNELS = (0.5e9, 4.3e9)  # bytes in which kernels are computed: the least, and the most that are of use
+MARGIN = 2  # factor on seconds: nodes differ in speed
+KERNELS = (0.5e9, 4.3e9)  # bytes for computing kernels: the least, and the most that is of use
 
 
 @dataclass(frozen=True)
 class Request:
-    """Of one job."""
+    """What one job asks for."""
 
     seconds: float
-    working: float  # bytes beside the libraries
+    working: float  # bytes besides the libraries
     device: str
-    held: float = 0  # further bytes, never on a GPU
+    held: float = 0  # further bytes, which are never on a GPU
 
     @property
     def minutes(self) -> int:
@@ -49,19 +49,20 @@ class Request:
 
     @property
     def memory(self) -> int:
-        """MB; where there may be a GPU and may be none, for either."""
+        """MB of main memory, enough with and without a GPU if `device` leaves that open."""
         return math.ceil((PROCESS[self.device] + self.working + self.held) / 1e6)
 
     @property
     def gpu_memory(self) -> int:
-        """MB."""
+        """MB of a GPU's memory."""
         return 0 if self.device == "cpu" else math.ceil((CONTEXT + self.working) / 1e6)
 
 
 def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | None) -> Request:
-    """Of the training of the segment `name`, or of the kernels `name`, from the images of each class of its data set.
+    """What the training of the segment `name`, or the job of the kernels `name`, asks for.
 
-    `device`: the study's. `stated`: its operations per second, if the study says so.
+    `counts`: the images of each class of its data set. `device` and `stated`: the study's `device` and
+    `flops_per_second`.
     """
     kernels = plan.kernels.get(name)
     spec = plan.segments[kernels.segment if kernels else name].spec
@@ -76,7 +77,7 @@ def request(plan: Plan, name: str, counts: Counts, device: str, stated: float | 
 
 
 def convergence_request(spec: "specs.Convergence", device: str, stated: float | None) -> Request:
-    """Of the kernels of untrained networks of several widths, one after the other."""
+    """What the kernels of untrained networks of several widths ask for; they are computed one after the other."""
     chip, probe = "cpu" if device == "cpu" else "cuda", spec["probe"]
     networks, images = len(spec["widths"]) * spec["initialisations"], probe["size"] + probe["held_out"]
     seconds = convergence_operations(spec) / (stated or RATE[chip]) + networks * CHECKPOINT
@@ -87,20 +88,20 @@ def convergence_request(spec: "specs.Convergence", device: str, stated: float | 
 
 
 def training_bytes(spec: "specs.Segment", counts: Counts) -> float:
-    """Weights, their gradients and moments, copies that wait to be written, the state; activations; images."""
+    """Bytes of a training: weights, gradients, moments, copies that wait to be written, state; activations; images."""
     of, size = network(spec["model"], image_size(spec["dataset"]), len(counts[0])), image_size(spec["dataset"])
     weights = of.bytes * (6 + 2 * moments(spec["training"]))
     largest = max(layer.outputs for layer in of.layers)
-    # Of an expansion also the directional derivatives.
+    # An expansion also has directional derivatives.
     kept, passing = (15, 2) if is_linearized(spec) else (6, 1)
     tested = EVALUATION_BATCH * passing * (2 * largest + of.outputs)
     activations = FLOAT * max(kept * spec["training"]["batch_size"] * of.outputs, tested)
     images = sum(images_of(spec, counts)) * 3 * size**2
-    return weights + activations + 2 * images  # those of a task are picked from blocks of all
+    return weights + activations + 2 * images  # twice: a task's images are picked from blocks of all images
 
 
 def kernel_bytes(spec: Any, classes: int, images: int, kinds: list[str]) -> float:
-    """Weights, also as float64; cotangents of all layers, fewer than half of which are not 0; results."""
+    """Bytes of kernels: weights, also as float64; cotangents of all layers, over half of which are 0; results."""
     of = network(spec["model"], image_size(spec["dataset"]), classes)
     cotangents = 2 * FLOAT * images * seed_count(of, kinds) * of.outputs
     results = 3 * 8 * (images * classes) ** 2 if "full" in kinds else 0

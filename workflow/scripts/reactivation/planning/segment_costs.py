@@ -18,19 +18,19 @@ from reactivation.planning.plan import Kernels, Plan
 if TYPE_CHECKING:
     from reactivation.data import specs
 
-ASSUMED = (1300, 50)  # training and test images a class, of a data set that is not here: as in ImageNet
-OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file beside its numbers; of a table's row
+ASSUMED = (1300, 50)  # training and test images per class of a data set that is not here, as in ImageNet
+OVERHEAD = {"checkpoint": 3_000, "kernels": 15_000, "row": 100}  # bytes of a file besides its numbers; of a row
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one segment."""
+    """What one segment costs."""
 
     checkpoints: int
     weights: int  # bytes of one checkpoint
     kernels: int  # bytes of kernels
-    state: int  # bytes of what is saved of a training in progress
-    steps: int  # of the optimizer
+    state: int  # bytes of the saved state of a training in progress
+    steps: int  # optimizer steps
     step: int  # operations of one optimizer step
     training: float  # operations
     contraction: int  # operations of the kernels of one checkpoint
@@ -38,11 +38,11 @@ class Cost:
 
 
 def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
-    """Of the kernels of one checkpoint, if nothing were sparse: an upper estimate.
+    """Operations of the kernels of one checkpoint if nothing were sparse: an upper estimate.
 
-    A forward pass, S passes back to the inputs of all layers, S Jacobians of every layer, and their products:
-    n (1 + S) f + Σ S (2 n W L + n² W), with n images, f operations of a forward pass, W weights used at L positions, and S
-    the number of logits, or 1 if only their sum is wanted.
+    They are a forward pass, S passes back to the inputs of all layers, S Jacobians of every layer, and their products:
+    n (1 + S) f + Σ S (2 n W L + n² W) for n images. A forward pass has f operations, a layer W weights used at L
+    positions, and S is the number of logits, or 1 if only their sum is wanted.
     """
     seeds = seed_count(of, kinds)
     products = images**2 * sum(layer.weights for layer in of.layers)
@@ -50,12 +50,12 @@ def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
 
 
 def seed_count(of: Network, kinds: Iterable[str]) -> int:
-    """How many combinations of logits are differentiated: their sum, or each."""
+    """Number of combinations of logits that are differentiated: their sum, or each logit."""
     return 1 if set(kinds) == {"sum"} else of.classes
 
 
 def images_of(spec: "specs.Segment", available: Counts) -> tuple[int, int]:
-    """Training images of a segment's task and test images of its scenario."""
+    """Numbers of training images of a segment's task and of test images of its scenario."""
     task, limit = len(spec["tasks"]) - 1, spec["images"]["limit_per_class"]
     used = [min(count, limit or count) for count in available[0]]
     this = spec["tasks"][task]
@@ -64,7 +64,7 @@ def images_of(spec: "specs.Segment", available: Counts) -> tuple[int, int]:
 
 
 def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]], available: Counts) -> Cost:
-    """Of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers, of each."""
+    """The cost of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers."""
     task, training = len(spec["tasks"]) - 1, spec["training"]
     of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
     images, test = images_of(spec, available)
@@ -74,7 +74,7 @@ def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]
     checkpoints = len(steps) + (task == 0)
     tests = len(steps | {*range(per_epoch, per_epoch * epochs + 1, per_epoch)}) + (task == 0)
     both, forward = of.both, of.forward
-    if is_linearized(spec):  # tested in training, and once more beside its network
+    if is_linearized(spec):  # tested in training, and once more when compared with its network
         both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
     contraction = sum(kernel_operations(of, n, kinds) for n, kinds, _ in probes)
     kernels = sum(n * n * 8 * len(kinds) * shares(of, layers) for n, kinds, layers in probes)
@@ -92,7 +92,7 @@ def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]
 
 
 def convergence_operations(spec: "specs.Convergence") -> float:
-    """Of the kernels of untrained networks of several widths."""
+    """Operations of the kernels of untrained networks of several widths."""
     probe = spec["probe"]
     size, classes = image_size(probe["dataset"]), class_count(probe["dataset"])
     networks = (network(spec["model"] | {"width": width}, size, classes) for width in spec["widths"])
@@ -101,7 +101,7 @@ def convergence_operations(spec: "specs.Convergence") -> float:
 
 
 def shares(of: Network, layers: bool) -> int:
-    """How many kernels there are of each kind: that of the network and, at most, one of each layer."""
+    """Number of kernels of each kind: that of the network and, with `layers`, one for each layer."""
     return 1 + layers * len(of.layers)
 
 
@@ -111,15 +111,15 @@ def probe_images(plan: Plan, kernels: Kernels) -> int:
 
 
 def moments(training: "specs.Training") -> int:
-    """Numbers that the optimizer keeps of each weight."""
+    """Numbers that the optimizer keeps for each weight."""
     return 2 if training["optimizer"] == "adam" else int(training["momentum"] > 0)
 
 
 def available(spec: "specs.Dataset", root: str, built: Path) -> Counts | None:
-    """As the config says, else as in the data set's file, else as in its folder; None where neither is here."""
+    """Images of each class, from the config, else the data set's file, else its folder; None if neither is here."""
     if known := stated_counts(spec):
         return known
-    from reactivation.data import sources  # here: what is planned without NumPy starts sooner
+    from reactivation.data import sources  # imported here: without NumPy, planning starts sooner
     from reactivation.storage.datasets import read_labels
 
     if built.exists():
@@ -130,16 +130,19 @@ def available(spec: "specs.Dataset", root: str, built: Path) -> Counts | None:
 
 
 def image_counts(spec: "specs.Dataset", root: str, built: Path) -> tuple[Counts, str | None]:
-    """Images of each class of the data set that `spec` describes; what had to be assumed, if it is not here."""
+    """Images of each class of the data set that `spec` describes, and what had to be assumed (None: nothing)."""
     if found := available(spec, root, built):
         return found, None
-    said = f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are assumed, as in ImageNet"
+    said = (
+        f"{spec['root']} is not unpacked here: {ASSUMED[0]:,} training and {ASSUMED[1]:,} test images a class are "
+        "assumed, as in ImageNet"
+    )
     train, test = ([images] * spec["classes"] for images in ASSUMED)
     return (train, test), said
 
 
 def all_image_counts(plan: Plan, sources: dict[str, dict[str, Any]]) -> tuple[dict[str, Counts], list[str]]:
-    """Of each data set; what had to be assumed."""
+    """Images of each class of each data set, and what had to be assumed."""
     found = {
         name: image_counts(spec, sources[name]["root"], Path(DATASET.format(dataset=name)))
         for name, spec in plan.datasets.items()
@@ -148,7 +151,7 @@ def all_image_counts(plan: Plan, sources: dict[str, dict[str, Any]]) -> tuple[di
 
 
 def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
-    """Of each segment, by the images of data sets."""
+    """The cost of each segment. `counts`: images of each class, by data set."""
     probes: dict[str, list] = {name: [] for name in plan.segments}
     for kernels in plan.kernels.values():
         probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds, kernels.layers))

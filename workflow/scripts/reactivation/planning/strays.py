@@ -1,7 +1,7 @@
-"""Results that Snakemake would take for fresh because it has no record of what made them.
+"""Results that Snakemake would take for current because it has no record of what made them.
 
-It keeps these records in .snakemake/, beside the results, not in them. A result without one, such as from a folder that was
-copied without .snakemake/, never runs again whatever changes.
+It keeps these records in .snakemake/, not in the results. A result without a record, as in a folder that was copied
+without .snakemake/, is never made again, whatever changes.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -12,16 +12,16 @@ from reactivation.jobs.workplace import ROOT
 from reactivation.planning import paths
 from reactivation.planning.plan import Plan
 
-LONGEST = 254  # characters of a record's name: one less than file systems allow, as Snakemake counts
+LONGEST = 254  # characters of a record's name, as in Snakemake: one less than file systems allow
 
 
 def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> tuple[list[str], list[str]]:
-    """Names of the plan's results that are there, that are not being made, and of which there is no record.
+    """The plan's results that exist, are not being made, and have no record: first those of unknown origin.
 
-    Apart from the others, those whose job's state is there too: a cluster's job made them after its Snakemake was killed.
-    Made again, they are taken from that state, if it is of this very code and config.
+    The second list has those whose job left its state: a job on a cluster made them after its Snakemake was killed.
+    When they are made again, they are taken from that state, if it is from the same code and config.
     """
-    # In this order: Snakemake writes the record of a job that ends before it takes away the mark that it runs.
+    # In this order: when a job ends, Snakemake writes its record before it removes the mark that the job runs.
     there = [name for name in _results(plan, study) if (folder / name).exists()]
     if not there:
         return [], []
@@ -33,7 +33,7 @@ def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> tuple[list[str]
 
 
 def mark_incomplete(names: list[str], folder: Path = Path()) -> None:
-    """As Snakemake marks the results of a job that it starts: a later call makes them again."""
+    """Mark results as Snakemake marks those of a job that it starts, so that a later call makes them again."""
     for name in names:
         code = urlsafe_b64encode(name.encode()).decode()
         *above, last = (code[i : i + LONGEST] for i in range(0, len(code), LONGEST))
@@ -62,11 +62,14 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
 
 
 def _named(folder: Path) -> Iterator[str]:
-    """Snakemake names a record by the result's path in base 64, cut into folders that begin with @ where it is long."""
+    """The results that have a file in a folder of Snakemake's records.
+
+    Snakemake names a record by the result's path in base 64; a long name is cut into folders that begin with @.
+    """
     for path in folder.rglob("*"):
         if path.is_file():
             code = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
             try:
                 yield urlsafe_b64decode(code).decode()
-            except ValueError:  # a file of Snakemake's own
+            except ValueError:  # not a record
                 continue

@@ -1,4 +1,4 @@
-"""All curves of all runs in one page: what they share once, values in five digits."""
+"""All curves of all runs in one page. What they share is stored once, and values have five digits."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -16,17 +16,18 @@ from reactivation.report.pages import page
 from reactivation.storage.headers import METRICS, SERIES
 from reactivation.storage.tables import read_tables
 
-LEADING = 8  # eigenvalues, of the kernel of all images: further ones, and those of parts, are most of a run's table
+LEADING = 8  # eigenvalues shown, of the kernel of all images: the others are most of a run's table
 Row = dict[str, Any]
 
 
 def compact(tables: Iterable[str]) -> dict[str, list]:
-    """The metric tables of all runs, one at a time, as the page of explore.html reads them.
+    """The metric tables of all runs, read one at a time, in the form that the page explore.html takes.
 
-    `series`: [metric, kernel, layer, block, reference, dt, index of the eigenvalue] of each curve that some run has. `runs`, each
-    with its name, experiment, seed and axes; `epoch`, `progress` and `task` of its times, and `switches`, those of them
-    at which a task ends; `diverged`: None, or the step; `curves`: for the position of each of its series, the position
-    in `at` of a list of positions in the times, then the values at these.
+    `series`: [metric, kernel, layer, block, reference, dt, index of the eigenvalue] of each curve that some run has.
+
+    `runs`: each with its name, experiment, seed and axes; the `epoch`, `progress` and `task` of its times; `switches`,
+    positions of the times at which a task ends; `diverged`, the step or None; `at`, lists of positions in the times;
+    `curves`, by position in `series`: [position in `at`, the values at those times].
     """
     known: dict[tuple, int] = {}
     runs = [_run(read_tables([path]), known) for path in tables]
@@ -68,7 +69,7 @@ def _run(table: pd.DataFrame, known: dict[tuple, int]) -> Row:
 
 
 def _plain(value: Any) -> int | float | str | None:
-    """A cell as JSON knows it: None where it is empty, whole numbers without a point."""
+    """A cell's value for JSON: None if it is empty, whole numbers as int."""
     if pd.isna(value):
         return None
     value = value.item() if isinstance(value, np.generic) else value
@@ -89,5 +90,5 @@ def explore_page(study: str, curves: dict[str, list], metrics: dict[str, str]) -
 
 
 def _unicode(text: str) -> str:
-    """A label of figures without the marks of formulas."""
+    """A figure's label as plain text, without formula marks."""
     return text.replace(r"\alpha", "α").replace("$", "")

@@ -1,4 +1,4 @@
-"""Pages that open from disk: each is one file, with the libraries and data that it needs inside, and fetches nothing."""
+"""Pages that open from disk: each is one file that holds the libraries and data that it needs, and fetches nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ SHORT = """function (data, type) {
   if (data === null || Number.isNaN(data)) return type === 'sort' ? -Infinity : '';
   return type === 'display' && !Number.isInteger(data) ? String(+data.toPrecision(4)) : data;
 }"""
-LONG, LONGER = 40, 200  # characters of a text that takes several lines, and wide ones
+LONG, LONGER = 40, 200  # characters above which a text takes several lines, and wide ones
 
 
 def table_page(name: str, table: pd.DataFrame, meanings: dict[str, str]) -> str:
-    """A page with a table that can be sorted, searched and filtered, column by column; `meanings`: of columns, if known."""
+    """A page with a table that can be sorted, searched and filtered by column; `meanings`: of columns, where known."""
     whole = {key: values if _numeric(values) else values.astype(object).fillna("") for key, values in table.items()}
-    table = pd.DataFrame(whole)  # an empty cell of text is no NaN
+    table = pd.DataFrame(whole)  # shows an empty text cell as empty, not as NaN
     numbers = [i for i, column in enumerate(table) if _numeric(table[column])]
     most = [table[column].astype(str).str.len().max() for column in table]
     wrapped = [
@@ -69,7 +69,7 @@ def _numeric(values: pd.Series) -> bool:
 
 
 def page(template: str, **values: Any) -> str:
-    """The template of that name, filled in; text of others is escaped, also where it is data of a script."""
+    """The named template, filled in; values are escaped, also inside a script's data."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     return environment.get_template(template).render(values)

@@ -1,6 +1,6 @@
-"""Files under results/: a module for each kind of file, which alone reads and writes it.
+"""The files under results/. Each kind has one module, which alone reads and writes it.
 
-files        whole or absent: atomic writing, reading that names what is damaged, digests, text and JSON
+files        atomic writing, errors that name a damaged file, digests, text and JSON
 hdf5         new HDF5 files with checksums
 arrays       named arrays (.npz): splits and probes
 rows         CSV tables, row by row: all are written here
@@ -9,5 +9,5 @@ headers      the columns of each table
 datasets     images and labels of a data set
 checkpoints  weights, and the state of a training
 kernels      kernels of a segment
-imported     kernels that another code has computed
+imported     kernels that were computed elsewhere
 """

@@ -1,4 +1,4 @@
-"""Archives of named NumPy arrays (.npz): splits, probes, and kernels of a job that is not done."""
+"""Archives of named NumPy arrays (.npz): splits, probes, and kernels of an unfinished job."""
 
 from pathlib import Path
 

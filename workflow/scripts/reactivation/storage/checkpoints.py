@@ -10,7 +10,7 @@ from reactivation.storage.files import atomic, check, reading
 
 
 def write_checkpoint(path: str | Path, weights: dict[str, Any], step: int, epoch: float) -> None:
-    """The state dict `weights` after `step` optimizer steps and `epoch` epochs, both since the run's initialisation."""
+    """Write the state dict `weights`, with its `step` and `epoch`, both counted from the run's initialisation."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_tensors(path, {"step": step, "epoch": epoch, "model": state})
 
@@ -19,15 +19,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """`step`, `epoch` and `model` (a state dict) of a checkpoint."""
     import torch
 
-    with reading(path, "no readable checkpoint", "delete its segment's folder and run again"):
+    with reading(path, "not a readable checkpoint", "delete its segment's folder and run again"):
         checkpoint = read_tensors(path)
         finite = all(torch.isfinite(tensor).all() for tensor in checkpoint["model"].values())
-        check(finite and {"step", "epoch"} <= checkpoint.keys(), "weights that are finite, step and epoch are expected")
+        check(finite and {"step", "epoch"} <= checkpoint.keys(), "it should have finite weights, step and epoch")
         return checkpoint
 
 
 def write_tensors(path: str | Path, content: dict[str, Any]) -> None:
-    """Tensors, numbers and text, in lists and dicts."""
+    """Write tensors, numbers and text, in lists and dicts."""
     import torch
 
     with atomic(path) as temporary, temporary.open("wb") as file:
@@ -40,14 +40,14 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     import torch
 
     with zipfile.ZipFile(path) as archive:
-        check(archive.testzip() is None, "its checksums are wrong")  # which torch does not compare
+        check(archive.testzip() is None, "its checksums are wrong")  # torch does not check them
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(one_line(error).split(". ")[0]) from error  # torch goes on with advice on untrusted files
+        raise ValueError(one_line(error).split(". ")[0]) from error  # what follows is torch's advice on untrusted files
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """What a job saved of itself, with `write_tensors`."""
-    with reading(path, remedy="delete it and run again, from this job's start"):
+    """The state that a job saved with `write_tensors`."""
+    with reading(path, remedy="delete it and run again: this job then starts from its beginning"):
         return read_tensors(path)

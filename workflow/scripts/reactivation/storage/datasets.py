@@ -16,17 +16,18 @@ BLOCK = 256  # images written or read at once
 def write_dataset(
     path: str | Path, samples: Iterable[tuple[str, str, np.ndarray]], attributes: Callable[[], dict] = dict
 ) -> None:
-    """Write `(part, class, image)` samples, part "train" or "test", image (H, W, 3) uint8, block by block.
+    """Write `(part, class, image)` samples, block by block; part is "train" or "test", image (H, W, 3) uint8.
 
-    `/<part>/images` (N, H, W, 3) uint8, `/<part>/labels` (N,) int64: positions in the alphabetical `class_names`;
-    `mean` and `std` (3,) of the training images' channels, in [0, 1]; 1 for the deviation of a constant channel;
-    `digest` of all images and labels; `attributes()`, called at the end, which may take minutes to come.
+    The file has `/<part>/images` (N, H, W, 3) uint8 and `/<part>/labels` (N,) int64. Its attributes are the
+    alphabetical `class_names`, in which labels are positions; `mean` and `std` (3,) of the training images' channels,
+    in [0, 1], where a constant channel has `std` 1; `digest` of all images and labels; and those of `attributes()`,
+    called at the end.
     """
     with new_hdf5(path) as file:
         content = hashlib.sha256()
         names: dict[str, list[str]] = {"train": [], "test": []}
         pending: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-        counts = np.zeros((3, 256))  # of each channel's values, in the training images
+        counts = np.zeros((3, 256))  # how often each value occurs in each channel of the training images
 
         def put(part: str) -> None:
             block = np.stack(pending[part])
@@ -58,7 +59,7 @@ def write_dataset(
         values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
         mean = shares @ values
         deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
-        std = np.where(deviation < 1e-6, 1.0, deviation)  # what rounding leaves of a constant channel
+        std = np.where(deviation < 1e-6, 1.0, deviation)  # a constant channel, up to rounding
         file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes())
 
 
@@ -71,7 +72,7 @@ def read_source_state(path: str | Path) -> str | None:
 
 
 def read_digest(path: str | Path) -> str:
-    """What stands for all images and labels of a data set's file, and for nothing else."""
+    """The digest of all images and labels of a data set's file, and of nothing else."""
     with reading(path), h5py.File(path) as file:
         return file.attrs["digest"]
 
@@ -81,7 +82,7 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     with reading(path), h5py.File(path) as file:
         labels = [file[f"{part}/labels"][:] for part in ("train", "test")]
         for part, of_part in zip(("train", "test"), labels, strict=True):
-            check(len(of_part) == len(file[f"{part}/images"]), f"as many labels as images are expected in {part}")
+            check(len(of_part) == len(file[f"{part}/images"]), f"{part} should have as many labels as images")
         return tuple(labels)
 
 
@@ -89,8 +90,8 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
     """Images (n, H, W, 3) uint8 and labels (n,) at `indices`, in their order."""
     with reading(path), h5py.File(path) as file:
         images, labels = file[f"{part}/images"], file[f"{part}/labels"][:]
-        check(images.ndim == 4 and images.dtype == np.uint8, f"images (N, H, W, 3) of bytes are expected in {part}")
-        check(len(labels) == len(images), f"as many labels as images are expected in {part}")
+        check(images.ndim == 4 and images.dtype == np.uint8, f"{part} should have images (N, H, W, 3) of bytes")
+        check(len(labels) == len(images), f"{part} should have as many labels as images")
         labels = labels[indices]
         order = np.argsort(indices, kind="stable")
         ascending = indices[order]
@@ -125,6 +126,6 @@ def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_class_count(path: str | Path) -> int:
-    """How many classes the data set has."""
+    """Number of classes of the data set."""
     with reading(path), h5py.File(path) as file:
         return len(file.attrs["class_names"])

@@ -1,8 +1,8 @@
-"""Files that are whole or absent, and that are read as they were written or named.
+"""Write files so that they are whole or absent, and read them so that damage is noticed.
 
-Each is written under a temporary name and renamed when it is on disk. HDF5 files have checksums of data and of metadata,
-archives of NumPy and torch those of zip; whoever reads them checks what else can be checked, and says of a damaged file
-which it is and what to do.
+Each file is written under a temporary name and renamed when it is on disk. HDF5 files have checksums of data and of
+metadata, archives of NumPy and torch those of zip. Readers check what else can be checked; their errors name the
+damaged file and say what to do.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from reactivation.errors import InputError, no_room, one_line
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`; on disk and renamed to it at the end, removed on an error.
+    """A temporary path in the folder of `path`: synced and renamed to `path` at the end, removed on an error.
 
-    Raises InputError where the disk is full.
+    Raises InputError if the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Left by a killed job. If that still lives, without its Snakemake, it fails, and nobody waits for it.
+    # Left by an earlier job. If it still runs, as only its Snakemake was killed, it fails, and nothing waits for it.
     for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
         left.unlink(missing_ok=True)
     # The suffix stays: writers choose a format by it.
@@ -36,7 +36,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         with temporary.open("rb") as written:
-            os.fsync(written.fileno())  # else a machine that dies may leave the new name without the content
+            os.fsync(written.fileno())  # otherwise a machine that dies may leave the new name without content
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         if no_room(error):
@@ -48,7 +48,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it and run again") -> Iterator[None]:
-    """Name the file that an error comes from, and what to do."""
+    """Turn an error of the block into an InputError that names the file and says what to do."""
     try:
         yield
     except (
@@ -65,13 +65,13 @@ def reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it an
 
 
 def check(sound: bool, what: str) -> None:
-    """For use while reading: ValueError, to be told with the file's name."""
+    """Raise ValueError(what) unless `sound`; `reading` adds the file's name."""
     if not sound:
         raise ValueError(what)
 
 
 def archive_digest(path: str | Path) -> str:
-    """What stands for the content of an archive of NumPy or torch: its checksums, read from its table of contents."""
+    """A digest of an archive of NumPy or torch, from the checksums in its table of contents."""
     with reading(path), zipfile.ZipFile(path) as archive:
         parts = [f"{part.filename} {part.file_size} {part.CRC:08x}" for part in archive.infolist()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -91,13 +91,16 @@ def whole_text(path: str | Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """A file of text, whole or not at all."""
+    """Write a file of text, whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def publish(path: str | Path, output: str | Path) -> None:
-    """Give the file or folder `path` a second name: it then outlives either. At no cost where hard links are known."""
+    """Give the file or folder `path` the second name `output`: either may be deleted without the other.
+
+    It costs nothing with hard links; a file system without them gets a copy.
+    """
     path, output = Path(path), Path(output)
     if path.is_file():
         with atomic(output) as temporary:

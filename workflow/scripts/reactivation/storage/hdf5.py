@@ -20,7 +20,7 @@ def new_hdf5(path: str | Path) -> Iterator[h5py.File]:
             yield file
         except (OSError, RuntimeError) as error:
             if no_room(error) and hasattr(os, "memfd_create"):
-                # HDF5 would try again as it closes each object, and print a traceback for each: let it write to memory.
+                # HDF5 would try again for each object that it closes, and print a traceback: let it write to memory.
                 os.dup2(os.memfd_create(Path(path).name), file.id.get_vfd_handle())
             raise
 
@@ -30,4 +30,4 @@ def add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] |
     chunk = chunk or tuple(max(1, size) for size in values.shape)
     shape = (None, *values.shape[1:])
     added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)  # noqa: F841
-    file.flush()  # while `added` lives: what goes wrong when its last reference goes is printed and not raised
+    file.flush()  # while `added` lives: an error when its last reference goes is printed, not raised

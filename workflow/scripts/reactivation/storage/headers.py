@@ -1,12 +1,12 @@
-"""The columns of the tables under results/, in their order. Runs' tables have one for each axis of the grid as well."""
+"""The columns of the tables under results/, in order. Tables of runs also have one for each axis of the grid."""
 
-# results/<study>/runs/<run>.csv: the run, its axes, then time and what was measured
+# results/<study>/runs/<run>.csv: the run, its axes, then time and measurements
 RUN = ("experiment", "seed")
 TIME = ("task", "similarity", "step", "epoch", "progress")
-SERIES = ("metric", "kernel", "layer", "block", "reference", "dt", "index")  # tell apart the curves of a run
+SERIES = ("metric", "kernel", "layer", "block", "reference", "dt", "index")  # these tell the curves of a run apart
 METRICS = (*RUN, *TIME, *SERIES, "value")
 
-# The tables of a study: first these, with the axes between "experiment" and "seed"
+# The other tables of a study begin with these, and have the axes between "experiment" and "seed"
 ABOUT = ("run", "experiment", "seed")
 SWITCHES = (  # reactivation.csv
     *("kernel", "task", "similarity", "starts", "ends", "dt", "distance", "path"),
@@ -26,5 +26,5 @@ CLAIMS = (  # claims.csv
 # results/<study>/figures/<figure>.csv
 FIGURE = ("panel", "kind", "mean", "low", "high", "seeds", "diverged")
 
-# No axis of a grid may have the name of a column that stands beside it.
+# Columns of tables that have axes too: no axis may have the name of one.
 BESIDE_AXES = frozenset({*METRICS, *ABOUT, *SWITCHES, *ACCURACY, *FILES, *FIGURE})

@@ -1,6 +1,6 @@
-"""Kernels that were computed elsewhere: reading files of the layout in docs/data-format.md, and naming what is wrong with one.
+"""Read files of kernels that were computed elsewhere (docs/data-format.md), and say what is wrong with one.
 
-`structure` reads all but the kernels themselves, so that a study can be planned; `read_imported` also checks their values.
+`structure` reads all but the kernels, so that a study can be planned. `read_imported` reads these too and checks them.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ import numpy as np
 from reactivation.errors import InputError
 from reactivation.storage.files import check, reading
 
-ROUNDING = 1e-5  # of the largest entry or eigenvalue: what float32 leaves of symmetry, and below 0
+ROUNDING = 1e-5  # share of the largest entry or eigenvalue by which float32 may break symmetry, or fall below 0
 
 
 def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
-    """What can be known of the file's run without its kernels; InputError names what is not as it should be.
+    """What a file says about its run without its kernels. InputError says what is wrong with the file.
 
-    `kernels`: those of `kinds` that it has; `epochs` of each task; `parts`: the tasks with two images of the probe or more;
-    `held_out`: whether the probe has held-out images.
+    `kernels`: those of `kinds` that it has; `epochs`: those of each task; `parts`: the tasks with at least two images
+    of the probe; `held_out`: whether the probe has held-out images.
     """
     with _opened(path) as file:
         found = _layout(file, kinds)
@@ -40,7 +40,7 @@ def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
 def read_imported(path: str | Path, kinds: Collection[str]) -> list[dict[str, Any]]:
     """The kernels of each task, as `storage.read_kernels` returns those of a segment: float64, symmetric to the bit.
 
-    InputError where they are not finite, symmetric and positive semi-definite, to rounding.
+    InputError unless they are finite, symmetric and positive semi-definite, up to rounding.
     """
     with _opened(path) as file:
         found = _layout(file, kinds)
@@ -63,23 +63,26 @@ def read_imported(path: str | Path, kinds: Collection[str]) -> list[dict[str, An
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
-    with reading(path, "no file of kernels", "correct it as docs/data-format.md says"):
+    with reading(path, "not a file of kernels", "correct it as docs/data-format.md says"):
         there = Path(path).exists()
-        check(Path(path).is_file() or not there, "it is no file")
+        check(Path(path).is_file() or not there, "it is not a file")
     if not there:
         raise InputError(f"there is no {path}: put the file there, or name its folder with --config data_root=FOLDER")
-    with reading(path, "no file of kernels", "correct it as docs/data-format.md says"):
-        with Path(path).open("rb"):  # says why, where it cannot
-            check(h5py.is_hdf5(path), "it is no HDF5 file")
+    with reading(path, "not a file of kernels", "correct it as docs/data-format.md says"):
+        with Path(path).open("rb"):  # its error says why it cannot be opened
+            check(h5py.is_hdf5(path), "it is not an HDF5 file")
         with h5py.File(path) as file:
             yield file
 
 
 def _layout(file: h5py.File, kinds: Collection[str]) -> dict[str, Any]:
-    """All but the kernels themselves; of these, `kernels`, the names of those that are there."""
+    """Everything but the kernels; `kernels` has only the names of those that the file has."""
     label, epoch = _whole(file, "probe/label"), _numbers(file, "epoch")
     times, images = len(epoch), len(label)
-    check(times > 0 and images > 1, f"{times} checkpoints of {images} images are too few: 1 of 2 are the least")
+    check(
+        times > 0 and images > 1,
+        f"{times} checkpoints of {images} images are too few: at least 1 of 2 images is needed",
+    )
     check(epoch[0] >= 0 and bool((np.diff(epoch) > 0).all()), "epoch does not ascend from 0 or later")
     step = _whole(file, "step", times, np.arange(times))
     check(bool((np.diff(step) > 0).all()), "step does not ascend")
@@ -99,7 +102,7 @@ def _layout(file: h5py.File, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def _numbers(file: h5py.File, name: str, count: int | None = None, default: np.ndarray | None = None) -> np.ndarray:
-    """The data set `name` of `count` finite numbers (None: any); `default` if it is not there."""
+    """The data set `name`, of `count` (None: any) finite numbers; `default` if it is not there."""
     if default is not None and name not in file:
         return default
     _check_shape(file, name, (count,))
@@ -111,21 +114,21 @@ def _numbers(file: h5py.File, name: str, count: int | None = None, default: np.n
 def _whole(file: h5py.File, name: str, count: int | None = None, default: np.ndarray | None = None) -> np.ndarray:
     values = _numbers(file, name, count, default)
     whole = (values == np.round(values)) & (np.abs(values) < 2**53)
-    check(bool(whole.all()), f"{name} is not of whole numbers")
+    check(bool(whole.all()), f"{name} does not hold whole numbers")
     return values.astype(np.int64)
 
 
 def _check_shape(file: h5py.File, name: str, shape: tuple[int | None, ...]) -> None:
-    """`None` in `shape` is any length."""
+    """Raise ValueError unless the data set has real numbers in that shape; None in `shape` is any length."""
     found = file.get(name)
     check(isinstance(found, h5py.Dataset), f"it has no data set {name}")
-    check(found.dtype.kind in "biuf", f"{name} is not of real numbers")
+    check(found.dtype.kind in "biuf", f"{name} does not hold real numbers")
     fits = len(found.shape) == len(shape) and all(w in (None, n) for n, w in zip(found.shape, shape, strict=True))
     check(fits, f"{name} has the shape {found.shape}, not {str(shape).replace('None', 'any')}")
 
 
 def _check_values(name: str, stack: np.ndarray) -> None:
-    """ValueError, with the number of the first checkpoint whose kernel is none."""
+    """Raise ValueError, with the number of the first checkpoint whose kernel is invalid."""
     for t, K in enumerate(stack):
         where = f"{name}[{t}] is not"
         check(bool(np.isfinite(K).all()), f"{where} finite everywhere")

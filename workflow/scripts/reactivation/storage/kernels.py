@@ -20,10 +20,10 @@ def write_kernels(
     attributes: dict[str, Any],
     layers: dict[str, dict[str, np.ndarray]] | None = None,
 ) -> None:
-    """`/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,held_out,task}` (n,).
+    """Write `/kernels/<kind>` (T, n, n) float64, `/step` and `/epoch` (T,), `/probe/{index,label,held_out,task}` (n,).
 
-    And `/layers/<layer>/<kind>`, each layer's share of `kernels`, if given: HDF5 sorts names, the attribute `order` of
-    `/layers` has them as the network has its layers.
+    Each layer's share of `kernels`, if given, goes to `/layers/<layer>/<kind>`. HDF5 sorts names, so the attribute
+    `order` of `/layers` lists the layers in the network's order.
     """
     with new_hdf5(path) as file:
         for layer, share in (layers or {}).items():
@@ -39,10 +39,11 @@ def write_kernels(
 
 
 def read_kernels(path: str | Path) -> dict[str, Any]:
-    """Of one segment: `kernels` {kind: (T, n, n)}, `step`, `epoch` (T,), `probe` {index, label, held_out, task: (n,)}.
+    """Read `kernels` {kind: (T, n, n)}, `step`, `epoch` (T,) and `probe` {index, label, held_out, task: (n,)}.
 
-    And `layers`, in the network's order: {layer: {kind: (T, n, n)}}, empty where they were not asked for; `diverged`: None,
-    or the step, epoch and task of the first checkpoint whose kernels were not finite.
+    Also `layers` {layer: {kind: (T, n, n)}}, in the network's order, empty if they were not computed; and `diverged`:
+    None, or the step, epoch and task of the first checkpoint whose kernels were not finite. InputError if the file is
+    damaged.
     """
     with reading(path), h5py.File(path) as file:
         read = {
@@ -58,7 +59,7 @@ def read_kernels(path: str | Path) -> dict[str, Any]:
         check(len(read["epoch"]) == times and bool((np.diff(read["step"]) > 0).all()), "its steps do not ascend")
         stacks = {f"kernels/{kind}": stack for kind, stack in read["kernels"].items()}
         for layer, share in read["layers"].items():
-            check(share.keys() == read["kernels"].keys(), f"layers/{layer} has not the kernels of the whole network")
+            check(share.keys() == read["kernels"].keys(), f"layers/{layer} has other kernels than the whole network")
             stacks |= {f"layers/{layer}/{kind}": stack for kind, stack in share.items()}
         for name, stack in stacks.items():
             wanted = (times, images, images)

@@ -17,15 +17,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def read_tables(paths: Iterable[str | Path], column: str = "value") -> pd.DataFrame:
-    """Tables as one pandas data frame, with the name of each in the column `run`; `column` must be finite.
+    """Tables as one pandas data frame, with the name of each in the column `run`. InputError unless `column` is finite.
 
-    The metric tables of runs, or with the column `mean` the numbers of a figure.
+    They are metric tables of runs or, with the column `mean`, the numbers of a figure.
     """
     tables = []
     for path in paths:
         table = read_table(path)
         with reading(path):
-            check(len(table) > 0 or column != "value", "it has no rows")  # a figure may have none
+            check(len(table) > 0 or column != "value", "it has no rows")  # those of a figure may be empty
             check(bool(np.isfinite(table[column].astype(float)).all()), f"{column} is not finite everywhere")
         tables.append(table.assign(run=Path(path).stem))
     return pd.concat(tables, ignore_index=True)

@@ -17,7 +17,7 @@ OPERATIONS: dict[type[ast.AST], Callable[..., float]] = {
 
 
 def evaluate(text: str, **names: float) -> float:
-    """The value of `text`: numbers, `names`, + - * / **, brackets and sqrt(…). ValueError says what it may hold."""
+    """The value of `text`: numbers, `names`, + - * / **, brackets and sqrt(…). ValueError lists what is allowed."""
     try:
         return float(_value(ast.parse(text.strip(), mode="eval").body, names))
     except (SyntaxError, KeyError, TypeError, ArithmeticError, ValueError, RecursionError, MemoryError):
@@ -26,7 +26,7 @@ def evaluate(text: str, **names: float) -> float:
 
 
 def check_names(text: str, *names: str) -> None:
-    """ValueError unless `text` is arithmetic with `names` that has a value for some of theirs."""
+    """Raise ValueError unless `text` is an expression that has a value for some values of `names`."""
     for value in (1, 2, 3, 64, 1000):
         with contextlib.suppress(ValueError):
             evaluate(text, **dict.fromkeys(names, value))

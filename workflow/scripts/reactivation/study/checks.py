@@ -1,6 +1,6 @@
-"""What one key of a config says of another: names that must exist, numbers that must fit together.
+"""Checks of keys against each other: names that must exist, numbers that must fit together.
 
-Every function yields (key, what is wrong) of parts that are sound by themselves.
+Every function yields (key, what is wrong). It is given parts of a config that are valid by themselves.
 """
 
 import itertools
@@ -41,18 +41,18 @@ Problems = Iterator[tuple[str, str]]
 
 # ----------------------------------------------------------------------------------------------- experiments
 def path_problems(experiment: Imported) -> Iterator[str]:
-    """Of the path of files of kernels."""
+    """What is wrong with the path of files of kernels."""
     known, named = [*experiment.grid, "seed"], placeholders(experiment)
     for name in named:
         if name not in known:
-            yield f"has {{{name}}}, which stands for nothing; known are {', '.join(known)}"
+            yield f"has {{{name}}}, which is not an axis of the grid; known are {', '.join(known)}"
     for axis in experiment.grid:
         if axis not in named:
-            yield f"should contain {{{axis}}}: runs of other values have other files"
+            yield f"should contain {{{axis}}}: each of its values needs a file of its own"
 
 
 def experiment_problems(experiment: Experiment, combinations: Variants, dataset: Dataset) -> Problems:
-    """Of every combination of the grid."""
+    """What is wrong with an experiment, in any combination of its grid."""
     if len(combinations) > len({str(axes) for axes, _ in combinations}):
         yield "grid", "gives the same values twice, written in two ways"
     for key in experiment.grid:
@@ -65,26 +65,26 @@ def experiment_problems(experiment: Experiment, combinations: Variants, dataset:
         every = variant.checkpoints.every
         for dt in variant.metrics.velocity_dt:
             if dt % every:
-                yield "metrics.velocity_dt", f"{dt} is no multiple of checkpoints.every ({every})"
+                yield "metrics.velocity_dt", f"{dt} is not a multiple of checkpoints.every ({every})"
 
 
 def _training_problems(variant: Experiment) -> Problems:
     training, width = variant.training, variant.model.width
     if training.optimizer == "adam" and training.momentum:
-        yield "training.momentum", "is of sgd only; adam has its own: remove it"
+        yield "training.momentum", "belongs to sgd; adam has its own: remove it"
     if training.dynamics == "linearized" and getattr(variant.model, "norm", None) == "batch":
-        yield "training.dynamics", "linearized needs a network whose images do not mix: choose norm: group"
+        yield "training.dynamics", "linearized needs a network that does not mix images: choose norm: group"
     if isinstance(training.lr, str):
         try:
             positive = 0 < evaluate(training.lr, width=width) < math.inf
         except ValueError:
             positive = False
         if not positive:
-            yield "training.lr", f"{training.lr} is no number greater than 0 at width {width}"
+            yield "training.lr", f"{training.lr} is not a number greater than 0 at width {width}"
 
 
 def _plain(value: Any) -> bool:
-    """Whether a value of an axis can be told apart by its text in names and tables."""
+    """Whether the text of an axis's value identifies it in names and tables."""
     simple = isinstance(value, int | float | str | None)
     return simple or (isinstance(value, list) and all(isinstance(item, int | float | str) for item in value))
 
@@ -93,7 +93,10 @@ def _plain(value: Any) -> bool:
 def figure_problems(
     figure: Figure, experiments: Experiments, combinations: dict[str, Outlines], names: Mapping
 ) -> Problems:
-    """`experiments`, `combinations` (their `outlines`): those that are sound. `names`: of all experiments."""
+    """What is wrong with a figure.
+
+    `experiments` and `combinations` (their outlines) hold the valid experiments; `names` holds all.
+    """
     for i, panel in enumerate(figure.panels):
         name, _, _ = view(figure, panel, experiments)
         key = f"panels.{i}." if panel.experiment else ""
@@ -110,7 +113,10 @@ def figure_problems(
 
 
 def beside_problems(figure: Figure, figures: dict[str, Figure], experiments: Experiments, names: Mapping) -> Problems:
-    """Of a figure drawn on the scales of another; `figures` and `experiments` are sound, `names` are all figures."""
+    """What is wrong with a figure's `beside`.
+
+    `figures` and `experiments` hold the valid ones; `names` holds all figures.
+    """
     if figure.beside is None:
         return
     if figure.beside not in names:
@@ -121,12 +127,13 @@ def beside_problems(figure: Figure, figures: dict[str, Figure], experiments: Exp
         if other is figure:
             yield "beside", "names the figure itself: name another"
         elif other.beside is not None:
-            yield "beside", f"{figure.beside} is drawn beside another figure itself: name one that is not"
+            yield "beside", f"{figure.beside} takes its own scales from another figure: name one that does not"
         elif shown <= set(experiments):
             for i, panel in enumerate(figure.panels):
                 if counterpart(panel, figure, other, experiments) is None:
                     what = (
-                        f"{panel.kind} of {filled_panel(panel, experiments[view(figure, panel, experiments)[0]])['metric']}"
+                        f"{panel.kind} of "
+                        f"{filled_panel(panel, experiments[view(figure, panel, experiments)[0]])['metric']}"
                     )
                     yield f"panels.{i}", f"{figure.beside} has no panel with the same {what} to take the scale from"
 
@@ -136,17 +143,17 @@ def unknown(what: str, name: str, known: Mapping) -> str:
 
 
 def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, combinations: Outlines) -> Problems:
-    """Axes that a panel shows or fixes; the key is the figure's or the panel's."""
+    """What is wrong with the axes that a panel shows or fixes. The key is the panel's, or else the figure's."""
     name, color, where = view(figure, panel, experiments)
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
-    missing = f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
+    missing = f"is not an axis of {name}, which has {', '.join(axes) or 'none'}"
     shown = {color} if color and color != "layer" else set()
     if color == "layer":
         yield from _layer_problems(panel, name, experiments[name])
     elif color and color not in axes:
         yield "color", f"{color} {missing}"
     if color and isinstance(panel, Curves) and len(panel.block or []) > 5:
-        yield "block", "names more than 5, which line styles cannot tell apart beside colors"
+        yield "block", "names more than 5, too many to tell apart by line style (colors show the axis)"
     if isinstance(panel, Spectrum) and panel.color:
         yield "color", "a spectrum has the colors of its eigenvalues: remove it"
     if isinstance(panel, Convergence):
@@ -160,7 +167,7 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
         if panel.x not in axes:
             yield "x", f"{panel.x} {missing}"
         elif not all(isinstance(value, int | float) for value in axes[panel.x]):
-            yield "x", f"{panel.x} has values that are no numbers"
+            yield "x", f"{panel.x} has values that are not numbers"
     yield from _where_problems(where, name, experiments[name], combinations)
     known = {key: value for key, value in where.items() if key in axes}
     yield from _dynamics_problems(panel, {of.dynamics for values, of in combinations if chosen(values, known)})
@@ -170,31 +177,31 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
 
 
 def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
-    """Of the `dynamics` of the runs that a panel shows: which metrics they have."""
+    """What is wrong with a panel's metric, given the `dynamics` of the runs that it shows."""
     key, metric = "metric", getattr(panel, "metric", None)
     if metric is None:
         key, metric = "where.dynamics", panel.kind
     if is_of(metric, "twin") and "network" in dynamics:
         yield (
             key,
-            f"{metric} is of linearised twins, and runs of networks are shown: dynamics: linearized makes twins",
+            f"{metric} needs linearised twins, but the panel shows networks (dynamics: linearized makes twins)",
         )
     if (is_of(metric, "kernel") or metric == "spectrum") and "linearized" in dynamics:
-        yield key, f"{metric} is of networks: a linearised twin has the kernel of its task's start throughout"
+        yield key, f"{metric} needs networks: the kernel of a linearised twin does not change within a task"
 
 
 def _layer_problems(panel: AnyPanel, name: str, experiment: Experiment | Imported) -> Problems:
-    """Of a panel whose colors are layers."""
+    """What is wrong with a panel whose colors are layers."""
     if not isinstance(panel, Curves):
         if isinstance(panel, Summary):
-            yield "color", "layer is of curves: a summary has one number per run"
+            yield "color", "layer works for curves only: a summary has one number per run"
         return
     if isinstance(experiment, Imported):
-        yield "color", f"{name} has kernels from files, which are of whole networks"
+        yield "color", f"{name} has kernels from files, which hold no shares of layers"
     elif not experiment.layers:
-        yield "color", f"{name} has no layers: say layers: true there, which computes its kernels again"
+        yield "color", f"{name} has no kernels of layers: set layers: true there, which computes its kernels again"
     if panel.metric not in LAYER_METRICS:
-        yield "metric", f"{panel.metric} is not of layers, which have {', '.join(LAYER_METRICS)}"
+        yield "metric", f"{panel.metric} has no values for layers; those that have are {', '.join(LAYER_METRICS)}"
     elif panel.block not in (None, ["all"]):
         yield "block", "layers have metrics on the whole probe only: remove it"
 
@@ -202,11 +209,11 @@ def _layer_problems(panel: AnyPanel, name: str, experiment: Experiment | Importe
 def _where_problems(
     where: dict[str, Any], name: str, experiment: Experiment | Imported, combinations: Outlines
 ) -> Problems:
-    """Values that choose runs of the experiment `name`."""
+    """What is wrong with values that choose runs of the experiment `name`."""
     axes = {key: [values[key] for values, _ in combinations] for key in combinations[0][0]}
     for key, value in where.items():
         if key not in axes:
-            yield f"where.{key}", f"is no axis of {name}, which has {', '.join(axes) or 'none'}"
+            yield f"where.{key}", f"is not an axis of {name}, which has {', '.join(axes) or 'none'}"
         elif not any(same(value, candidate) for candidate in axes[key]):
             yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
 
@@ -215,7 +222,10 @@ def _where_problems(
 def claim_problems(
     claims: Claims, kernel: str, experiments: Experiments, combinations: dict[str, Outlines], names: Mapping
 ) -> Problems:
-    """`kernel`: of all claims; the other arguments as for `figure_problems`."""
+    """What is wrong with claims.
+
+    `kernel` is the one that all claims are tested on; the last three arguments are as for `figure_problems`.
+    """
     for claim_name, claim in claims.tested().items():
         sides = [("experiment", "where", claim.needs)]
         if getattr(claim, "beside", None):
@@ -239,7 +249,7 @@ def claim_problems(
                     if not {"network", "linearized"} <= dynamics:
                         problems.append((key, "should have dynamics: [network, linearized] in its grid"))
                 if any(of.dynamics == "linearized" for _, of in runs):
-                    problems.append((key, "has linearised twins there, which have no kernels: claims are of networks"))
+                    problems.append((key, "has linearised twins there, which have no kernels: claims need networks"))
                 if any(kernel not in of.kernels for _, of in combinations[name]):
                     problems.append((key, f"should compute the kernel {kernel}, which claims.kernel asks for"))
                 yield from (
@@ -249,28 +259,28 @@ def claim_problems(
 
 
 def _lacking(claim: Claim, needs: Mapping[str, int], runs: Outlines, dt: int) -> Iterator[str]:
-    """What the runs that a claim looks at should have, and have not."""
+    """What a claim needs and its runs lack."""
     for axis, least in needs.items():
         values = {axes[axis] for axes, _ in runs if axis in axes}
         if len(values) < least:
             yield f"should have {least} values of {axis} in its grid, or more"
         elif not all(isinstance(value, int | float) for value in values):
-            yield f"has values of {axis} that are no numbers"
+            yield f"has values of {axis} that are not numbers"
         elif axis == claim.zero and 0 not in values:
             yield f"should have the value 0 of {axis} in its grid"
     fewest = min((len(of.epochs) for _, of in runs), default=claim.tasks)
     if fewest < claim.tasks:
-        yield f"should have {claim.tasks} tasks, it has {fewest}"
+        yield f"should have {claim.tasks} tasks, but has {fewest}"
     if any(epochs % dt or epochs < 2 * dt for _, of in runs for epochs in of.epochs):
-        yield f"should have epochs of each task that are a multiple of velocity_dt ({dt}), twice that at least"
+        yield f"should train each task for a multiple of velocity_dt ({dt}) epochs, and for twice that at least"
 
 
 # ---------------------------------------------------------------------------------------------------- panels
 def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: list[Outline]) -> Problems:
-    """`forms`: of each combination of its grid."""
-    if isinstance(panel, Convergence):  # of networks that no run trains
+    """What is wrong with a panel. `forms`: the outline of each combination of its experiment's grid."""
+    if isinstance(panel, Convergence):  # it shows untrained networks, not runs
         if isinstance(experiment, Imported):
-            yield "experiment", "has kernels from files: convergence is of networks, which it has not"
+            yield "experiment", "has kernels from files, but no networks, which convergence needs"
         return
     most = max(len(of.epochs) for of in forms)
     of_kernel = isinstance(panel, Spectrum) or is_of(panel.metric, "kernel")
@@ -281,7 +291,10 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
         yield from _block_problems("eigenvalues", [panel.block], forms)
         return
     if not of_kernel and not all(of.tested for of in forms):
-        yield "metric", f"{panel.metric} is of predictions, and the experiment has kernels only: name a metric of these"
+        yield (
+            "metric",
+            f"{panel.metric} needs predictions, but the experiment has kernels only: choose a metric of kernels",
+        )
         return
     if panel.metric in ("cross_task_overlap", "forgetting", "forgetting_error") and most == 1:
         yield "metric", f"{panel.metric} needs a second task"
@@ -296,7 +309,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
     if isinstance(panel, Curves):
         return
     if panel.x == "similarity" and not all(of.tested for of in forms):
-        yield "x", "should name an axis of the grid: how similar the tasks are, files of kernels do not say"
+        yield "x", "should name an axis of the grid: files of kernels do not say how similar the tasks are"
     relative = panel.statistic in ("drop", "recovery")
     if panel.metric == "forgetting" and relative:
         yield "statistic", f"forgetting has no {panel.statistic}: at a switch nothing is forgotten yet"
@@ -308,7 +321,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
 
 
 def _block_problems(metric: str, wanted: list[str], forms: list[Outline]) -> Problems:
-    """`forms`: of each combination of the grid."""
+    """Blocks in `wanted` that the metric does not have. `forms`: the outline of each combination of the grid."""
     known = list(dict.fromkeys(name for of in forms for name in blocks(metric, of)))
     for block in wanted:
         if block not in known:
@@ -316,7 +329,7 @@ def _block_problems(metric: str, wanted: list[str], forms: list[Outline]) -> Pro
 
 
 def blocks(metric: str, of: Outline) -> list[str]:
-    """Names of the parts of the probe, or of the test set, on which `metric` has values."""
+    """The blocks on which `metric` has values, by name: parts of the probe, or of the test set."""
     kinds, tasks = METRICS[metric].blocks, [f"task{k}" for k in range(1, len(of.epochs) + 1)]
     own = [f"task{k}" for k in of.parts] if METRICS[metric].of == "kernel" else tasks
     halves = [prefix + half for prefix in ("", *(f"{name}_" for name in own)) for half in ("train", "held_out")]

@@ -1,4 +1,4 @@
-"""A study with every default in its place, as a config that loads again to the very same study."""
+"""A study with every default filled in, as a config that loads to the same study."""
 
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ FORM = {"scenario": "kind", "model": "name"}  # the key that says which form a s
 
 
 def filled(study: Study) -> dict[str, Any]:
-    """The whole config of `study`; what a grid gives stands there only, as in a user's own."""
+    """The whole config of `study`. A key that a grid gives is in the grid only, as in a user's config."""
     config = study.model_dump()
     for name, experiment in study.experiments.items():
         if not isinstance(experiment, Experiment):
@@ -22,7 +22,7 @@ def filled(study: Study) -> dict[str, Any]:
 
 
 def _fitting(experiment: Experiment, section: str) -> set[str]:
-    """The keys of a section that are given, or that each of its forms has: a grid may name several forms."""
+    """The keys of a section that are given, or that all its forms have: a grid may name several forms."""
     given, key = getattr(experiment, section), FORM.get(section)
     named = [
         form

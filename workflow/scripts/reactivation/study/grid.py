@@ -1,4 +1,4 @@
-"""Grids of an experiment, and which of its runs a panel of a figure shows.
+"""The grid of an experiment, and which of its runs a panel shows.
 
 A grid axis is any key of `scenario`, `model` or `training`, by its name.
 """
@@ -11,9 +11,8 @@ from reactivation.study.arithmetic import evaluate
 from reactivation.study.schema_experiments import SECTIONS, Experiment, Imported
 from reactivation.study.schema_figures import AnyPanel, Figure
 
-Variants = list[
-    tuple[dict[str, Any], Experiment | Imported]
-]  # values by axis, and the experiment with them in their places
+# Every combination of a grid: the value of each axis, and the experiment with these values in place.
+Variants = list[tuple[dict[str, Any], Experiment | Imported]]
 Experiments = dict[str, Experiment | Imported]
 SECTION_OF = {key: name for name, forms in SECTIONS.items() for form in forms for key in form.model_fields}
 
@@ -29,7 +28,7 @@ def axis_names() -> list[str]:
 
 
 def with_values(experiment: Any, values: dict[str, Any]) -> Any:
-    """`experiment` with the grid axes set to `values`; sections that are no mappings stay as they are."""
+    """A raw `experiment` with the grid axes set to `values`; sections that are not mappings do not change."""
     if not isinstance(experiment, dict):
         return experiment
     changed = dict(experiment)
@@ -41,7 +40,7 @@ def with_values(experiment: Any, values: dict[str, Any]) -> Any:
 
 
 def variants(experiment: Experiment | Imported) -> Variants:
-    """Every combination of the grid; axes of kernels from files have no places in the experiment."""
+    """Every combination of the grid. Axes of kernels from files set no key of the experiment."""
     if isinstance(experiment, Imported):
         lists = itertools.product(*experiment.grid.values())
         return [(dict(zip(experiment.grid, values, strict=True)), experiment) for values in lists]
@@ -59,7 +58,7 @@ def view(figure: Figure, panel: AnyPanel, experiments: Experiments) -> tuple[str
     name, where = panel.experiment or figure.experiment or "", figure.where | panel.where
     color = panel.color or figure.color
     if panel.kind in ("spectrum", "convergence"):
-        color = None  # of the one the colors are those of eigenvalues, of the other there is one
+        color = None  # colors tell a spectrum's eigenvalues apart; a convergence has one color
     if name in experiments and "dynamics" not in (color, getattr(panel, "x", None)):
         where = with_dynamics(where, experiments[name], getattr(panel, "metric", None))
     return name, color, where
@@ -68,16 +67,16 @@ def view(figure: Figure, panel: AnyPanel, experiments: Experiments) -> tuple[str
 def with_dynamics(
     where: dict[str, Any], experiment: Experiment | Imported, metric: str | None = None
 ) -> dict[str, Any]:
-    """`where`, with the dynamics that is meant where the grid has both and nothing is said: errors are of twins, else networks."""
+    """`where`, with a default for `dynamics` if that is an axis: twins for metrics of twins, networks otherwise."""
     meant = "linearized" if is_of(metric, "twin") else "network"
     return {"dynamics": meant, **where} if meant in experiment.grid.get("dynamics", []) else where
 
 
 def filled_panel(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
-    """What a panel draws, so that drawing has nothing to guess and nothing to look up.
+    """What a panel draws, complete, so that drawing has nothing to guess or look up.
 
-    The keys of the panel with their defaults in place, blocks as a list, None where the metric has no kernel, reference or
-    dt; and what the catalogue says of the metric.
+    These are the panel's keys with defaults filled in, and the metric's entry in the catalogue. `block` is a list;
+    `kernel`, `reference` and `dt` are None if the metric has none.
     """
     spec: Any = panel.model_dump(exclude={"experiment", "where", "color"})
     name = {"spectrum": "eigenvalues", "convergence": "convergence"}.get(spec["kind"]) or spec["metric"]
@@ -98,7 +97,7 @@ def filled_panel(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
 def counterpart(
     panel: AnyPanel, figure: Figure, other: Figure, experiments: dict[str, Experiment | Imported]
 ) -> int | None:
-    """The position in `other` of the panel that draws the same of other runs."""
+    """The position in `other` of the panel that draws the same for other runs; None if there is none."""
 
     def drawn(of: Figure, what: AnyPanel) -> dict[str, Any]:
         keys = filled_panel(what, experiments[view(of, what, experiments)[0]])
@@ -114,7 +113,7 @@ def chosen(axes: dict[str, Any], where: dict[str, Any]) -> bool:
 
 
 def same(value: Any, candidate: Any) -> bool:
-    """Whether a config's `value` means `candidate`, a value of an axis; a number may be given as text, or as arithmetic."""
+    """Whether a config's `value` means `candidate`, a value of an axis. A number may be given as text or arithmetic."""
     if isinstance(candidate, int | float) and isinstance(value, str):
         try:
             return evaluate(value) == candidate

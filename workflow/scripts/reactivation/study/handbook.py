@@ -1,4 +1,7 @@
-"""config/README.md: every key of a study in tables, for readers and Snakemake's catalog; from schema.py's models."""
+"""The text of config/README.md: every key of a study in tables, from the models of schema.py.
+
+It is for readers, and for Snakemake's workflow catalog.
+"""
 
 import json
 import re
@@ -15,14 +18,16 @@ INTRO = """\
 # Configuration
 
 A study is one YAML file: data sets, experiments on them, and figures of these. Its results are in `results/<study>/`.
-`snakemake --cores all` runs the study in [`config.yaml`](config.yaml); `--configfile` chooses another, your own or one of
-these:
+`snakemake --cores all` runs the study in [`config.yaml`](config.yaml). `--configfile` chooses another: your own, or one
+of these:
 
 {studies}
 
 ```sh
-snakemake --cores all fig5 --configfile config/paper.yaml              # targets come first
-snakemake --cores all --config data_root=/path/to/folder "seeds=[0]"   # other values of single keys
+# the target comes first: --configfile takes every word after it
+snakemake --cores all fig5 --configfile config/paper.yaml
+# other values of single keys
+snakemake --cores all --config data_root=/path/to/folder "seeds=[0]"
 ```
 
 A study can be as short as this:
@@ -43,17 +48,17 @@ figures:
   norms: {{experiment: widths, color: width, panels: [{{metric: spectral_norm}}]}}
 ```
 
-The comment in the first line has editors that know YAML schemas check it as you type.
+The first line is for editors that know YAML schemas: they check the file as you type.
 
 Below, `<name>` stands for a name of your choice and `<i>` for a position in a list. A key without a default is
 **required**; those of {sections} may be given by the experiment's `grid` instead. Where the
-default is –, the meaning says what holds without the key.
+default is –, the meaning says what happens without the key.
 """
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 def readme_text() -> str:
-    """The text of config/README.md, which lists the studies beside it."""
+    """The text of config/README.md, which also lists the studies in config/."""
     configs = Path(__file__).parents[4].glob("config/*.yaml")
     studies = [f"* [`{path.name}`]({path.name}): {_about(path)}" for path in sorted(configs) if path.stem != "schema"]
     intro = INTRO.format(studies="\n".join(studies), sections=", ".join(f"`{name}`" for name in SECTIONS))
@@ -69,7 +74,7 @@ def _about(config: Path) -> str:
 
 
 def _section(path: str, field: dict, defs: dict) -> Iterator[str]:
-    """A heading and the keys of the mapping, or the forms of it, that may stand at `path`; then the sections below."""
+    """The section on the mapping at `path`: a heading, tables of keys (one per form), and the sections below it."""
     path, forms, choice = _forms(path, field, defs)
     if not forms:
         return
@@ -96,12 +101,12 @@ def _section(path: str, field: dict, defs: dict) -> Iterator[str]:
 
 
 def _forms(path: str, field: dict, defs: dict) -> tuple[str, list[dict], str | None]:
-    """Where the mapping that a field holds stands, its forms (none if it holds no mapping), and the key that tells them."""
+    """The path of the mapping in a field, its forms (none if there is no mapping), and the key that names the form."""
     for value in field.get("patternProperties", {}).values():
         return _forms(f"{path}.<name>", value, defs)
     if "items" in field:
         return _forms(f"{path}.<i>", field["items"], defs)
-    options = field.get("oneOf", field.get("anyOf", [field]))  # any of: that, or nothing
+    options = field.get("oneOf", field.get("anyOf", [field]))  # anyOf: the mapping, or null
     named = [option["$ref"].rsplit("/", 1)[1] for option in options if "$ref" in option]
     forms = [field] if "properties" in field else [defs[name] for name in named]
     return path, forms, field.get("discriminator", {}).get("propertyName")

@@ -1,4 +1,4 @@
-"""From the raw mapping of a config file to a checked `Study`, or to one line for everything that is wrong with it."""
+"""From the raw mapping of a config file to a checked `Study`, or to one line for each error."""
 
 import difflib
 import textwrap
@@ -30,7 +30,7 @@ from reactivation.study.values import name_of
 
 
 class ConfigError(Exception):
-    """All that is wrong with a config, one line each."""
+    """All errors of a config, one line each."""
 
 
 Errors = list[tuple[str, str]]  # path of the key, what is wrong with it
@@ -38,14 +38,15 @@ MISSING = "is missing"
 
 
 def as_given(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's config without what rule files add to it for jobs: the study as its user gave it."""
+    """The study as its user gave it: a job's config without what rule files add to it."""
     return {key: value for key, value in config.items() if key not in ("where", "report")}
 
 
 def load_study(raw: dict, source: str = "config", texts: Iterable[str] = ()) -> Study:
-    """The study that the mapping `raw` describes; `ConfigError` names everything that is wrong with it.
+    """The study that the mapping `raw` describes. ConfigError names everything that is wrong with it.
 
-    `texts`: the YAML that `raw` was read from, if it was, to find keys given twice: YAML keeps the last in silence.
+    `source` is the config's name in messages. `texts` is the YAML that `raw` was read from, if any: keys that are given
+    twice are found there, as YAML silently keeps the last.
     """
     errors = [error for text in texts for error in _given_twice(yaml.compose(text, yaml.SafeLoader))]
     grids = {name: list(_check_grid(experiment)) for name, experiment in _mapping(raw, "experiments").items()}
@@ -70,7 +71,7 @@ def _given_twice(node: yaml.Node | None, path: tuple = ()) -> Errors:
 
 
 def _filled(raw: Any) -> Any:
-    """`raw` with the first value of each grid axis in its place, so that a key given only in a grid is not missing."""
+    """`raw` with the first value of each axis in its key's place, so that a key given only in a grid is not missing."""
     experiments = {
         name: with_values(experiment, {key: values[0] for key, values in _grid_lists(experiment).items()})
         for name, experiment in _mapping(raw, "experiments").items()
@@ -79,7 +80,7 @@ def _filled(raw: Any) -> Any:
 
 
 def _check_keys(raw: Any) -> Errors:
-    """Types, ranges, unknown and missing keys. A grid's first value is tried here, in its key's place."""
+    """Wrong types and ranges, unknown and missing keys. The first value of each axis is tried in its key's place."""
     found = []
     for loc, message in _errors(Study, _filled(raw)):
         place = loc[2:]  # (section, key), or the section alone if all of it is missing
@@ -90,7 +91,7 @@ def _check_keys(raw: Any) -> Errors:
             elif message == MISSING and any(
                 (section_of(key), key)[: len(place)] == place for key in _mapping(experiment, "grid")
             ):
-                continue  # in the grid, with an error of its own
+                continue  # it is in the grid, where its error is reported
         found.append((_path(loc), message))
     return found
 
@@ -106,13 +107,13 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
 
 
 def _named(error: Mapping[str, Any]) -> tuple:
-    """pydantic's location, with the key whose value says which form of a section is meant."""
+    """pydantic's location, with the key that names the form of a section."""
     discriminator = error["ctx"]["discriminator"].strip("'") if error["type"] == "union_tag_invalid" else None
     return error["loc"] if discriminator is None else (*error["loc"], discriminator)
 
 
 def _location(loc: tuple, raw: Any) -> tuple:
-    """pydantic's location without the tags of unions, which are no keys of the file."""
+    """pydantic's location without the tags of unions, which are not keys of the file."""
     kept, here = [], raw
     for i, part in enumerate(loc):
         if isinstance(here, dict) and part not in here and i < len(loc) - 1:
@@ -132,7 +133,7 @@ def _path(loc: tuple) -> str:
 
 
 def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
-    """Keys that a mistyped one may have been meant to be, and those of other forms of the same section."""
+    """Keys that a mistyped one may stand for, and those of any form of its section if it has several."""
     sections = {**SECTIONS, "kernels": (KernelFile,)}
     section = sections.get(loc[2]) if loc[0] == "experiments" and len(loc) > 3 else None
     forms = {
@@ -168,18 +169,18 @@ def _message(error: Mapping[str, Any]) -> str:
 
 
 def _brief(value: Any) -> str:
-    """A wrong value as it was given, or how it begins."""
+    """The beginning of a wrong value, as it was given."""
     return textwrap.shorten(repr(value), 80, placeholder=" …")
 
 
 def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
-    """Axes that are no keys, and every further value of each axis, tried in its key's place."""
+    """Axes that are not keys, and invalid values of axes. All but the first are tried here, in their key's place."""
     for key in () if is_imported(experiment) else _mapping(experiment, "grid"):
         section = section_of(key)
         if section is None:
             close = difflib.get_close_matches(str(key), axis_names(), n=1)
             hint = f"; did you mean {close[0]}?" if close else f"; axes are {', '.join(axis_names())}"
-            yield str(key), f"is no key of {', '.join(SECTIONS)}{hint}"
+            yield str(key), f"is not a key of {', '.join(SECTIONS)}{hint}"
         elif key in _mapping(experiment, section):
             yield key, f"is given in {section} as well; keep one of the two"
     for key, values in _grid_lists(experiment).items():
@@ -190,19 +191,19 @@ def _check_grid(experiment: Any) -> Iterator[tuple[str, str]]:
 
 
 def _mapping(parent: Any, key: str) -> dict:
-    """The mapping under `key` of a raw config's part; empty where there is none."""
+    """The mapping under `key` in a part of a raw config; empty if there is none."""
     value = parent.get(key) if isinstance(parent, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def _grid_lists(experiment: Any) -> dict[str, list]:
-    """Those axes of a raw experiment's grid that can be tried: known keys with lists of values."""
+    """The axes of a raw experiment's grid that can be tried: known keys with lists of values."""
     grid = {} if is_imported(experiment) else _mapping(experiment, "grid")
     return {key: values for key, values in grid.items() if section_of(key) and isinstance(values, list) and values}
 
 
 def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
-    """Names that must exist elsewhere in the config, and numbers that must fit together."""
+    """Names that do not exist elsewhere in the config, and numbers that do not fit together."""
     if not isinstance(raw, dict):
         return []
     datasets = _sound(pydantic.TypeAdapter(Dataset), _mapping(raw, "datasets"))
@@ -213,7 +214,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
     for name in list(experiments):
         try:
             combinations[name] = variants(experiments[name])
-        except pydantic.ValidationError as error:  # each value fits alone, but not all together
+        except pydantic.ValidationError as error:  # each value is valid alone, but not all together
             first = error.errors(include_url=False)[0]
             first["loc"] = ("experiments", name, *first["loc"])
             key = ".".join(str(part) for part in first["loc"] if part in (*SECTIONS, *axis_names()))
@@ -241,7 +242,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
         ]
         found += [(f"figures.{name}.{key}", message) for key, message in wrong]
     each = {key: {key: value} for key, value in _mapping(raw, "claims").items()}
-    claims = _sound(pydantic.TypeAdapter(Claims), each)  # with one key each
+    claims = _sound(pydantic.TypeAdapter(Claims), each)  # each key is checked alone
     kernel = claims.get("kernel", Claims()).kernel
     for claim in claims.values():
         problems = claim_problems(claim, kernel, experiments, outlined, _mapping(raw, "experiments"))
@@ -250,14 +251,14 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
 
 
 def _outlined(combinations: dict[str, Variants], raw: dict) -> tuple[dict[str, Outlines], Errors]:
-    """What runs will have, by experiment; of experiments whose files of kernels are not as they should be, what is wrong."""
+    """The outlines of each experiment's runs, and what is wrong with files of kernels: (experiment, message)."""
     seeds, root = raw.get("seeds"), raw.get("data_root", Study.model_fields["data_root"].default)
     outlined, found = {}, []
     for name, forms in combinations.items():
         form = forms[0][1]
         wrong = list(path_problems(form)) if isinstance(form, Imported) else []
         found += [(name, message) for message in wrong]
-        # Seeds or a folder that are none have errors of their own.
+        # Without valid seeds and a valid data_root, files cannot be found; _check_keys reports these keys.
         if not wrong and (isinstance(form, Experiment) or (isinstance(seeds, list) and isinstance(root, str))):
             try:
                 outlined[name] = outlines(forms, seeds or [], root)
@@ -267,7 +268,7 @@ def _outlined(combinations: dict[str, Variants], raw: dict) -> tuple[dict[str, O
 
 
 def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:
-    """Those entries of a mapping that are valid by themselves."""
+    """The entries of a mapping that are valid by themselves."""
     sound = {}
     for name, entry in entries.items():
         try:

@@ -1,4 +1,4 @@
-"""What an experiment's runs will have, before they are there: what the config says of a training, a file of its kernels."""
+"""What the runs of an experiment will have, known in advance: from the config, or from files of kernels."""
 
 import itertools
 import operator
@@ -16,21 +16,21 @@ from reactivation.study.values import Kernel
 
 @dataclass(frozen=True)
 class Outline:
-    """Of the runs of one combination of a grid; of files, of one run."""
+    """What the runs of one combination of a grid have; for files of kernels, what one run has."""
 
     kernels: list[str]
-    epochs: list[float]  # of each task
-    parts: list[int]  # the tasks that have a part of the probe of their own
+    epochs: list[float]  # epochs of each task
+    parts: list[int]  # numbers of the tasks that have a part of the probe
     held_out: bool  # whether the probe has held-out images
     tested: bool  # whether there are test metrics, and similarities of tasks
-    dynamics: str = "network"  # what is trained, or was
+    dynamics: str = "network"  # network or linearized
 
 
-Outlines = list[tuple[dict[str, Any], Outline]]  # beside the values of axes
+Outlines = list[tuple[dict[str, Any], Outline]]  # with the values of axes
 
 
 def outlines(combinations: Variants, seeds: list[int], data_root: str) -> Outlines:
-    """Of every combination of an experiment's grid; InputError where a file of kernels is not as it should be."""
+    """The outlines of every combination of an experiment's grid. InputError if a file of kernels is invalid."""
     return [
         (axes, outline)
         for axes, form in combinations
@@ -44,7 +44,7 @@ def outlines(combinations: Variants, seeds: list[int], data_root: str) -> Outlin
 
 def _of_training(form: Experiment) -> Outline:
     sequence = tasks(form.scenario)
-    # Of the probe, a task has the classes that it is the first to bring.
+    # A task's part of the probe has the classes that no earlier task has.
     classes = [set(task.classes) for task in sequence]
     earlier = itertools.accumulate(classes, operator.or_, initial=set[int]())
     return Outline(
@@ -58,7 +58,7 @@ def _of_training(form: Experiment) -> Outline:
 
 
 def of_file(path: str) -> Outline:
-    """Of the run whose kernels are in the file; InputError where it is not as it should be."""
+    """The outline of the run whose kernels are in the file `path`. InputError if the file is invalid."""
     if Path(path).resolve().is_relative_to(Path("results").resolve()):
         raise InputError(
             f"{path} is in results/, which the workflow makes and prunes: copy it elsewhere, such as to data/"
@@ -69,17 +69,17 @@ def of_file(path: str) -> Outline:
 
 
 def placeholders(form: Imported) -> list[str]:
-    """What stands in braces in the path."""
+    """The names in braces in the path."""
     return re.findall(r"\{(.*?)\}", form.kernels.path)
 
 
 def kernel_file(form: Imported, axes: dict[str, Any], seed: int, data_root: str) -> str:
-    """The file of one run."""
+    """The path of one run's file of kernels."""
     values = axes | {"seed": seed}
     path = re.sub(r"\{(.*?)\}", lambda found: str(values[found[1]]), form.kernels.path)
     return str(Path(data_root).expanduser() / Path(path).expanduser())
 
 
 def run_seeds(form: Experiment | Imported, seeds: list[int]) -> list[int]:
-    """The seeds of an experiment's runs: the first alone where all would read the same file."""
+    """The seeds of an experiment's runs: only the first if all would read the same file."""
     return seeds[:1] if isinstance(form, Imported) and "seed" not in placeholders(form) else seeds

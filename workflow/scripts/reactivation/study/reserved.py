@@ -1,4 +1,4 @@
-"""Names that a figure or a study cannot have, because the workflow has them."""
+"""Names that a figure or a study cannot have, because the workflow uses them."""
 
 TOOLS = ("budget", "prune")  # targets that only look: they make no results
 RULES = (

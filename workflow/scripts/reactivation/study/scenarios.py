@@ -8,7 +8,7 @@ from reactivation.study.schema_scenarios import AnyScenario, ClassSplit, Mixture
 
 @dataclass(frozen=True)
 class Task:
-    """One data distribution: `weights` are the shares of each class's images that are used; `epochs` None: the default."""
+    """One data distribution. `weights`: the share of each class's images in use; `epochs`: None for the default."""
 
     classes: tuple[int, ...]
     weights: tuple[float, ...]
@@ -38,7 +38,7 @@ def _whole(classes: list[int]) -> Task:
 
 
 def _mixture(scenario: Mixture, alpha: float) -> Task:
-    """D̃_α: (1−α)N images of D̃_0 and αN of D̃_1, N the size of D̃_0, in equal parts of their classes."""
+    """D̃_α: (1−α)N images of D̃_0 and αN of D̃_1, equally many of each class, where N is the size of D̃_0."""
     ratio = len(scenario.first) / len(scenario.second)
     weight = dict.fromkeys(scenario.first, 1 - alpha) | dict.fromkeys(scenario.second, alpha * ratio)
     present = {c: round(w, 12) for c, w in weight.items() if w > 0}  # 1 − 0.9 is not 0.1
@@ -69,10 +69,10 @@ def universe(scenario: AnyScenario) -> list[int]:
 
 
 def similarity(previous: Task, task: Task) -> float:
-    """Of a task to the one before, from 0 to 1 (Reactivation, section on task similarity).
+    """The similarity of a task to the one before, from 0 to 1 (Reactivation, section on task similarity).
 
-    |D_0 ∩ D_i| / |D_0 ∪ D_i| over classes, where all classes of a task are equally frequent. Otherwise 1 − ½Σ|p − q| of the
-    classes' frequencies, which for two mixtures is the paper's 1 − |α − β|.
+    It is |D_0 ∩ D_i| / |D_0 ∪ D_i| over classes if all classes of each task are equally frequent. Otherwise it is
+    1 − ½Σ|p − q| of the classes' frequencies, which for two mixtures is the paper's 1 − |α − β|.
     """
     if all(len(set(t.weights)) == 1 for t in (previous, task)):
         before, now = set(previous.classes), set(task.classes)
@@ -82,7 +82,7 @@ def similarity(previous: Task, task: Task) -> float:
 
 
 def problems(scenario: AnyScenario, dataset: str, available: int) -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) of a scenario on a data set with `available` classes."""
+    """What is wrong with a scenario on a data set with `available` classes: (key, message)."""
     has = f"{dataset} has classes 0 to {available - 1}"
     for key, classes in _classes_by_key(scenario):
         outside = [c for c in classes if c >= available]
@@ -99,8 +99,8 @@ def problems(scenario: AnyScenario, dataset: str, available: int) -> Iterator[tu
             yield (
                 "second",
                 (
-                    f"has too few classes: with α = {max(scenario.start, scenario.alpha):g} a task takes as many images of it "
-                    f"as {len(scenario.first)} classes have, times α; name more classes, or fewer in `first`"
+                    f"has too few classes: with α = {max(scenario.start, scenario.alpha):g} a task takes from it "
+                    f"α times the images of {len(scenario.first)} classes; name more classes, or fewer in `first`"
                 ),
             )
     if max(universe(scenario)) >= available and not isinstance(scenario, ClassSplit | SlidingWindow):
@@ -118,7 +118,7 @@ def problems(scenario: AnyScenario, dataset: str, available: int) -> Iterator[tu
 
 
 def _classes_by_key(scenario: Scenario) -> Iterator[tuple[str, list[int]]]:
-    """Every list of classes that the config gives."""
+    """Every list of classes in the config, with its key."""
     for key in ("class_order", "first", "second"):
         yield key, getattr(scenario, key, None) or []
     if isinstance(scenario, Sequence):
@@ -141,6 +141,6 @@ def _too_few(scenario: ClassSplit | SlidingWindow, dataset: str, available: int)
         if last > scenario.classes:
             yield (
                 "",
-                f"the last of {scenario.tasks} windows of {scenario.window}, each shifted by {scenario.shift}, ends at class "
-                f"{last}; scenario.classes is {scenario.classes}",
+                f"the last of {scenario.tasks} windows of {scenario.window}, each shifted by {scenario.shift}, ends at "
+                f"class {last}; scenario.classes is {scenario.classes}",
             )

@@ -1,6 +1,7 @@
 """A study's config: its keys, their types, ranges, defaults and meaning.
 
-The keys of each section have a file of their own (schema_datasets.py, …). `config/schema.yaml` is written from here (`make schema`), for editors.
+The keys of each section have a file of their own (schema_datasets.py, …). `make schema` writes `config/schema.yaml`
+from here, for editors.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -19,35 +20,37 @@ class Keeping(Strict):
     """What stays on disk. Not part of a run's identity."""
 
     keep: Literal["all", "final", "none"] = "all"
-    """Of a segment's weights, once its kernels exist: all checkpoints; the final weights, from which the next task starts;
-    nothing, once that has been trained. What is not kept is trained again when code or config ask for other kernels."""
+    """Which weights of a segment stay once its kernels exist: all checkpoints; the final weights, from which the next
+    task starts; or none, once that task has been trained. Deleted weights are trained again when code or config ask for
+    other kernels."""
 
 
 class Study(Strict):
-    """One config file: its experiments and its figures, in `results/<study>/`."""
+    """One config file: experiments and figures, with results in `results/<study>/`."""
 
     study: Name
     """Name of the study's folder under `results/`."""
     seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(distinct)]
-    """One run each; they move the initialisation and the order of batches."""
+    """Each seed gives one run, with an initialisation and an order of batches of its own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train and compute kernels; `auto` takes a GPU if there is one, and jobs of a cluster ask for it. Not part of
-    a run's identity."""
+    """Where to train and compute kernels. `auto` uses a GPU if there is one; on a cluster, jobs ask for one. Not part
+    of a run's identity."""
     data_root: str = "data"
-    """Folder of data sets that are read from disk. Not part of a run's identity."""
+    """Folder of the data sets that are read from disk. Not part of a run's identity."""
     checkpoints: Keeping = Keeping()
     """Which weights stay on disk."""
     save_every: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 60
-    """Seconds after which a job saves its state: what it loses, at most, when it is killed. Not part of a run's identity."""
+    """Seconds after which a job saves its state; a killed job loses no more than that. Not part of a run's identity."""
     flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)] | None = None
-    """Of the device: `snakemake budget` counts hours by it, and jobs of a cluster ask for time. By default budget measures
-    this machine, in a few seconds, and jobs ask for more time than most devices need."""
+    """Floating-point operations per second of the device. `snakemake budget` derives hours from it, and jobs on a
+    cluster the time that they ask for. By default `budget` measures this machine in a few seconds, and jobs ask for
+    more time than most devices need."""
     datasets: dict[Name, Dataset] = {}
     """Data sets by name."""
     experiments: Annotated[dict[ExperimentName, AnyExperiment], Field(min_length=1)]
     """Experiments by name."""
     figures: dict[FigureName, Figure] = {}
-    """Figures by name, which is also their target: `snakemake fig4`."""
+    """Figures by name. The name is also a target: `snakemake fig4`."""
     claims: Claims = Claims()
     """Which of the paper's claims are tested, on which experiment, against which thresholds."""
 
@@ -64,15 +67,15 @@ def schema_text() -> str:
 
 
 def _for_editors(schema: Any) -> Any:
-    """Without the titles that pydantic makes up from the keys' names, and with `anyOf` for `oneOf`.
+    """The schema without the titles that pydantic makes from the names of keys, and with `anyOf` instead of `oneOf`.
 
-    Without the key that says which form is meant, as where the grid gives it, several forms fit.
+    The key that names a section's form may be in the grid. Several forms then fit, which `oneOf` forbids.
     """
     if isinstance(schema, list):
         return [_for_editors(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    # A key of ours may be called title as well: its value is then a mapping.
+    # A key of ours may also be called title: its value is then a mapping.
     kept = {k: v for k, v in schema.items() if k != "discriminator" and (k != "title" or isinstance(v, dict))}
     return {"anyOf" if k == "oneOf" else k: _for_editors(v) for k, v in kept.items()}
 

@@ -1,4 +1,4 @@
-"""The keys of claims: which runs each is tested on, and from where on it counts as supported."""
+"""The keys of claims: the runs that each is tested on, and the thresholds beyond which it counts as supported."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -10,16 +10,16 @@ Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(no_bool)]
 
 
 class Claim(Strict):
-    """What all claims have. A seed's runs are compared with each other; the interval is over seeds."""
+    """Keys that all claims have. Runs of one seed are compared with each other; the interval is over seeds."""
 
-    needs: ClassVar[dict[str, int]] = {}  # axes of the grid, and how many values of them at least
+    needs: ClassVar[dict[str, int]] = {}  # axes of the grid, each with the least number of its values
     zero: ClassVar[str | None] = None  # the axis that should have the value 0
-    tasks: ClassVar[int] = 2  # at least
+    tasks: ClassVar[int] = 2  # least number of tasks
 
     experiment: str
     """A name under `experiments`."""
     where: dict[str, Any] = {}
-    """Values of axes: only these runs are looked at."""
+    """Values of axes: only runs with these values are used."""
 
 
 class WiderIsLazier(Claim):
@@ -28,35 +28,37 @@ class WiderIsLazier(Claim):
     needs = {"width": 2}
     tasks = 1
     fall: Number = 0.0
-    """Share by which the first task's distance, and its mean velocity, fall with each doubling of the width, on average over other axes:
-    more than this."""
+    """Share by which the distance and the mean velocity in the first task fall with each doubling of the width,
+    averaged over other axes. It must be more than this."""
 
 
 class VelocitySpikes(Claim):
     """2. At every switch the velocity spikes, at every width, then falls back."""
 
     ratio: Number = 2.0
-    """The velocity across the switch, over that before, and over that at the task's end: more than this, at the width and switch where it
-    is least."""
+    """Velocity across the switch, relative to that before it and to that at the task's end, at the width and switch
+    where it is least. It must be more than this."""
 
 
 class CheckMark(Claim):
     """3. The norm drops sharply at the switch and recovers slowly, at every width."""
 
     drop: Number = 0.1
-    """Share by which the norm falls, beyond its falls before the switch: more than this, at the width and switch where it is least."""
+    """Share by which the norm falls, beyond its falls before the switch, at the width and switch where it is least. It
+    must be more than this."""
     recovery: Number = 0.5
-    """Share of what fell that is regained at the task's end (all, where it overshoots): more than this."""
+    """Share of the fall that is regained by the task's end (1 if the norm overshoots). It must be more than this."""
     asymmetry: Number = 2.0
-    """Time from the lowest point until the norm is back (or the task ends), over the time from the switch to the lowest point: more than
-    this."""
+    """Time from the lowest point until the norm is back (or the task ends), divided by the time from the switch to the
+    lowest point. It must be more than this."""
 
 
 class DropAndSpikeCoincide(Claim):
     """4. The drop and the spike coincide."""
 
     share: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.8
-    """Of the switches, those where the norm falls, and is lowest within the dt epochs of the largest velocity: more than this."""
+    """Share of switches at which the norm falls, and is lowest within the dt epochs of the largest velocity. It must be
+    more than this."""
 
 
 class OverConvergedRecoversLast(Claim):
@@ -64,8 +66,8 @@ class OverConvergedRecoversLast(Claim):
 
     needs = {"lr": 2}
     longer: Number = 0.0
-    """Epochs that the norm takes longer to be back than at any other learning rate: more than this. A norm that is not back counts with
-    the length of the task, one that did not fall with 0."""
+    """Epochs by which the norm takes longer to be back than at any other learning rate. It must be more than this. A
+    norm that does not come back counts with the length of the task, one that does not fall with 0."""
 
 
 class AlignmentTurns(Claim):
@@ -73,9 +75,11 @@ class AlignmentTurns(Claim):
 
     needs = {"lr": 2}
     ratio: Number = 2.0
-    """How far alignment moves in the first dt epochs of the task, over its median change in dt epochs before: more than this."""
+    """Change of alignment in the first dt epochs of the task, divided by its median change in dt epochs before. It must
+    be more than this."""
     slower: Number = 2.0
-    """Time until half of its turn in the task at the smallest learning rate, over that at the largest: more than this."""
+    """Time until alignment has made half of its turn in the task, at the smallest learning rate, divided by that time
+    at the largest. It must be more than this."""
 
 
 class Repeats(Claim):
@@ -94,9 +98,9 @@ class NewClassesOrder(Claim):
     needs = {"shift": 3}
     zero = "shift"
     rank_correlation: Annotated[float, Field(ge=-1, lt=1), BeforeValidator(no_bool)] = 0.8
-    """Spearman's, of the number of new classes with each of the three: more than this."""
+    """Spearman's correlation of the number of new classes with each of the three. It must be more than this."""
     unchanged: Number = 0.1
-    """The drop without new classes, as a share of the largest: less than this."""
+    """The drop without new classes, as a share of the largest drop. It must be less than this."""
 
 
 class DiminishingReturns(Claim):
@@ -104,7 +108,8 @@ class DiminishingReturns(Claim):
 
     needs = {"shift": 3}
     concavity: Number = 0.0
-    """By how much, of its range, the drop lies above a straight line between the fewest and the most new classes: more than this."""
+    """How far the drop lies above a straight line between the fewest and the most new classes, as a share of its range.
+    It must be more than this."""
 
 
 class FrequenciesBarelyMatter(Claim):
@@ -112,42 +117,42 @@ class FrequenciesBarelyMatter(Claim):
 
     needs = {"alpha": 2}
     beside: str
-    """The experiment with new classes (axis `shift`) that it is compared with."""
+    """The experiment with new classes (axis `shift`) to compare with."""
     where_beside: dict[str, Any] = {}
-    """Values of axes of that experiment: only these runs are looked at."""
+    """Values of axes of that experiment: only its runs with these values are used."""
     share: Annotated[float, Field(gt=0, le=1), BeforeValidator(no_bool)] = 0.33
-    """The largest drop and velocity, as shares of the largest with new classes: less than this."""
+    """The largest drop and velocity, as shares of the largest with new classes. They must be less than this."""
 
 
 class LazyNetworksReactivate(Claim):
-    """11. The widest network at the smallest learning rate still reactivates: its kernel does not stay as it is, and a theory that
-    takes it for static mispredicts what is learned."""
+    """11. The widest network at the smallest learning rate still reactivates: its kernel does not stay static, and a
+    theory that assumes a static kernel mispredicts what is learned."""
 
     needs = {"width": 2, "lr": 2}
     ratio: Number = 2.0
     """As in `velocity_spikes`."""
     moved: Number = 0.05
-    """Distance between the kernels at the switch and at the end of the task: more than this."""
+    """Distance between the kernels at the switch and at the task's end. It must be more than this."""
     beside: str | None = None
-    """An experiment with linearised twins (`dynamics: [network, linearized]` in its grid): what a static kernel predicts there. Not
-    tested by default."""
+    """An experiment with linearised twins (`dynamics: [network, linearized]` in its grid), to test what a static kernel
+    predicts. By default that is not tested."""
     where_beside: dict[str, Any] = {}
-    """Values of axes of that experiment: only these runs are looked at."""
+    """Values of axes of that experiment: only its runs with these values are used."""
     mispredicted: Number = 0.1
-    """How far the function that the static kernel predicts is off at the task's end, as a share of the function's change in the task: more
-    than this."""
+    """Error at the task's end of the function that the static kernel predicts, as a share of the function's change in
+    the task. It must be more than this."""
 
 
 class Claims(Strict):
-    """The paper's claims, each tested if it is named here: `results/<study>/claims.{csv,md}`."""
+    """The paper's claims. Each is tested if it is named here; verdicts are in `results/<study>/claims.{csv,md}`."""
 
     kernel: Kernel = "sum"
-    """Of which kernel."""
+    """The kernel that claims are tested on."""
     min_seeds: Annotated[StrictInt, Field(ge=2), Digits] = 3
     """With fewer seeds the verdict is `too few runs`."""
     confidence: Annotated[float, Field(gt=0, lt=1), BeforeValidator(no_bool)] = 0.95
-    """Of the bootstrap interval over seeds, all of which must lie beyond the threshold. With few seeds such intervals are too
-    narrow: docs/method.md says by how much."""
+    """Confidence of the bootstrap interval over seeds, all of which must lie beyond the threshold. With few seeds such
+    intervals are too narrow; docs/method.md says by how much."""
     wider_is_lazier: WiderIsLazier | None = None
     """Claim 1."""
     velocity_spikes: VelocitySpikes | None = None
@@ -172,5 +177,5 @@ class Claims(Strict):
     """Claim 11."""
 
     def tested(self) -> dict[str, Claim]:
-        """Claims that are named, by name, in their order."""
+        """The claims that are tested, by name, in their order."""
         return {name: claim for name, claim in self if isinstance(claim, Claim)}

@@ -21,7 +21,7 @@ class Glyphs(Strict):
     test_per_class: Positive = 50
     """Test images of each class."""
     seed: Natural = 0
-    """Which images are drawn."""
+    """Seed by which images are drawn."""
 
 
 class Torchvision(Strict):
@@ -29,7 +29,7 @@ class Torchvision(Strict):
 
     source: Literal["torchvision"]
     name: Literal["CIFAR10", "CIFAR100"]
-    """torchvision's name of the data set."""
+    """The data set's name in torchvision."""
     root: str = "."
     """Folder that holds torchvision's own folder, below `data_root` unless absolute."""
     download: StrictBool = False

@@ -18,10 +18,10 @@ SECTIONS = {
 
 
 class Checkpoints(Strict):
-    """At which steps of each task weights are kept and kernels computed; its last step always is one."""
+    """The steps of each task at which weights are kept and kernels computed; the last step is always one."""
 
     every: Positive = 1
-    """Every so many epochs."""
+    """Epochs from one checkpoint to the next."""
     log_spaced: StrictBool = True
     """Also after 1, 2, 4, 8, … steps of each task: the kernel moves fastest right after a switch."""
 
@@ -32,9 +32,9 @@ class Probe(Strict):
     size: Annotated[StrictInt, Field(ge=2), Digits] = 32
     """Number of training images."""
     held_out: Natural = 0
-    """Number of test images beside them."""
+    """Number of test images in addition."""
     seed: Natural = 0
-    """Which images are drawn; shared by all runs."""
+    """Seed by which images are drawn; shared by all runs."""
 
 
 class Metrics(Strict):
@@ -43,9 +43,10 @@ class Metrics(Strict):
     velocity_dt: Annotated[list[Positive], Field(min_length=1), AfterValidator(distinct)] = [1]
     """Time steps dt, in epochs, of the kernel velocity S(Θ_t, Θ_t+dt)/dt."""
     overlap_rank: Positive = 5
-    """Leading gradient directions of each task that `cross_task_overlap` compares."""
+    """Number of leading gradient directions of each task that `cross_task_overlap` compares."""
     eigenvectors: Positive = 5
-    """Leading eigenvectors of a kernel whose rotation and alignment with labels are measured; no more count than a kernel has."""
+    """Number of leading eigenvectors of a kernel whose rotation and alignment with labels are measured; at most all of
+    them."""
 
 
 class Experiment(Strict):
@@ -66,10 +67,10 @@ class Experiment(Strict):
     probe: Probe = Probe()
     """Images on which kernels are evaluated."""
     kernels: Annotated[list[Kernel], Field(min_length=1), AfterValidator(distinct)] = ["sum", "trace"]
-    """`sum`: of the gradient of the summed logits; `trace`: mean over outputs of the per-output kernels."""
+    """`sum`: kernel of the summed logits' gradient; `trace`: mean over outputs of the per-output kernels."""
     layers: StrictBool = False
-    """Also the share of each layer in these kernels, which panels with `color: layer` draw. Of resnet18, a stage is a layer.
-    Experiments share trainings all the same, but kernels only if they agree on this."""
+    """Whether each layer's share of these kernels is computed too, for panels with `color: layer`. In resnet18, a stage
+    counts as a layer. Experiments that differ in this share trainings, but not kernels."""
     metrics: Metrics = Metrics()
     """Choices in the definitions of metrics."""
 
@@ -82,7 +83,7 @@ class Imported(Strict):
     kernels: KernelFile
     """Where the files are."""
     grid: dict[AxisName, Annotated[list[AxisValue], Field(min_length=1), AfterValidator(distinct)]] = {}
-    """Lists of values by which files, and so runs, are told apart, each under a name of your choice, such as `width`."""
+    """Lists of values that tell files, and so runs, apart; each under a name of your choice, such as `width`."""
     metrics: Metrics = Metrics()
     """Choices in the definitions of metrics."""
 

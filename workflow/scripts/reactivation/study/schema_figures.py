@@ -18,18 +18,18 @@ PanelKind = Literal["curves", "summary", "spectrum", "convergence"]
 
 
 class Panel(Strict):
-    """What all panels have."""
+    """Keys that all panels have."""
 
     experiment: str | None = None
-    """By default the figure's."""
+    """A name under `experiments`; by default the figure's."""
     color: str | None = None
-    """By default the figure's."""
+    """An axis of the grid, or `layer`; by default the figure's."""
     where: dict[str, Any] = {}
     """One value for each axis of the grid that has several; added to the figure's."""
     title: Text = ""
-    """Beside the panel's letter; by default the panel's own `where`."""
+    """Text next to the panel's letter; by default the panel's own `where`."""
     kernel: Kernel = "sum"
-    """Which kernel (kernel metrics only)."""
+    """Which kernel (for metrics of kernels only)."""
 
 
 class Curves(Panel):
@@ -43,14 +43,15 @@ class Curves(Panel):
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
-    """Parts of the test set or probe, told apart by line style, or by color where no axis is: `all`, `task1`, `task2`, …, `current`. A task's part of the
-    test set has all its classes, its part of the probe those that it is the first to bring. Of a probe with held-out images
-    also `train`, `held_out`, `task1_train`, …. Between two tasks' images, pairs such as `task1-task2`: of `kernel_distance`,
-    `kernel_velocity`, `block_norm` and `cross_task_overlap`, whose default it is. Otherwise `all`."""
+    """Parts of the test set or probe: `all`, `task1`, `task2`, …, `current`. Line styles tell them apart, or colors if
+    these show no axis. A task's part of the test set has all its classes; its part of the probe has those that no
+    earlier task has. A probe with held-out images also has `train`, `held_out`, `task1_train`, …. `kernel_distance`,
+    `kernel_velocity`, `block_norm` and `cross_task_overlap` also have pairs such as `task1-task2`, between the images
+    of two tasks. The default is `task1-task2` for `cross_task_overlap` and `all` otherwise."""
     scale: Literal["linear", "log"] | None = None
     """Vertical axis; by default logarithmic for velocities, linear otherwise."""
     time: Literal["epoch", "tasks"] = "epoch"
-    """Horizontal axis: epochs, or tasks done, on which runs with other epochs per task lie together."""
+    """Horizontal axis: epochs, or tasks done, which aligns runs that differ in epochs per task."""
 
 
 class Summary(Panel):
@@ -58,10 +59,11 @@ class Summary(Panel):
 
     kind: Literal["summary"]
     metric: Metric
-    """Of what the number is."""
+    """The metric that gives the number."""
     statistic: Literal["last", "max", "drop", "recovery"]
-    """Over one task: the last value, the largest; by how much the metric falls below its value at the switch, and how
-    much of that it has regained at the task's end, both as shares of the value at the switch."""
+    """What is taken over one task. `last`: the last value; `max`: the largest; `drop`: how far the metric falls below
+    its value at the switch; `recovery`: how much of that it regains by the task's end. A drop and a recovery are shares
+    of the value at the switch."""
     task: Annotated[StrictInt, Field(ge=1), Digits] = 2
     """Which task."""
     x: str = "similarity"
@@ -89,7 +91,7 @@ class Spectrum(Panel):
 
 
 def _geometric(widths: list[int]) -> list[int]:
-    """Each by one factor wider than the one before: otherwise the slope that theory expects is not −1/2."""
+    """Check that widths grow by one factor: otherwise the slope that theory expects is not −1/2."""
     growth = [wide / narrow for narrow, wide in itertools.pairwise(widths)]
     if not growth or min(growth) <= 1 or max(growth) > 1.01 * min(growth):
         raise ValueError("should grow by one factor, such as [16, 32, 64, 128]")
@@ -97,17 +99,17 @@ def _geometric(widths: list[int]) -> list[int]:
 
 
 class Convergence(Panel):
-    """How far apart the kernels of untrained networks of one width and the next are, against the width.
+    """The distance between kernels of untrained networks of one width and of the next, against the width.
 
-    The networks are the experiment's, in `ntk` parametrization whatever its own, as only there the kernel has a limit for
-    infinite width. They are not trained: the figure needs no run of the experiment.
+    The networks are the experiment's, but always in `ntk` parametrization: only there the kernel has a limit at
+    infinite width. They are not trained, so the figure needs no run of the experiment.
     """
 
     kind: Literal["convergence"]
     widths: Annotated[list[Positive], Field(min_length=3), AfterValidator(_geometric)]
-    """Of the networks: three at least, each by one factor wider than the one before."""
+    """Widths of the networks: at least three, which grow by one factor."""
     initialisations: Annotated[StrictInt, Field(ge=2), Digits] = 20
-    """Networks of each width."""
+    """Number of networks of each width."""
 
 
 AnyPanel = Annotated[Curves | Summary | Spectrum | Convergence, Field(discriminator="kind")]
@@ -117,24 +119,24 @@ class Figure(Strict):
     """Panels of one kind or several."""
 
     kind: PanelKind = "curves"
-    """Of the panels that do not say their own."""
+    """Kind of the panels that do not name their own."""
     experiment: str | None = None
-    """A name under `experiments`, of the panels that do not say their own."""
+    """A name under `experiments`, for the panels that do not name their own."""
     color: str | None = None
-    """The axis of the grid whose values the curves show, or `layer`: of curves, each layer's share of the kernel, where the
-    experiment has `layers: true`. Not needed where there is one configuration."""
+    """The axis of the grid that colors show. Or `layer`, for curves of each layer's share of the kernel, if the
+    experiment has `layers: true`. Not needed if there is one configuration."""
     where: dict[str, Any] = {}
     """One value for each other axis that has several."""
     panels: Annotated[list[AnyPanel], Field(min_length=1, max_length=12)]
     """What each panel draws."""
     columns: Annotated[StrictInt, Field(ge=1, le=6), Digits] = 3
-    """Panels side by side."""
+    """Number of panels in a row."""
     beside: str | None = None
-    """Another figure, with the same panels among its own: each panel is drawn again on that one's vertical scale."""
+    """Another figure that has the same panels: each panel here takes the vertical scale of its counterpart there."""
     title: Text = ""
-    """Above the figure."""
+    """Text above the figure."""
     caption: str = ""
-    """Beside the figure in the report, as plain text: what it shows and what to look for. It is not drawn."""
+    """Plain text next to the figure in the report, and not in the figure: what it shows and what to look for."""
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The keys of kernels from elsewhere: where their files are, and the names and values by which these are told apart."""
+"""The keys of kernels from elsewhere: where their files are, and the names and values that tell them apart."""
 
 import contextlib
 import math
@@ -17,7 +17,7 @@ def _axis(name: str) -> str:
 
 
 def _axis_value(value: Any) -> Any:
-    """PyYAML reads 1e-3 as text."""
+    """A number or a word. Text that is a number becomes one, as PyYAML reads 1e-3 as text."""
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("Input should be a number or a word")
     for number in (int, float) if isinstance(value, str) else ():
@@ -35,14 +35,15 @@ class KernelFile(Strict):
     """Files of kernels that were computed elsewhere; docs/data-format.md says what they hold."""
 
     path: str
-    """An HDF5 file below `data_root`, unless absolute: of each run its own, `{seed}` and `{<axis>}` standing for the run's
-    values, as Python writes them (0.001, 1e-05). Without `{seed}` the experiment has one run, of the first of `seeds`, for each combination of the grid."""
+    """Path of each run's HDF5 file, below `data_root` unless absolute. `{seed}` and `{<axis>}` stand for the run's
+    values, as Python writes them (0.001, 1e-05). Without `{seed}` the experiment has one run for each combination of
+    the grid, with the first of `seeds`."""
 
 
-FORMS = ("[trained]", "[imported]")  # no keys: in pydantic's locations of errors, they can be told from these
+FORMS = ("[trained]", "[imported]")  # in brackets, so that pydantic's locations of errors show that they are not keys
 
 
 def is_imported(experiment: Any) -> bool:
-    """Whether an experiment, as a config gives it or checked, has its kernels from files."""
+    """Whether an experiment, raw or checked, has its kernels from files."""
     kernels = experiment.get("kernels") if isinstance(experiment, dict) else getattr(experiment, "kernels", None)
     return isinstance(kernels, dict | KernelFile)

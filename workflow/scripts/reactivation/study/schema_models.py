@@ -8,15 +8,16 @@ from reactivation.study.values import LearningRate, Positive, Strict, no_bool
 
 
 class Model(Strict):
-    """What all networks have; they have one output per class of the data set."""
+    """Keys that all networks have. A network has one output per class of the data set."""
 
     width: Positive
-    """Channels of every convolution (of the first stage of resnet18, whose usual width is 64); units of a layer."""
+    """Channels of every convolution (in resnet18, of the first stage, usually 64), or units of a layer."""
     parametrization: Literal["pytorch", "standard", "ntk", "mup"] = "pytorch"
-    """Initialisation, scaling and learning rates of layers: PyTorch's defaults; Kaiming normal (He et al. 2015); 1/√fan-in
-    in the forward pass (Jacot et al. 2018); maximal update (Yang et al. 2022)."""
+    """Initialisation, scaling and learning rates of layers: PyTorch's defaults; Kaiming normal (He et al. 2015);
+    1/√fan-in in the forward pass (Jacot et al. 2018); maximal update (Yang et al. 2022)."""
     base_width: Positive = 64
-    """Of `mup` only: the width at which it is `standard`, from which initialisation and learning rates are scaled."""
+    """For `mup` only: the width at which it equals `standard`, and from which initialisation and learning rates
+    scale."""
 
 
 class CNN(Model):
@@ -32,7 +33,7 @@ class MLP(Model):
     depth: Positive = 2
     """Hidden layers."""
     activation: Literal["relu", "tanh", "gelu"] = "relu"
-    """After each hidden layer."""
+    """Activation after each hidden layer."""
 
 
 class RNN(Model):
@@ -62,15 +63,16 @@ class Training(Strict):
     batch_size: Positive = 64
     """Images in an optimizer step."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Of the products in training and tests: bf16 has 8 significant bits, and leaves weights, their updates and kernels in
-    float32. It speeds up wide networks where the hardware knows it, and slows down others. On a GPU, float32 is TF32."""
+    """Precision of products in training and tests. `bf16` has 8 significant bits; weights, their updates and kernels
+    stay in float32. It makes wide networks faster if the hardware supports it, and others slower. On a GPU, float32
+    products are in TF32."""
     dynamics: Literal["network", "linearized"] = "network"
-    """What is trained: the network, or in each task its first-order expansion around the weights that the network has when the
-    task starts, on the same batches: what the network would be, were its kernel static. A linearised twin trains its network
-    too."""
+    """What is trained: the network, or its linearised twin. The twin is the network's first-order expansion around its
+    weights at the start of each task, trained on the same batches: what the network would be if its kernel were static.
+    A twin needs its network, which is trained too."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Stochastic gradient descent, or Adam (Kingma & Ba 2015, with PyTorch's β and ε)."""
     momentum: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.0
-    """Of sgd."""
+    """Momentum of sgd."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 0.0
-    """Added to the gradient, times the weights (L2)."""
+    """L2 penalty: this factor times the weights is added to the gradient."""

@@ -8,14 +8,15 @@ from reactivation.study.values import Digits, Natural, Positive, Share, Strict, 
 
 
 class Scenario(Strict):
-    """What all scenarios have."""
+    """Keys that all scenarios have."""
 
     limit_per_class: Positive | None = None
     """Use only this many training images of each class (drawn once, by `data_seed`); by default all."""
     data_seed: Natural = 0
-    """Which images are drawn; shared by all runs, whatever their own seed."""
+    """Seed by which images are drawn; shared by all runs, whatever their own seed."""
     replay: Natural = 0
-    """Experience replay: mix so many images of every earlier task into each task (drawn once, by the run's seed)."""
+    """Experience replay: number of images of every earlier task that each task replays (drawn once, by the run's
+    seed)."""
 
 
 class ClassSplit(Scenario):
@@ -31,7 +32,7 @@ class ClassSplit(Scenario):
 
 
 class SlidingWindow(Scenario):
-    """Each task has the classes in a window that moves on: the paper's E_i, new classes beside old ones."""
+    """Each task has the classes in a window that moves on: the paper's E_i, new classes together with old ones."""
 
     kind: Literal["sliding_window"]
     classes: Positive
@@ -40,7 +41,7 @@ class SlidingWindow(Scenario):
     window: Positive
     """Classes of each task."""
     shift: Natural
-    """By how many classes each window lies further than the one before; i of E_i."""
+    """Number of classes by which the window moves from task to task; the i of E_i."""
     tasks: Annotated[StrictInt, Field(ge=2), Digits] = 2
     """Number of tasks."""
     class_order: Annotated[list[Natural], AfterValidator(distinct)] | None = None
@@ -48,9 +49,10 @@ class SlidingWindow(Scenario):
 
 
 class Mixture(Scenario):
-    """Two tasks of the same classes at other frequencies: mixtures of two groups (the paper's D̃_α).
+    """Two tasks with the same classes at different frequencies: mixtures of two groups (the paper's D̃_α).
 
-    D̃_α has the images of D̃_0 (all those of the classes `first`), but a share α of them replaced by those of `second`.
+    D̃_α has the images of D̃_0 (all images of the classes `first`), with a share α of them replaced by images of
+    `second`.
     """
 
     kind: Literal["mixture"]
@@ -78,14 +80,15 @@ class SequenceTask(Strict):
 class Sequence(Scenario):
     """Any list of tasks: A → B → A, gradual drifts.
 
-    A task's similarity to the one before is |D ∩ D'| / |D ∪ D'| over classes where all classes of both are equally frequent,
-    otherwise 1 − ½Σ|p − q| of their frequencies: the paper's two formulas, which do not compare.
+    A task's similarity to the one before is |D ∩ D'| / |D ∪ D'| over classes if all classes of each are equally
+    frequent, otherwise 1 − ½Σ|p − q| of their frequencies. These are the paper's two formulas; their values cannot be
+    compared.
     """
 
     kind: Literal["sequence"]
     classes: Annotated[list[Natural], AfterValidator(distinct)] | None = None
-    """Classes that tests and the probe cover; by default those of the tasks. Sequences that begin alike share their
-    segments only if they cover the same."""
+    """Classes that tests and the probe cover; by default those of the tasks. Sequences that begin alike share
+    segments only if they cover the same classes."""
     tasks: Annotated[list[SequenceTask], Field(min_length=1)]
     """The tasks, in order."""
 

@@ -1,4 +1,4 @@
-"""Kinds of values that keys of a config have, and what they share."""
+"""Kinds of values that keys of a config have, and the base of all its sections."""
 
 import math
 import re
@@ -17,12 +17,12 @@ def no_bool(value: Any) -> Any:
 
 
 def _digits(value: Any) -> Any:
-    """Snakemake leaves numbers inside `--config key=[1,2]` as strings."""
+    """Text of a whole number as a number: Snakemake leaves numbers inside `--config key=[1,2]` as text."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
 
 
 def name_of(pattern: str) -> str:
-    """What a name may consist of, by its pattern, in words."""
+    """A name's pattern in words."""
     dash = ", - " if "-]" in pattern else " "
     start = "letter or digit" if "0-9" in pattern.split("]")[0] else "letter"
     return f"name of letters, digits{dash}and _, beginning with a {start}"
@@ -36,7 +36,7 @@ def distinct(values: list) -> list:
 
 
 def no_script(text: str) -> str:
-    """What the report says of a figure stands in a script of its page, as it is: nothing in it may end that."""
+    """Refuse text that would end a script: the report's page has it, unescaped, inside one."""
     for mark in ("</script", "<!--"):
         if mark in text.lower():
             raise ValueError(f"must not contain {mark}, which would end the report's own script")
@@ -44,23 +44,23 @@ def no_script(text: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
-# No dash: in the name of a run it ends that of the experiment.
+# No dash: in a run's name, the first dash ends the experiment's name.
 ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
 Text = Annotated[str, AfterValidator(no_script)]
 Digits = BeforeValidator(_digits)
 Natural = Annotated[StrictInt, Field(ge=0), Digits]
 Positive = Annotated[StrictInt, Field(ge=1), Digits]
-# Not strict: PyYAML reads 1e-3 as a string.
+# Not strict: PyYAML reads 1e-3 as text.
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
 
 def _learning_rate(value: Any) -> float | str:
-    """A number, or an expression whose value depends on the width, kept as it is written but for spaces."""
+    """A number, or an expression that depends on the width, as text without spaces."""
     text = "".join(str(value).split())
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("Input should be a number or arithmetic with width")
     if "width" in text:
-        check_names(text, "width")  # its value is known where the width is
+        check_names(text, "width")  # its value depends on the run's width
         return text
     try:
         number = float(text)

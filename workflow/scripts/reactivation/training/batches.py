@@ -1,4 +1,4 @@
-"""Images of a data set's file, on the device."""
+"""Images from a data set's file, on the device."""
 
 from pathlib import Path
 

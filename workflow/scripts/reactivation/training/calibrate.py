@@ -25,10 +25,10 @@ PATIENCE = 2.0  # seconds that one measurement may take
 
 
 def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) -> tuple[Rates, Rates]:
-    """How fast this device trains the plan's networks and computes their kernels, from the smallest on.
+    """Measure how fast this device trains the plan's networks and computes their kernels, from the smallest on.
 
-    One thread on a CPU, as jobs have. What would take longer than PATIENCE is not measured: the rate of the largest that was
-    stands for it, which on a CPU is too slow rather than too fast.
+    A CPU uses one thread, as in jobs. Whatever would take longer than PATIENCE is not measured. It gets the rate of the
+    largest that was, which on a CPU is too slow rather than too fast.
     """
     training: Rates = []
     kernels: Rates = []
@@ -39,13 +39,13 @@ def calibrate(plan: Plan, of_segments: dict[str, Cost], device: torch.device) ->
         for name in sorted(plan.segments, key=lambda name: getattr(of_segments[name], key)):
             work, precision = getattr(of_segments[name], key), plan.segments[name].spec["training"]["precision"]
             largest = max((of for of, _ in seen), default=0)
-            # Much the same rate; or nothing to do, as of kernels of linearised twins.
+            # About the same rate; or nothing to do, as for kernels of linearised twins.
             if not work or (work, precision) in seen or largest < work < 4 * largest:
                 continue
             if (rates and work / rates[-1][1] > PATIENCE) or time.perf_counter() - began > 4 * PATIENCE:
                 break
             measured = work / measure(plan, name, device)
-            if work == largest:  # in the other precision: the slower one counts
+            if work == largest:  # measured in both precisions: the slower one counts
                 measured = min(measured, rates.pop()[1])
             rates.append((work, measured))
             seen.add((work, precision))
@@ -59,11 +59,11 @@ def _random_images(spec: "specs.Segment", count: int, classes: int, device: torc
 
 
 def _time_step(plan: Plan, name: str, device: torch.device) -> float:
-    """Seconds of an optimizer step of a segment: the fastest of some, after the first."""
+    """Seconds that an optimizer step of a segment takes: the fastest of several, without the first."""
     spec = plan.segments[name].spec
     classes = class_count(spec["dataset"])
     batch = _random_images(spec, spec["training"]["batch_size"], classes, device)
-    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # missing from torch's annotations
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device, **layout)
     optimizer = new_optimizer(model, spec["model"], spec["training"])
     precision = spec["training"]["precision"]
@@ -73,7 +73,7 @@ def _time_step(plan: Plan, name: str, device: torch.device) -> float:
 
 
 def _time_kernels(plan: Plan, name: str, device: torch.device) -> float:
-    """Seconds of the kernels of one checkpoint of a segment."""
+    """Seconds that the kernels of one checkpoint of a segment take."""
     spec, classes = plan.segments[name].spec, class_count(plan.segments[name].spec["dataset"])
     model = build(spec["model"], image_size(spec["dataset"]), classes).to(device).eval()
     probes = [(probe_images(plan, k), k.kinds) for k in plan.kernels.values() if k.segment == name]
@@ -100,7 +100,7 @@ def _fastest(work: Any, device: torch.device) -> float:
 def budget(
     plan: Plan, sources: dict[str, dict[str, Any]], keep: str, stated: float | None, device: torch.device
 ) -> str:
-    """The table and what it rests on."""
+    """The table of `snakemake budget` as text, and what its numbers rest on."""
     counts, assumed = all_image_counts(plan, sources)
     of = costs(plan, counts)
     rates = ([(0.0, stated)], [(0.0, stated)]) if stated else calibrate(plan, of, device)

@@ -6,31 +6,35 @@ from reactivation.errors import InputError
 
 
 def set_up_device(name: str, threads: int) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here; on CPU with `threads` threads and deterministic operations.
+    """Return the device that `auto`, `cpu` or `cuda` means here, and set torch up for it.
 
-    Products of float32 are exact: see `allow_tf32`.
+    On a CPU, operations use `threads` threads and are deterministic. Factors of float32 products are not rounded: see
+    `allow_tf32`. InputError for `cuda` without a GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but torch sees no GPU here: set device: cpu or auto")
     device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
     allow_tf32(False)
-    # Not use_deterministic_algorithms, which is the same but for importing torch's compiler, for 0.7 s.
+    # The same as use_deterministic_algorithms, which would also import torch's compiler (0.7 s).
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "default")
     return device
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether a GPU may round the factors of products of float32 to 11 significant bits; torch's convolutions may, by default."""
+    """Set whether a GPU may round factors of float32 products to 11 significant bits.
+
+    By default torch allows it in convolutions.
+    """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep memory that is freed, for the next step.
+    """Let the C library keep freed memory for the next step.
 
-    It would hand the activations of each step back to the system, which clears every page before it gives it again: up to
-    half of a step's time on a CPU. The price is that the process holds its peak until it ends. Libraries other than glibc have
-    no such switch.
+    Otherwise it returns each step's activations to the system, which clears every page before it hands it out again:
+    that takes up to half of a step's time on a CPU. The price is that the process holds its peak memory until it ends.
+    Libraries other than glibc have no such switch.
     """
     import ctypes
 
@@ -41,5 +45,5 @@ def keep_freed_memory() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What a result says of the device it was computed on."""
+    """The name under which a result records its device: the GPU's, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,4 +1,4 @@
-"""Tests: how a network, or its expansion, does on the test images, class by class."""
+"""Tests: how well a network, or its expansion, does on the test images, class by class."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def logits_of(function: Function, images: torch.Tensor, precision: str) -> torch
         return function(images).float()
 
 
-@torch.no_grad()  # not inference_mode, in which there are no directional derivatives
+@torch.no_grad()  # not inference_mode, which has no directional derivatives
 def evaluate(
     function: Function,
     test: Images,
@@ -33,7 +33,7 @@ def evaluate(
 ) -> list[dict]:
     """One row per class: number of test images, share classified right, mean cross-entropy.
 
-    `function`: of a network in eval mode. `between()` is called after each batch.
+    The network of `function` must be in eval mode. `between()` is called after each batch.
     """
     size = max(classes) + 1
     sums = torch.zeros(3, size, dtype=torch.float64, device=test.labels.device)
@@ -59,7 +59,7 @@ def evaluate(
 
 
 def accuracy(rows: list[dict], task: "specs.Task") -> float:
-    """Share of the test images classified right, from the rows of `evaluate`, with classes as often as in `task`."""
+    """Share of the test images classified right, from the rows of `evaluate`, with classes weighted as in `task`."""
     weight = dict(zip(task["classes"], task["weights"], strict=True))
     images = {row["class"]: row["images"] * weight.get(row["class"], 0) for row in rows}
     return sum(images[row["class"]] * row["test_accuracy"] for row in rows) / sum(images.values())

@@ -1,4 +1,4 @@
-"""How far a network and its linearised twin are apart as functions, checkpoint by checkpoint: the job of the rule `function`."""
+"""The job of the rule `function`: how far a network and its linearised twin are apart, checkpoint by checkpoint."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, threads: int) -> None:
     """Write the table FUNCTION of a twin, whose segment's spec is `spec`, to the file `output`.
 
-    `inputs`: paths `dataset`, `split` and `probe`; `twin` and `network`, their folders of checkpoints; `start`, the weights that
-    both started from, where that is not the network's first checkpoint.
+    `inputs`: paths `dataset`, `split` and `probe`; `twin` and `network`, their folders of checkpoints; `start`, the
+    weights from which both started, unless these are the network's first checkpoint.
     """
     chosen = set_up_device(device, threads)
     parts = {
@@ -42,7 +42,7 @@ def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, t
 
 
 def checkpoints(network: Path, twin: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The network's and the twin's checkpoint of each step that both have: a training that diverged has fewer."""
+    """Yield the network's and the twin's checkpoint of each step that both have: one that diverged has fewer."""
     names = sorted(path.name for path in twin.glob("step*.pt") if (network / path.name).exists())
     for i, name in enumerate(names, start=1):
         pair = read_checkpoint(network / name), read_checkpoint(twin / name)
@@ -52,7 +52,7 @@ def checkpoints(network: Path, twin: Path) -> Iterator[tuple[dict[str, Any], dic
 
 @torch.no_grad()
 def logits(function: Function, images: Images) -> Tensor:
-    """Of all images: (n, classes) float32."""
+    """Logits of all images, (n, classes) float32."""
     batches = (slice(start, start + EVALUATION_BATCH) for start in range(0, len(images), EVALUATION_BATCH))
     return torch.cat([function(images.batch(batch)[0]).float() for batch in batches])
 
@@ -63,10 +63,11 @@ def function_rows(
     checkpoints: Iterable[tuple[dict[str, Any], dict[str, Any]]],
     parts: dict[str, Images],
 ) -> list[dict[str, Any]]:
-    """How far the network and its expansion around the weights `start` are apart, on each part's images, class by class.
+    """How far a network and its expansion around the weights `start` are apart, on each part's images, class by class.
 
-    `checkpoints`: pairs of the network's and of its twin's, of the same steps. One row per checkpoint, part and class: `images`;
-    `distance`, the mean of (f − f_lin)² over images and logits; `change`, that of (f − f_start)². float64 sums of float32 logits.
+    `checkpoints`: pairs of the network's and its twin's checkpoint of the same step. One row per checkpoint, part and
+    class: `images`, their number; `distance`, the mean of (f − f_lin)² over images and logits; `change`, the mean of
+    (f − f_start)². Logits are float32, means float64.
     """
     model.load_state_dict(start)
     model.eval()

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from reactivation.data import specs
 
 PACKAGES = ("torch", "numpy", "h5py", "numba")
-SAVE_EVERY = 1  # second at least: a kernel that is being computed when the job is killed is lost anyway
+SAVE_EVERY = 1  # seconds between saves, at least: a kill loses the kernel in progress anyway
 
-Row = dict[str, Any]  # of one checkpoint: its kernels by name, digest, step, epoch, seconds, peak_bytes
+Row = dict[str, Any]  # one checkpoint: its kernels by name, digest, step, epoch, seconds, peak_bytes
 
 
 def kernels_job(
@@ -48,8 +48,8 @@ def kernels_job(
 ) -> None:
     """Write the kernels called `name` of the segment called `segment` to the file `output`.
 
-    `inputs`: paths `dataset`, `probe` and `checkpoints`, a folder. `resources`: what the job asked for, as Snakemake has it.
-    What is computed is kept until the job is done, for another one to go on from.
+    `inputs`: paths `dataset`, `probe` and `checkpoints`, a folder. `resources`: those that the job asked Snakemake for.
+    Finished kernels are saved until the job is done, so that another job can go on from them.
     """
     started = time.time()
     read = {"dataset": read_digest(inputs["dataset"]), "probe": archive_digest(inputs["probe"])}
@@ -63,7 +63,7 @@ def kernels_job(
         paths = sorted(Path(inputs["checkpoints"]).glob("step*.pt"))
         rows, diverged = kernels_of(paths, model, x, spec, resources, folder / "kernels.npz")
         if diverged:
-            print(f"diverged: the kernels of step {diverged['step']} of the run are not finite")
+            print(f"diverged: the kernels at step {diverged['step']} of the run are not finite")
         table = stacked(rows) if rows else empty(kernel_names(model, spec), len(x))
         labels = images.labels.cpu().numpy()
         write_kernels(
@@ -87,7 +87,7 @@ def kernels_job(
 def kernels_of(
     paths: list[Path], model: nn.Module, x: Tensor, spec: "specs.Kernels", resources: Any, saved: Path
 ) -> tuple[list[Row], dict | None]:
-    """Rows of the checkpoints before the first whose kernels are not finite; step, epoch and task of that one, if there is one.
+    """Rows of the checkpoints before the first whose kernels are not finite; its step, epoch and task, or None.
 
     Kernels of the same weights that a killed job left in the file `saved` are taken from there.
     """
@@ -114,7 +114,7 @@ def kernels_of(
             began = time.monotonic()
             write_arrays(saved, **stacked(list(rows.values())))
             last = time.monotonic()
-            wait = max(SAVE_EVERY, 20 * (last - began))  # of a large probe, so as to be 5 % of the work at most
+            wait = max(SAVE_EVERY, 20 * (last - began))  # large probes take longer: 5 % of the time at most
     return found, None
 
 
@@ -123,7 +123,7 @@ def rows_in(saved: Path) -> dict[str, Row]:
     if not saved.exists():
         return {}
     found = read_arrays(saved)
-    print(f"{len(found['checkpoint'])} kernels were saved")
+    print(f"{len(found['checkpoint'])} checkpoints' kernels were saved: going on after them")
     return {digest: {key: found[key][i] for key in found} for i, digest in enumerate(found["checkpoint"])}
 
 
@@ -145,7 +145,7 @@ def kernels_row(path: Path, model: nn.Module, x: Tensor, spec: "specs.Kernels", 
 
 
 def kernels_by_name(model: nn.Module, x: Tensor, spec: "specs.Kernels", limit: int) -> dict[str, np.ndarray]:
-    """The kernels (n, n) of a network, by `kernel_names`: a layer of several modules has the sum of their shares."""
+    """The kernels (n, n) of a network, by `kernel_names`. A layer's kernel is the sum of its modules' shares."""
     per_layer = bool(layers(model, spec))
     computed = empirical_ntk(model, x, kernels=spec["kernels"], per_layer=per_layer, memory_limit=limit)
     found: dict[str, Any] = dict.fromkeys(kernel_names(model, spec), 0.0) | computed
@@ -162,17 +162,17 @@ def kernel_names(model: nn.Module, spec: "specs.Kernels") -> list[str]:
 
 
 def layers(model: nn.Module, spec: "specs.Kernels") -> list[str]:
-    """The layers whose shares are computed: none unless the spec asks for them."""
+    """The layers whose shares are computed: empty unless the spec asks for them."""
     return networks.layer_names(model) if spec.get("layers") else []
 
 
 def stacked(rows: list[Row]) -> dict[str, np.ndarray]:
-    """Rows with the same keys as one array for each key."""
+    """Stack rows with the same keys into one array for each key."""
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
 
 def empty(names: list[str], images: int) -> dict[str, np.ndarray]:
-    """The same of no rows."""
+    """What `stacked` would return for no rows."""
     table = dict.fromkeys(names, np.empty((0, images, images))) | {"step": np.empty(0, dtype=np.int64)}
     return table | {key: np.empty(0) for key in ("epoch", "seconds", "peak_bytes")}
 
@@ -182,7 +182,7 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        with contextlib.suppress(OSError):  # no Linux, or not allowed: the peak is then that of the job so far
+        with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then that of the job so far
             Path("/proc/self/clear_refs").write_text("5")
 
 

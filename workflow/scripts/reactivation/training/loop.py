@@ -1,6 +1,6 @@
-"""The loop: one task trained, from an initialisation or from the final weights of the segment before.
+"""The training loop: one task, from an initialisation or from the final weights of the segment before.
 
-The experiment is `train_segment`, top to bottom; what going on after a kill takes is in resume.py, tests in evaluation.py.
+The experiment is `train_segment`, top to bottom. Going on after a kill is in resume.py, tests are in evaluation.py.
 """
 
 import copy
@@ -36,12 +36,12 @@ def train_segment(
     saved: Saved | None = None,
     function: Function | None = None,
 ) -> Trained:
-    """Train `model` in place on the last task of `spec`, on the cross-entropy, until its last epoch or until it diverges.
+    """Train `model` in place on the last task of `spec`, on the cross-entropy, to its last epoch or until it diverges.
 
-    `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps
-    and epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
-    what is found there, on a CPU to the same bits. `function`: from images to logits by the weights of `model`, if it is not
-    `model` itself. Tests are at initialisation, at the end of each epoch and at each checkpoint.
+    `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps and
+    epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
+    the state found there, on a CPU to the same bits. `function` maps images to logits by the weights of `model`, and is
+    `model` itself if not given. Tests take place at initialisation, at the end of each epoch and at each checkpoint.
     """
     function = function or model
     task, epochs, training = len(spec["tasks"]), spec["epochs"][-1], spec["training"]
@@ -51,7 +51,7 @@ def train_segment(
     checkpoints = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     at = partial(moment, start, steps_per_epoch)
 
-    optimizer = new_optimizer(model, spec["model"], training)  # for each task
+    optimizer = new_optimizer(model, spec["model"], training)  # a new one for each task
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
     sitting = Sitting(model, optimizer, shuffle, saved)
     now, tell = sitting.now, teller(sitting.now, epochs, len(train), batch_size)
@@ -64,7 +64,7 @@ def train_segment(
     for _ in sitting.epochs_left(epochs, steps_per_epoch):
         model.train()
         for indices in sitting.batches_left(len(train), batch_size, train.labels.device):
-            # A checkpoint's test comes before the next step, not after its own: a state saved in between lacks only the test.
+            # Checkpoints are tested before the next step, not after their own: a state saved then lacks only the test.
             if now.losses and now.step in checkpoints and not tested(now, at(now.step)):
                 with sitting.paused():
                     take_test(at(now.step))
@@ -93,7 +93,7 @@ def moment(start: tuple[int, float], steps_per_epoch: int, step: int) -> tuple[i
 def record_test(
     model: nn.Module, now: Trained, evaluate_at: Callable[[int, float], list[dict]], at: tuple[int, float]
 ) -> list[dict]:
-    """Test the weights that `model` has now, after the steps and epochs `at`; returns the rows that this adds."""
+    """Test the weights that `model` has now, at the step and epoch `at`; return the rows that this adds to `now`."""
     model.eval()
     rows = evaluate_at(*at)
     now.evaluation += rows
@@ -101,7 +101,7 @@ def record_test(
 
 
 def tested(now: Trained, at: tuple[int, float]) -> bool:
-    """Whether the last test is of the weights at `at`."""
+    """Whether the last test was at the step and epoch `at`."""
     return bool(now.evaluation) and now.evaluation[-1]["step"] == at[0]
 
 
@@ -117,7 +117,7 @@ def step_on(
 
 
 def refuse_lone_image(model: nn.Module, train: Images, batch_size: int) -> None:
-    """InputError if an epoch's last batch is one image and the network normalizes single pixels over the batch."""
+    """Raise InputError if an epoch's last batch is one image and the network normalizes single pixels over batches."""
     if len(train) % batch_size != 1 % batch_size:
         return
     try:

@@ -1,8 +1,8 @@
 """The networks, and how their initialisation, forward pass and learning rates depend on the width.
 
 Every network turns images (n, 3, image_size, image_size) into logits (n, classes), for image sizes of 8 and more. A
-parametrization is applied to its nn.Linear and nn.Conv2d modules, whatever the network. The names of its outermost modules
-are those of its layers in kernels, metrics and figures; of an nn.Sequential without names they are numbers.
+parametrization applies to the nn.Linear and nn.Conv2d modules of any network. A network's outermost modules are its
+layers: kernels, metrics and figures use their names, which are numbers in an nn.Sequential without names.
 """
 
 import inspect
@@ -46,7 +46,7 @@ class RNN(nn.Module):
     """Elman's network (1990) reading an image from top to bottom, and one linear layer on its last hidden state.
 
     h_t = tanh(U x_t + b + W h_{t−1}), h_0 = 0, where x_t (3 · image_size,) is the t-th row, its three colours one after
-    the other. Unlike nn.RNN it has one bias, not two that only count together. Width is the size of h.
+    the other. Unlike nn.RNN it has one bias, not two of which only the sum counts. Width is the size of h.
     """
 
     def __init__(self, width: int, image_size: int, classes: int):
@@ -66,8 +66,8 @@ class RNN(nn.Module):
 def group_norm(channels: int) -> nn.Module:
     """Groups of at least 16 channels, but 32 groups at most: the two choices of Wu and He (2018, arXiv 1803.08494).
 
-    Smaller groups would leave nothing of small images, which are single pixels in the last stage. A number of channels
-    that 32 does not divide is one group, or a few.
+    Smaller groups would erase small images, which are single pixels in the last stage. If 32 does not divide the number
+    of channels, there is one group, or a few.
     """
     return nn.GroupNorm(max(1, math.gcd(512, channels) // 16), channels)
 
@@ -114,7 +114,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp, "rnn": RN
 
 
 def layer_names(model: nn.Module) -> list[str]:
-    """Of what counts as a layer: the outermost modules that have parameters, in the order of the network."""
+    """The names of the layers: the outermost modules that have parameters, in the order of the network."""
     return list(dict.fromkeys(layer_of(name) for name, _ in model.named_parameters()))
 
 
@@ -127,17 +127,17 @@ def layer_of(name: str) -> str:
 def build(spec: Mapping[str, Any], image_size: int, classes: int) -> nn.Module:
     """The network that `spec`, an experiment's `model`, describes, freshly initialised from torch's global stream.
 
-    With fan_in the number of products that are summed to one output of a layer, its parametrization is
+    fan_in is the number of products that are summed to one output of a layer. The parametrization is one of
 
     pytorch    PyTorch's own: weights and biases uniform in ±1/√fan_in.
     standard   Weights N(0, 2/fan_in) (Kaiming normal: He et al. 2015, arXiv 1502.01852, Eq. 10), in every layer and for
                every activation; biases 0. The kernel grows with the width, so lr has to fall with it.
     ntk        The same function: weights N(0, 1), and each layer multiplies by √(2/fan_in) (Jacot et al. 2018, arXiv
                1806.07572, Sec. 3, with He's gain); biases 0. The kernel has a limit for infinite width.
-    mup        The maximal update parametrization, see optimizer.py: `standard` but for the output weights,
-               whose std is √(base_width/width) times that. It is `standard` at the base width.
+    mup        The maximal update parametrization, see optimizer.py: `standard`, except that the std of the output
+               weights is √(base_width/width) times as large. It is `standard` at the base width.
 
-    Weights and biases of normalizations are 1 and 0 always.
+    Normalizations always start with weights 1 and biases 0.
     """
     parametrization, model = spec["parametrization"], _architecture(spec, spec["width"], image_size, classes)
     if parametrization == "pytorch":
@@ -153,21 +153,21 @@ def build(spec: Mapping[str, Any], image_size: int, classes: int) -> nn.Module:
             nn.init.zeros_(layer.bias)
         nn.init.normal_(layer.weight, std=1 if parametrization == "ntk" else std)
         if parametrization == "ntk":
-            # The input, not the weight: the kernel recognises a layer by its own parameters.
+            # Multiplies the input, not the weight: the kernel recognises a layer by its own parameters.
             layer.register_forward_pre_hook(partial(_multiply_input, std))
     return model
 
 
 def _architecture(spec: Mapping[str, Any], width: int, image_size: int, classes: int) -> nn.Module:
-    """The network of `spec` but for its width, as PyTorch initialises it. Its own keys are the parameters of its function."""
+    """The network of `spec` at `width`, as PyTorch initialises it. Its own keys are the parameters of its function."""
     make, sizes = MODELS[spec["name"]], {"width": width, "image_size": image_size, "classes": classes}
     return make(**sizes, **{key: spec[key] for key in inspect.signature(make).parameters if key not in sizes})
 
 
 def growing(spec: Mapping[str, Any]) -> dict[str, tuple[bool, bool]]:
-    """Whether fan_out and fan_in of each parameter grow with the width: what differs at twice the width.
+    """Whether fan_out and fan_in of each parameter grow with the width, that is, differ at twice the width.
 
-    Neither the size of the images nor the number of classes matters to that.
+    Neither the size of the images nor the number of classes matters here.
     """
     with torch.device("meta"):  # shapes without values; draws nothing
         here, wider = (

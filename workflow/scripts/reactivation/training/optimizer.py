@@ -18,10 +18,10 @@ Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 def parameter_groups(
     model: nn.Module, spec: "specs.Model", optimizer: str, lr: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """The parameters of `model`, built from `spec`, as torch's optimizers want them, by learning rate.
+    """The parameters of `model`, built from `spec`, grouped by learning rate as torch's optimizers want them.
 
-    lr · weight_decay is the same for all of them, as in the package `mup`: else what SGD decays in a step would depend on
-    the width.
+    lr · weight_decay is the same for all groups, as in the package `mup`. Otherwise the decay in a step of SGD would
+    depend on the width.
     """
     factors = learning_rate_factors(spec, optimizer) if spec["parametrization"] == "mup" else defaultdict(lambda: 1.0)
     groups = defaultdict(list)
@@ -31,7 +31,7 @@ def parameter_groups(
 
 
 def learning_rate_factors(spec: "specs.Model", optimizer: str) -> dict[str, float]:
-    """By what `mup` multiplies each parameter's learning rate.
+    """The factors by which `mup` multiplies the parameters' learning rates, by name.
 
     Table 3 of Yang et al. (2022, Tensor Programs V, arXiv 2203.03466), relative to a base width: r = width/base_width.
     What grows with the width tells the type of a parameter:
@@ -42,8 +42,8 @@ def learning_rate_factors(spec: "specs.Model", optimizer: str) -> dict[str, floa
     fan_in:  output weights                1/r    1/r
     neither: the output's bias              1      1      * biases, weights and biases of normalizations
 
-    The authors' package `mup` has the equivalent Table 8: outputs multiplied by 1/r, and other rates for their weights.
-    Training by either is the same, except by Adam with weight decay, where the output weights decay otherwise.
+    The authors' package `mup` has the equivalent Table 8: it multiplies outputs by 1/r, and has other rates for their
+    weights. Both train the same way, except that output weights decay differently by Adam with weight decay.
     """
     r = spec["width"] / spec["base_width"]
     power = {"sgd": lambda fan_out, fan_in: fan_out - fan_in, "adam": lambda fan_out, fan_in: -fan_in}[optimizer]
@@ -63,8 +63,8 @@ def new_optimizer(model: nn.Module, spec: "specs.Model", training: "specs.Traini
 def without_compiler(optimizer: type[Optimizer]) -> type[Optimizer]:
     """The same optimizer, without importing torch's compiler, torch._dynamo: 1 s in every job, and no job compiles.
 
-    Torch imports it only to tell it to leave some methods alone, and to interrupt its graph around a step. What came of
-    the former it keeps under a name that torch/_compile.py reads: here, the method as it is.
+    Torch imports it only to exempt some methods from it, and to interrupt its graph around a step. An exempt method is
+    kept under a name that torch/_compile.py reads; here that is the method itself.
     """
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
         method = inspect.unwrap(getattr(optimizer, name))

@@ -1,4 +1,4 @@
-"""What a training needs to go on where a killed job left it, to the same bits on a CPU."""
+"""How a training goes on where a killed job left it, to the same bits on a CPU."""
 
 import contextlib
 import time
@@ -14,15 +14,15 @@ from reactivation.jobs.state import Saved
 
 @dataclass
 class Trained:
-    """How far training has come: all of its state but the network's and the optimizer's."""
+    """How far training has come: all of its state except the network's and the optimizer's."""
 
-    shuffle: torch.Tensor  # where the generator of batches stood before the epoch in progress
+    shuffle: torch.Tensor  # state of the batches' generator before the epoch in progress
     log: list[dict] = field(default_factory=list)  # one row per epoch, for people
     evaluation: list[dict] = field(default_factory=list)  # one row per test and class, as `evaluate` returns them
-    step: int = 0  # of this segment
-    losses: list[torch.Tensor] = field(default_factory=list)  # of the epoch's steps so far
-    seconds: float = 0.0  # that the epoch has taken so far
-    diverged: int | None = None  # the first step whose loss, or after which a weight, is not finite
+    step: int = 0  # steps of this segment so far
+    losses: list[torch.Tensor] = field(default_factory=list)  # one per step of the epoch so far
+    seconds: float = 0.0  # the epoch's so far
+    diverged: int | None = None  # the first step with a loss, or after it a weight, that is not finite
 
 
 class Sitting:
@@ -38,10 +38,10 @@ class Sitting:
         found = saved and saved.found
         self.now = restored(found, model, optimizer) if found else Trained(shuffle.get_state())
         shuffle.set_state(self.now.shuffle)
-        self.began = time.perf_counter() - self.now.seconds  # the epoch in progress
+        self.began = time.perf_counter() - self.now.seconds  # when the epoch in progress did
 
     def epochs_left(self, epochs: int, steps_per_epoch: int) -> Iterator[int]:
-        """The epoch in progress, from 1, and those after it."""
+        """Yield the epoch in progress, counted from 1, and those after it."""
         # The epoch in progress may have all its steps and lack only its test.
         for epoch in range(max(1, -(-self.now.step // steps_per_epoch)), epochs + 1):
             self.now.shuffle = self.shuffle.get_state()
@@ -49,32 +49,32 @@ class Sitting:
             self.now.losses, self.began = [], time.perf_counter()
 
     def batches_left(self, images: int, batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
-        """Indices of the images of each batch that the epoch in progress still has, in its random order."""
+        """Yield the indices of the images of each batch left in the epoch in progress, in its random order."""
         order = torch.randperm(images, generator=self.shuffle).to(device)
         yield from order.split(batch_size)[len(self.now.losses) :]
 
     def tick(self) -> None:
-        """Save the state, where that is due and training has not diverged."""
+        """Save the state if that is due and training has not diverged."""
         if self.saved and self.saved.due() and sound(self.now, self.model):
             self.now.seconds = self.seconds()
             self.saved.write(state(self.now, self.model, self.optimizer))
 
     def seconds(self) -> float:
-        """How long the epoch in progress has trained."""
+        """Seconds that the epoch in progress has trained."""
         return time.perf_counter() - self.began
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """What takes place meanwhile does not count as time of the epoch."""
+        """Do not count the time spent inside as the epoch's."""
         at = time.perf_counter()
         yield
         self.began += time.perf_counter() - at
 
 
 def sound(now: Trained, model: nn.Module) -> bool:
-    """Whether losses and weights are finite so far; otherwise notes the step at which they ceased to be.
+    """Whether losses and weights are finite so far; if not, record in `now` the step at which they ceased to be.
 
-    Asked now and then only: a GPU would wait for the answer after each step.
+    Called only now and then: after each step, a GPU would have to wait for the answer.
     """
     if now.losses and not (finite := torch.stack(now.losses).isfinite()).all():
         now.diverged = now.step - len(now.losses) + int(finite.int().argmin()) + 1
@@ -84,12 +84,12 @@ def sound(now: Trained, model: nn.Module) -> bool:
 
 
 def state(now: Trained, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """All that training goes on from."""
+    """Everything from which training can go on."""
     return vars(now) | {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "random": _random_states()}
 
 
 def restored(found: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Trained:
-    """Puts network, optimizer and random generators into the state `found`."""
+    """Put network, optimizer and random generators into the state `found`; return the rest of it."""
     model.load_state_dict(found.pop("model"))
     optimizer.load_state_dict(found.pop("optimizer"))
     device = next(model.parameters()).device
@@ -103,5 +103,5 @@ def restored(found: dict[str, Any], model: nn.Module, optimizer: torch.optim.Opt
 
 
 def _random_states() -> list[torch.Tensor]:
-    """Of torch's generators, which networks with dropout draw from."""
+    """States of torch's generators, from which networks with dropout draw."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]

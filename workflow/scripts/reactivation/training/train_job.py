@@ -40,18 +40,18 @@ def train_job(
 ) -> None:
     """Train the segment called `segment`, or take it from what a killed job left, and publish its files.
 
-    `inputs`: paths `dataset` and `split`, and for a later task `parent` (final weights) and `record` of the segment before.
+    `inputs`: paths `dataset` and `split`; after the first task also `parent` (final weights) and its `record`.
     `outputs`: paths of OUTPUTS. `where`: `device` and `save_every`, which do not determine any result.
     """
     before = None
     read = {"dataset": read_digest(inputs["dataset"]), "split": archive_digest(inputs["split"])}
     if parent := inputs.get("parent"):
         read["parent"], before = archive_digest(parent), read_json(inputs["record"])
-        forget(Path(parent).parent.name, "train")  # Snakemake has taken note of it
+        forget(Path(parent).parent.name, "train")  # Snakemake has recorded it as done
     with workplace(segment, "train", spec=spec, code=code, versions=versions(PACKAGES), inputs=read) as folder:
         (folder / OUTPUTS["checkpoints"]).mkdir(exist_ok=True)
         if trained_before(folder):
-            print("trained before; Snakemake had not taken note of it")
+            print("trained before; Snakemake had no record of it")
         elif before and before["diverged"]:
             print(f"nothing to train: the run diverged in step {before['diverged']['step']}")
             inherit(folder, spec, code, parent, before)
@@ -65,7 +65,7 @@ def train_job(
 def train(
     folder: Path, spec: "specs.Segment", code: list[str], inputs: Any, where: dict[str, Any], threads: int
 ) -> None:
-    """Leave all outputs in `folder`, going on from what a killed job left there."""
+    """Train, and write all outputs to `folder`, going on from what a killed job left there."""
     device = set_up_device(where["device"], threads)
     allow_tf32(True)
     keep_freed_memory()
@@ -73,7 +73,7 @@ def train(
     images = part_images(device, inputs["dataset"], "train", indices[f"task{len(spec['tasks'])}_train"])
     test = part_images(device, inputs["dataset"], "test", indices["test"])
     model, start = initial(spec, images.image_size, inputs)
-    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # of which torch's annotations know nothing
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # missing from torch's annotations
     model.to(device, **layout)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(images)} images, {parameters:,} parameters, on {device} with {threads} thread(s)")
@@ -81,7 +81,7 @@ def train(
     def save(model: torch.nn.Module, step: int, epoch: float) -> None:
         writer.checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch)
 
-    # A state is saved after the checkpoints before it: whoever goes on from it finds them.
+    # A state is saved after the checkpoints before it, so that a job that goes on from it finds them.
     with Writer() as writer, Saved(folder / "state.pt", where["save_every"], first=writer.flush) as saved:
         remove_later(checkpoints, start[0] + saved.found["step"] if saved.found else -1)
         trained = train_segment(model, images, test, spec, start, save, saved, function_of(model, spec))
@@ -100,7 +100,7 @@ def train(
 
 
 def initial(spec: "specs.Segment", image_size: int, inputs: Any) -> tuple[torch.nn.Module, tuple[int, float]]:
-    """The network as the segment starts, on the CPU; steps and epochs before."""
+    """The network at the start of the segment, on the CPU; the steps and epochs before it."""
     torch.manual_seed(stream(spec["seed"], "init"))
     model = networks.build(spec["model"], image_size, read_class_count(inputs["dataset"]))
     if not inputs.get("parent"):
@@ -111,19 +111,19 @@ def initial(spec: "specs.Segment", image_size: int, inputs: Any) -> tuple[torch.
 
 
 def remove_later(checkpoints: Path, reached: int) -> None:
-    """Remove checkpoints of later steps than `reached`: a GPU need not come to the same weights again."""
+    """Remove checkpoints of later steps than `reached`: a GPU may not come to the same weights again."""
     for path in checkpoints.glob("*"):
         if not path.match("step*.pt") or step_of(path) > reached:
             path.unlink()
 
 
 def step_of(checkpoint: Path) -> int:
-    """Optimizer steps of the run, by the file's name."""
+    """Optimizer steps of the run, from a checkpoint's file name."""
     return int(checkpoint.stem.removeprefix("step"))
 
 
 def inherit(folder: Path, spec: "specs.Segment", code: list[str], parent: str, before: dict[str, Any]) -> None:
-    """The outputs of a segment whose run diverged before: no checkpoints, no rows, the weights of the parent."""
+    """Write the outputs of a segment whose run diverged before: no checkpoints, no rows, the weights of the parent."""
     write_rows(folder / OUTPUTS["log"], [], log_columns(len(spec["tasks"])))
     write_rows(folder / OUTPUTS["evaluation"], [], EVALUATION)
     about = {key: before[key] for key in ("device", "parameters", "diverged")}
@@ -140,7 +140,7 @@ def finish(
     last: tuple[int, float],
     parent: str | None,
 ) -> None:
-    """The final weights, and at last the record, which says that all outputs are there.
+    """Write the final weights, and last the record, which says that all outputs are there.
 
     `last`: step and epoch of the last checkpoint, or of the weights that training started from.
     """
@@ -164,7 +164,7 @@ def finish(
 
 
 def trained_before(folder: Path) -> bool:
-    """Whether `folder` has all outputs, undamaged; the record goes where they are not."""
+    """Whether `folder` has all outputs, undamaged; if they are damaged, remove the record."""
     record = folder / OUTPUTS["record"]
     if not record.exists():
         return False
@@ -172,7 +172,7 @@ def trained_before(folder: Path) -> bool:
         for path in folder.rglob("*.pt"):
             read_checkpoint(path)
     except InputError as error:
-        print(f"trained before, but damaged since, so trained again: {error}")
+        print(f"trained before, but a checkpoint is damaged, so training again: {error}")
         record.unlink()
         return False
     return True

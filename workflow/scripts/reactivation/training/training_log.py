@@ -1,4 +1,4 @@
-"""What is said of a training: a row for each epoch, and lines for a person who follows it."""
+"""The log of a training: a row for each epoch, and lines for a person who follows it."""
 
 import time
 from collections.abc import Callable
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from reactivation.data import specs
 
 
-TELL_EVERY = 10  # seconds at least between two lines on an epoch: for its loss, a GPU waits
+TELL_EVERY = 10  # seconds between two lines within an epoch, at least: a GPU waits while the loss is read
 
 
 def log_row(
     spec: "specs.Segment", evaluation: list[dict], loss: float, images: int, seconds: float
 ) -> dict[str, float]:
-    """Of an epoch, from its test: what `log_columns` names."""
+    """The log's row of an epoch, with the columns `log_columns`; `evaluation`: the rows of its test."""
     at = {key: evaluation[0][key] for key in ("step", "epoch")}
     accuracies = {f"test_accuracy_task{k}": accuracy(evaluation, of) for k, of in enumerate(spec["tasks"], start=1)}
     speed = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 1)}
@@ -28,23 +28,23 @@ def log_row(
 
 
 def log_columns(task: int) -> list[str]:
-    """Of the log of a run's `task`-th segment."""
+    """The columns of the log of a run's `task`-th segment."""
     accuracies = [f"test_accuracy_task{k}" for k in range(1, task + 1)]
     return ["step", "epoch", "learning_rate", "train_loss", *accuracies, "seconds", "images_per_second"]
 
 
 def mean_loss(losses: list[torch.Tensor], images: int, batch_size: int) -> float:
-    """Over the images of an epoch, from the means over its batches, of which the last may be smaller."""
+    """The mean loss over an epoch's images, from the means over its batches, of which the last may be smaller."""
     sizes = torch.full((len(losses),), float(batch_size), dtype=torch.float64)
     sizes[-1] = images - batch_size * (len(losses) - 1)
     return float(torch.stack(losses).double().cpu() @ sizes / images)
 
 
 def teller(now: Trained, epochs: int, images: int, batch_size: int) -> Callable[..., None]:
-    """A function that prints how far training is, for a person who follows the log, what matters most first.
+    """Return a function that prints how far training has come, for a person who follows the log.
 
-    It is called after each step with the epoch's seconds so far, and prints only where nothing has been for TELL_EVERY; at an
-    epoch's end with its row of the log, too.
+    Call it after each step with the epoch's seconds so far: it prints only if it has not done so for TELL_EVERY. At an
+    epoch's end, pass the epoch's row of the log too: then it always prints.
     """
     told = time.perf_counter()
     began, before = told - now.seconds, now.step - len(now.losses)
@@ -66,7 +66,8 @@ def teller(now: Trained, epochs: int, images: int, batch_size: int) -> Callable[
             scores = f"  test accuracy by task {' '.join(accuracies)}"
         epoch = round(now.step / steps_per_epoch, 2)
         print(
-            f"epoch {epoch:g}/{epochs}  loss {loss:.4f}  {speed:,.0f} images/s  {timedelta(seconds=int(left))} left{scores}",
+            f"epoch {epoch:g}/{epochs}  loss {loss:.4f}  {speed:,.0f} images/s  "
+            f"{timedelta(seconds=int(left))} left{scores}",
             flush=True,
         )
 

@@ -1,4 +1,4 @@
-"""The job of the rule `convergence`: how far the kernels of untrained networks are from those of the next width."""
+"""The job of the rule `convergence`: how far kernels of untrained networks are from those of the next width."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergenc
 def widths_job(
     spec: "specs.Convergence", code: list[str], inputs: Any, outputs: Any, resources: Any, device: str, threads: int
 ) -> None:
-    """Write the distances of all pairs of networks of neighbouring widths to `csv`, where they come from to `origin`.
+    """Write the distances of all pairs of networks of neighbouring widths to `csv`, their provenance to `origin`.
 
     `inputs`: paths `dataset` and `probe`.
     """
@@ -49,7 +49,7 @@ def widths_job(
 def kernels_at_initialisation(
     spec: "specs.Convergence", images: Images, classes: int, resources: Any
 ) -> dict[str, np.ndarray]:
-    """Each kind of kernel (widths, initialisations, n, n) of networks that all have random weights of their own."""
+    """Each kind of kernel (widths, initialisations, n, n), of networks with independent random weights."""
     x, _ = images.batch()
     found: dict[str, list] = {kind: [] for kind in spec["kernels"]}
     for width in spec["widths"]:
