@@ -60,10 +60,10 @@ METRICS = {
     "eigenvalues": Metric("eigenvalues", "kernel", PARTS, drawn=False),
     "convergence": Metric(r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative", "kernel", ("all",), drawn=False),
 }
-PER_KERNEL = ("spectral_norm", "trace", "effective_rank", "block_norm")
 PANEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.drawn)
 LAYER_METRICS = tuple(name for name, metric in METRICS.items() if metric.per_layer)
-WORDS = {name: metric.words for name, metric in METRICS.items()}
+# In the order of menus: how well it learns first.
+WORDS = {name: of.words for kind in ("tests", "twin", "kernel") for name, of in METRICS.items() if of.of == kind}
 
 
 def is_of(metric: str | None, kind: Literal["kernel", "tests", "twin"]) -> bool:

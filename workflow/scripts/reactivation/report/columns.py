@@ -57,5 +57,6 @@ MEANINGS = {
     "holds": "whether the whole interval lies on that side of the threshold",
     "seeds": "how many seeds have all runs that the measure needs",
     "verdict": "verdict on the claim: supported if all of its measures hold",
+    "where": "values of axes that choose the runs; empty: all of the experiment",
     "sentence": "the evidence for the verdict, in words",
 }
