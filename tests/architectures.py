@@ -1,4 +1,4 @@
-"""This repository's own networks, each with its keys."""
+"""This repository's own networks, each with its keys, and their parametrizations."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "resnet18, batch norm": {"name": "resnet18", "norm": "batch"},
     "resnet18, group norm": {"name": "resnet18", "norm": "group"},
 }
+PARAMETRIZATIONS = ("pytorch", "standard", "ntk", "mup")
 
 
 def spec(network, parametrization, width=6, base_width=4):

@@ -79,7 +79,7 @@ def copy_repository(folder: Path) -> Path:
 
 
 def call(folder: Path, *arguments: str, config: dict | None = None) -> dict:
-    """What subprocess needs for `snakemake <arguments>` in `folder`, with `config` as its config file, as a user calls it."""
+    """What subprocess needs for `snakemake <arguments>` in `folder`, as a user calls it, with `config` as its file."""
     if config is not None:
         (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         arguments = (*arguments, "--configfile", "study.yaml")

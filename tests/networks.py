@@ -1,4 +1,4 @@
-"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch for each; images; a reference."""
+"""Networks for the kernel's tests, one for each way in which parameters are used, with a batch; images; a reference."""
 
 from typing import Any
 
@@ -287,14 +287,19 @@ EXAMPLEWISE = {
     "lstm": (
         lambda: (
             Functional(
-                lambda m, x: m["head"](m["lstm"](x)[0][:, -1]), lstm=nn.LSTM(6, 5, batch_first=True), head=nn.Linear(5, 3)
+                lambda m, x: m["head"](m["lstm"](x)[0][:, -1]),
+                lstm=nn.LSTM(6, 5, batch_first=True),
+                head=nn.Linear(5, 3),
             ),
             torch.randn(3, 7, 6),
         ),
         {f"parts.lstm.{name}_l0 (LSTM)" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
     ),
     "nothing but an lstm": (
-        lambda: (Functional(lambda m, x: m["lstm"](x)[0][:, -1], lstm=nn.LSTM(6, 3, batch_first=True)), torch.randn(3, 4, 6)),
+        lambda: (
+            Functional(lambda m, x: m["lstm"](x)[0][:, -1], lstm=nn.LSTM(6, 3, batch_first=True)),
+            torch.randn(3, 4, 6),
+        ),
         {f"parts.lstm.{name}_l0 (LSTM)" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
     ),
     "attention": (
@@ -322,7 +327,8 @@ EXAMPLEWISE = {
         lambda: (
             Functional(
                 lambda m, x: m["head"](torch.tanh(m["layer"](x) @ m["layer"].weight)),
-                layer=nn.Linear(6, 6), head=nn.Linear(6, 3),
+                layer=nn.Linear(6, 6),
+                head=nn.Linear(6, 3),
             ),
             torch.randn(4, 6),
         ),
@@ -353,7 +359,7 @@ EXAMPLEWISE = {
         lambda: (Functional(time_first, layer=nn.Linear(5, 6), head=nn.Linear(6, 3)), torch.randn(4, 4, 5)),
         {"parts.layer.weight (Linear)", "parts.layer.bias (Linear)"},
     ),
-}  # fmt: skip
+}
 
 
 def build(make):

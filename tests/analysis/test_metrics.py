@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reactivation.analysis import metrics
-from reactivation.catalogue import PER_KERNEL
+from reactivation.catalogue import METRICS
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_overlap_at_a_rank_that_only_one_task_has():
 
 
 def test_of_blocks_between_two_tasks_both_sides_are_centred(rng):
-    """S of the block is one minus the cosine of H K_12 H with H L_12 H; its norm is the root mean square of its entries."""
+    """S of the block is one minus the cosine of H K_12 H with H L_12 H; its norm: the root mean square of entries."""
     K, L = (kernel(rng)[:5, 5:] for _ in range(2))
     H1, H2 = (np.eye(n) - 1 / n for n in (5, 7))
     A, B = H1 @ K @ H2, H1 @ L @ H2
@@ -197,4 +197,6 @@ def test_forgetting_starts_after_the_tasks_own_end():
 
 
 def test_metrics_of_one_kernel_have_their_names_in_configs():
-    assert list(metrics.PER_KERNEL) == list(PER_KERNEL)
+    listed = [name for name in METRICS if name in metrics.PER_KERNEL]
+    assert listed == list(metrics.PER_KERNEL)
+    assert all(METRICS[name].of == "kernel" and METRICS[name].per_layer for name in listed)

@@ -261,7 +261,10 @@ def test_a_run_that_diverged_has_all_from_before_and_says_when(run, step, task):
     cut = {"step": step, "epoch": step / 10, "task": task}
     kinds = ["class", "images", "test_accuracy", "test_loss"]
     of_class = lambda at: [dict(zip(kinds, (c, 10, 0.5, 1.0), strict=True)) | at for c in range(4)]  # noqa: E731
-    evaluations = [[row for e in epochs for row in of_class({"step": int(10 * e), "epoch": e})] for epochs in ((0.0, 1.0, 2.0), (3.0, 4.0))]  # fmt: skip
+    evaluations = [
+        [row for e in epochs for row in of_class({"step": int(10 * e), "epoch": e})]
+        for epochs in ((0.0, 1.0, 2.0), (3.0, 4.0))
+    ]
     table = pd.DataFrame(run_table(SPEC, in_segments(stack), evaluations, cut))
     (mark,) = rows(table, metric="diverged").to_dict("records")
     assert (mark["value"], mark["task"], mark["step"], mark["block"]) == (step, task, step, "all")

@@ -1,9 +1,10 @@
-"""A conda installation of our own, with no network: its channels hold this Python and distributions installed beside it.
+"""A conda installation of our own, with no network: its channels hold this Python and what is installed beside it.
 
 Call: python tests/conda/channel.py FOLDER ENVIRONMENT.yaml ...
 
-With FOLDER/bin on PATH, `conda` (conda.py beside this file) makes environments that need what the given ones name. Versions,
-files and dependencies of the packages are those of the distributions, so that rattler's solver has real work to do.
+With FOLDER/bin on PATH, `conda` (conda.py beside this file) makes environments that need what the given ones name.
+Versions, files and dependencies of the packages are those of the distributions, so that rattler's solver has real work
+to do.
 """
 
 import hashlib
@@ -71,7 +72,7 @@ def requirements(distribution: metadata.Distribution) -> list[Requirement]:
 
 
 def python_package(channel: Path) -> None:
-    """An environment's Python is this one, reached as a virtual environment reaches it: its site-packages are its own."""
+    """An environment's Python is this one, reached as virtual environments reach it: its site-packages are its own."""
     with tempfile.TemporaryDirectory() as folder:
         settings, *links = (Path(folder, name) for name in ("pyvenv.cfg", PYTHON, "python3", "python"))
         settings.write_text(f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n")

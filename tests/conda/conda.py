@@ -1,6 +1,7 @@
 """The few commands of conda that Snakemake calls, done by rattler's solver and installer from local channels.
 
-Call: python tests/conda/conda.py INSTALLATION COMMAND ...; `channel.py` makes the installation, whose bin/conda calls this.
+Call: python tests/conda/conda.py INSTALLATION COMMAND ...; `channel.py` makes the installation,
+whose bin/conda calls this.
 """
 
 import argparse

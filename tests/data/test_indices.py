@@ -109,7 +109,7 @@ def test_shares_are_nested_and_drawn_by_the_runs_seed():
 
     assert images(0.2) < images(0.7) < images(1.0)
     assert images(0.5) == images(0.5) != images(0.5, run_seed=1)
-    with pytest.raises(InputError, match=r"a share of 0.02 of class 0's 20 images is none: raise weights or alpha"):
+    with pytest.raises(InputError, match=r"a share of 0.02 of class 0's 20 images rounds to 0: raise weights or alpha"):
         images(0.02)
 
 

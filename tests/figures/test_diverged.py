@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers import changed
 from reactivation.errors import InputError
-from reactivation.figures import layout, words
+from reactivation.figures import layout
 from reactivation.figures.select import diverged_runs, shown, spans
 from reactivation.planning.plan import make_plan
 from reactivation.storage.tables import read_tables
@@ -145,18 +145,3 @@ def test_scales_are_taken_from_figures_of_runs_that_diverged():
     assert titles(table(), some) == titles(table(w4s0=9, w4s1=9), wide) == ["", "on the scale of Fig. 4"]
     assert titles(table(), empty) == ["", "no scale in Fig. 4"]
     assert titles(none, wide) == ["", "on the scale of Fig. 4"] and titles(none, empty) == ["", "no scale in Fig. 4"]
-
-
-@pytest.mark.parametrize(
-    "runs, diverged, left_out, said",
-    [
-        (12, 3, 2, "3 of 12 runs diverged: 2 left out, 1 drawn up to there"),
-        (2, 1, 0, "1 of 2 runs diverged: drawn up to there"),
-        (2, 2, 2, "both runs diverged: left out"),
-        (1, 1, 0, "the run diverged: drawn up to there"),
-        (3, 3, 1, "all 3 runs diverged: 1 left out, 2 drawn up to there"),
-    ],
-)
-def test_how_many_diverged_is_said_in_words(runs, diverged, left_out, said):
-    names = {key: ["run"] * n for key, n in (("runs", runs), ("diverged", diverged), ("left_out", left_out))}
-    assert words.diverged(names) == said

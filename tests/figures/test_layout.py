@@ -1,4 +1,4 @@
-"""What figures show, and that they can be drawn."""
+"""Panels, legend and title on a page."""
 
 import copy
 
@@ -8,89 +8,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from drawing import SPEC, figure_of, made
 from helpers import TINY, changed
 from reactivation.errors import InputError
 from reactivation.figures import layout, words
-from reactivation.figures.select import diverged_runs, shown, spans
+from reactivation.figures.select import shown
 from reactivation.planning.plan import make_plan
 from reactivation.study.load import load_study
-
-SPEC = make_plan(load_study(changed(("seeds", [0, 1, 2])))).figures["fig4"].spec
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """Value = epoch + width + seed/10, for every metric, block and reference."""
-    out = []
-    empty = {"kernel": np.nan, "layer": np.nan, "reference": np.nan, "dt": np.nan}
-    for width in (2, 4):
-        for seed in (0, 1, 2):
-            for epoch in range(5):
-                at = {
-                    "run": f"widths-width{width}-s{seed}",
-                    "experiment": "widths",
-                    "width": width,
-                    "seed": seed,
-                    "task": 1 if epoch <= 2 else 2,
-                }
-                at |= {
-                    "similarity": 0.25 if epoch > 2 else np.nan,
-                    "step": 3 * epoch,
-                    "epoch": epoch,
-                    "progress": epoch / 2,
-                }
-                value = epoch + width + seed / 10
-                for block in ("all", "task1", "task2"):
-                    out.append(at | empty | {"metric": "test_accuracy", "block": block, "value": value / 10})
-                    for kernel in ("sum", "trace"):
-                        of_kernel = (
-                            at | empty | {"kernel": kernel, "block": block, "value": value * (1 + (kernel == "trace"))}
-                        )
-                        out += [of_kernel | {"metric": m} for m in ("alignment", "spectral_norm")]
-                        out += [
-                            of_kernel | {"metric": "eigenvalues", "index": i, "value": value / 2**i} for i in range(6)
-                        ]
-                        out += [
-                            of_kernel | {"metric": "kernel_velocity", "dt": dt, "value": value * dt} for dt in (1, 2)
-                        ]
-                        for factor, reference in ((1, "init"), (10, "task_start"), (100, "previous")):
-                            distance = {"metric": "kernel_distance", "reference": reference, "value": value * factor}
-                            out.append(of_kernel | distance)
-    return pd.DataFrame(out)
-
-
-def figure_of(spec, runs, scales=None):
-    return layout.draw(spec, shown(spec, runs), spans(spec, runs), diverged_runs(spec, runs), scales)
-
-
-def test_means_and_extremes_over_seeds(runs):
-    drawn = shown(SPEC, runs)
-    assert (drawn["seeds"] == 3).all()
-    norm = drawn[(drawn["metric"] == "spectral_norm") & (drawn["width"] == 4)]
-    np.testing.assert_allclose(norm["mean"], np.arange(5) + 4.1)
-    np.testing.assert_allclose(norm["low"], np.arange(5) + 4)
-    np.testing.assert_allclose(norm["high"], np.arange(5) + 4.2)
-
-
-def figure(*panels):
-    """The spec of a figure of these panels."""
-    metrics = {"velocity_dt": [1, 2]}
-    edits = ("seeds", [0, 1, 2]), ("figures.fig4.panels", list(panels)), ("experiments.widths.metrics", metrics)
-    return make_plan(load_study(changed(*edits))).figures["fig4"].spec
-
-
-def test_a_panel_shows_what_it_names(runs):
-    def means(**panel):
-        drawn = shown(figure(panel), runs)
-        return drawn[drawn["width"] == 2]["mean"].to_numpy()
-
-    value = np.arange(5) + 2.1
-    np.testing.assert_allclose(means(metric="alignment"), value)
-    np.testing.assert_allclose(means(metric="alignment", kernel="trace"), 2 * value)
-    np.testing.assert_allclose(means(metric="kernel_distance", reference="previous"), 100 * value)
-    np.testing.assert_allclose(means(metric="kernel_velocity"), value)
-    np.testing.assert_allclose(means(metric="kernel_velocity", dt=2), 2 * value)
-    np.testing.assert_allclose(means(metric="test_accuracy", block=["current"]), value / 10)
 
 
 def test_a_key_that_is_not_given_is_a_value_like_others(runs):
@@ -99,20 +23,6 @@ def test_a_key_that_is_not_given_is_a_value_like_others(runs):
     assert set(drawn["width"]) == {"default", 10}
     legend = figure_of(SPEC, mixed).legends[0]
     assert [text.get_text() for text in legend.get_texts()][:2] == ["width 10", "width default"]
-
-
-def test_nothing_to_draw_is_said_in_one_line(runs):
-    with pytest.raises(
-        InputError, match=r"panels.0 has nothing to draw: test_accuracy has no finite value on task1, task2"
-    ):
-        shown(SPEC, runs[runs["metric"] != "test_accuracy"])
-
-
-def test_the_current_task_is_drawn_in_pieces(runs):
-    spec = SPEC | {"panels": [SPEC["panels"][0] | {"block": ["current"]}]}
-    figure = figure_of(spec, runs)
-    pieces = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() != layout.SWITCH["color"]]
-    assert pieces == [3, 2, 3, 2]  # 2 widths × 2 tasks
 
 
 def test_every_curve_is_drawn_with_its_band(runs):
@@ -156,19 +66,9 @@ def test_a_title_that_is_no_formula_is_said_in_one_line(runs, where):
     panels = [panel | {"title": title if where == "panel" else ""} for panel in SPEC["panels"]]
     spec = SPEC | {"panels": panels, "title": title if where == "figure" else r"$\alpha$, \$1 and 2 $"}
     with pytest.raises(
-        InputError, match=r"^title .*: between \$ and \$ stands no formula; write .* for a dollar sign$"
+        InputError, match=r"^title .*: the text between \$ and \$ is not a formula; write .* for a dollar sign$"
     ):
         figure_of(spec, runs)
-
-
-def test_panels_say_what_their_metric_leaves_open(runs):
-    def labels(*panels):
-        return [ax.get_ylabel() for ax in figure_of(figure(*panels), runs).axes if ax.axison]
-
-    one = labels({"metric": "kernel_distance", "reference": "task_start"}, {"metric": "kernel_velocity", "dt": 2})
-    assert one == ["kernel distance $S$\nfrom the task's start", "kernel velocity (1/epoch)\nover 2 epochs"]
-    two = labels({"metric": "alignment"}, {"metric": "alignment", "kernel": "trace"}, {"metric": "test_accuracy"})
-    assert two[0].endswith("summed logits") and two[1].endswith("mean over outputs") and two[2] == "test accuracy"
 
 
 def test_layers_are_colors_in_the_networks_order_and_the_kernel_is_not_of_them(runs):
@@ -196,90 +96,6 @@ def test_layers_are_colors_in_the_networks_order_and_the_kernel_is_not_of_them(r
 
 
 # --------------------------------------------------------------------------------------- summaries and spectra
-def made(runs, *panels, **keys):
-    """The figure of a config, its spec, and what it shows."""
-    spec = make_plan(load_study(changed(("figures.fig4", {"experiment": "widths", "panels": list(panels)} | keys))))
-    spec = spec.figures["fig4"].spec
-    runs = runs[runs["run"].isin({run for panel in spec["panels"] for run in panel["runs"]})]
-    drawn = shown(spec, runs)
-    return figure_of(spec, runs), spec, drawn
-
-
-def summary(statistic, metric="spectral_norm", **keys):
-    return {"kind": "summary", "metric": metric, "statistic": statistic, "color": "width"} | keys
-
-
-@pytest.fixture(scope="module")
-def all_seeds(runs):
-    return runs[runs["seed"] < 2]  # those of the tiny study
-
-
-def test_one_number_per_run(all_seeds):
-    """Of epochs 2 (the switch), 3 and 4; values are epoch + width + seed/10."""
-    cases = {"last": 8, "max": 8, "drop": -1 / 6, "recovery": 1 / 6}
-    for statistic, expected in cases.items():
-        _, _, drawn = made(all_seeds, summary(statistic))
-        assert len(drawn) == 4 and (drawn["seeds"] == 2).all()
-        (value,) = drawn.loc[(drawn["width"] == 4) & (drawn["seed"] == 0), "value"]
-        assert value == pytest.approx(expected), statistic
-        wide = drawn[drawn["width"] == 4]
-        assert wide["mean"].tolist() == pytest.approx([wide["value"].mean()] * 2)
-
-
-def test_drop_and_recovery_are_relative_to_the_switch(all_seeds):
-    fallen = all_seeds["value"].where(all_seeds["epoch"] != 3, 2.0)
-    _, _, drawn = made(all_seeds.assign(value=fallen), summary("drop"), summary("recovery"))
-    of = drawn[(drawn["width"] == 4) & (drawn["seed"] == 0)].set_index("panel")["value"]
-    assert of[0] == pytest.approx((6 - 2) / 6) and of[1] == pytest.approx((8 - 2) / 6)
-
-
-def test_what_is_not_finite_is_left_out(all_seeds):
-    """Relative to a value of 0 at the switch nothing is."""
-    gone = all_seeds["value"].where((all_seeds["epoch"] != 2) | (all_seeds["width"] != 4), 0.0)
-    _, _, drawn = made(all_seeds.assign(value=gone), summary("drop"))
-    assert drawn["width"].tolist() == [2, 2] and np.isfinite(drawn["mean"]).all()
-    with pytest.raises(InputError, match="drop and recovery a value above 0 before the switch"):
-        made(all_seeds.assign(value=0.0), summary("drop"))
-
-
-def test_a_summarys_line_is_of_the_means_in_its_csv(all_seeds):
-    """Two widths at one similarity are two points, not one mean of both."""
-    figure, _, drawn = made(all_seeds, summary("last"))
-    means = drawn.groupby("width")["value"].transform("mean")
-    np.testing.assert_allclose(drawn["mean"], means)
-    assert not [line for line in figure.axes[0].lines if line.get_color() == layout.MEAN["color"]]
-
-
-def test_the_velocity_at_the_switch_is_the_next_tasks(all_seeds):
-    """v(t) is of the kernels at t and t + dt, which are on both sides of it."""
-    only_there = all_seeds["value"].where(all_seeds["epoch"] != 2, 100.0)
-    panels = [summary("max", "kernel_velocity", dt=1, task=k, x="width") for k in (1, 2)]
-    _, _, drawn = made(all_seeds.assign(value=only_there), *panels)
-    assert (drawn.loc[drawn["panel"] == 1, "value"] == 100).all() and (
-        drawn.loc[drawn["panel"] == 0, "value"] < 9
-    ).all()
-
-
-def test_a_summary_shows_seeds_as_points_and_a_line_through_the_means(all_seeds):
-    figure, _, drawn = made(all_seeds, summary("last", x="width"))
-    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    (line,) = [line for line in figure.axes[0].lines if line.get_marker() != "o"]
-    assert sum(len(of.get_xdata()) for of in points) == len(drawn) == 4
-    assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([6.05, 8.05])
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "mean over seeds" in texts and "task switch" not in texts
-    assert figure.axes[0].get_xlabel() == "width"
-
-
-def test_a_spectrum_shows_the_leading_eigenvalues(all_seeds):
-    figure, _, drawn = made(all_seeds, {"kind": "spectrum", "leading": 3, "where": {"width": 4}})
-    assert sorted(drawn["index"].unique()) == [0, 1, 2] and figure.axes[0].get_yscale() == "log"
-    first = drawn[drawn["index"] == 0]
-    np.testing.assert_allclose(first["mean"], np.arange(5) + 4.05)
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts[:3] == ["eigenvalue 1", "eigenvalue 2", "eigenvalue 3"]
-
-
 def test_panels_of_one_figure_can_show_other_axes_and_runs(all_seeds):
     first, second = {"metric": "alignment", "color": "width"}, {"metric": "alignment", "where": {"width": 2}}
     figure, _, drawn = made(all_seeds, first, second)
@@ -309,36 +125,6 @@ def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
     ]
     for blocks in (["task1", "task1_held_out"], ["task1_train", "task2_held_out"]):
         assert list(words.groups(spec["panels"][0] | {"block": blocks}).values()) == blocks
-
-
-def test_what_a_logarithmic_scale_cannot_show_is_said(all_seeds):
-    figure, _, _ = made(
-        all_seeds.assign(value=all_seeds["value"] - 3),
-        {"metric": "trace", "color": "width", "scale": "log"} | {"metric": "alignment"},
-    )
-    assert "values ≤ 0 left out" in figure.axes[0].get_ylabel()
-
-
-def test_rounding_does_not_stretch_a_spectrums_scale(all_seeds):
-    noise = all_seeds["value"].where(all_seeds["index"] != 2, 1e-40)
-    figure, _, _ = made(all_seeds.assign(value=noise), {"kind": "spectrum", "leading": 3, "where": {"width": 4}})
-    assert figure.axes[0].get_ylim()[0] > 0.1
-
-
-def test_forgetting_in_the_second_task_needs_no_value_before_it(all_seeds):
-    accuracy = all_seeds[
-        (all_seeds["metric"] == "test_accuracy") & (all_seeds["block"] == "all") & (all_seeds["task"] == 2)
-    ]
-    runs = pd.concat([all_seeds, accuracy.assign(metric="forgetting")])
-    _, _, drawn = made(runs, summary("last", "forgetting", x="width"))
-    assert len(drawn) == 4 and drawn["value"].min() > 0
-
-
-def test_time_can_be_tasks_done(all_seeds):
-    figure, _, _ = made(all_seeds, {"metric": "alignment", "color": "width", "time": "tasks"})
-    assert figure.axes[0].get_xlabel() == "tasks done"
-    switches = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
-    assert switches == [1.0] and figure.axes[0].lines[0].get_xdata().max() == 2
 
 
 def test_panels_are_drawn_again_on_the_scale_of_another_figure(runs):

@@ -1,10 +1,14 @@
 """Writing beside the computation: in order, not too far behind, and never silently lost."""
 
+import itertools
 import threading
 
+import numpy as np
 import pytest
 
+from reactivation.jobs import state
 from reactivation.jobs.state import Saved, Writer
+from trainings import train
 
 
 def test_calls_are_made_in_order_in_one_thread_of_their_own():
@@ -75,3 +79,15 @@ def test_a_state_is_saved_after_the_checkpoints_before_it(tmp_path):
         threading.Timer(0.2, go.set).start()
         Saved(path, 0, first=writer.flush).write({"step": 1})
         assert path.exists() and go.is_set()
+
+
+def test_it_is_saved_no_more_often_than_asked_for(tmp_path, monkeypatch):
+    times, saved = [], Saved(tmp_path / "state.pt", every=1e9)
+    train(saved=saved)
+    assert not (tmp_path / "state.pt").exists()
+    clock = itertools.count()
+    monkeypatch.setattr(state.time, "monotonic", lambda: float(next(clock)))
+    saved = Saved(tmp_path / "state.pt", every=5)
+    monkeypatch.setattr(state, "write_tensors", lambda path, content: times.append(content["work"]["seconds"]))
+    train(saved=saved)
+    assert len(times) > 1 and (np.diff(times) >= 5).all()

@@ -1,10 +1,6 @@
 """The kernel against the simplest possible reference, in float64, for every way in which parameters are used."""
 
 import copy
-import functools
-import logging
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,37 +8,15 @@ import torch
 from torch import nn
 
 from helpers import own_process
-from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network, reference
+from kernels import EVERYTHING, KINDS, OwnProduct, assert_close, expected, in_double
+from networks import NETWORKS, Functional, build, image, reference
 from reactivation.analysis.metrics import kernel_distance
-from reactivation.ntk import contraction, cotangents, empirical_ntk, guards
+from reactivation.ntk import empirical_ntk
 from reactivation.ntk import kernel as module
 from reactivation.training.networks import cnn
 
 # Torch warns of it on the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
-KINDS = ("sum", "trace", "full")
-EVERYTHING = NETWORKS | {name: make for name, (make, _) in EXAMPLEWISE.items()}
-
-
-@pytest.fixture(autouse=True)
-def forget_warnings():
-    guards._warn_once.cache_clear()
-
-
-def in_double(model, x):
-    return copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
-
-
-@functools.cache
-def expected(name):
-    model, x = in_double(*build(EVERYTHING[name]))
-    return reference(model, x)
-
-
-def assert_close(kernels, to, tolerance):
-    for kind, kernel in kernels.items():
-        assert kernel.dtype == np.float64
-        np.testing.assert_allclose(kernel, to[kind], rtol=0, atol=tolerance * np.abs(to[kind]).max(), err_msg=kind)
 
 
 @pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace",), ("trace", "sum")], ids="-".join)
@@ -132,29 +106,6 @@ for limit in (50_000_000, None):
 """
     limited, free = map(int, own_process(code, "benchmarks").split())
     assert limited < 75e6 < free, (limited, free)  # half as much again as the limit, for what the allocator keeps
-
-
-@pytest.mark.parametrize("kinds", [KINDS, ("sum",), ("trace", "sum")], ids="-".join)
-@pytest.mark.parametrize("sparse", [0.0, 1.0], ids=["dense", "lists"])
-@pytest.mark.parametrize("way", ["jacobian", "position"])
-@pytest.mark.parametrize("name", ["cnn", "convolutions", "mlp", "poolings that overlap", "residual, batch norm"])
-def test_every_way_to_contract_gives_the_same_kernel(monkeypatch, name, way, sparse, kinds):
-    monkeypatch.setattr(cotangents, "SPARSE", sparse)
-    monkeypatch.setattr(contraction, "costs", lambda *_: (0, 1) if way == "jacobian" else (1, 0))
-    model, x = in_double(*build(NETWORKS[name]))
-    assert_close(empirical_ntk(model, x, kernels=kinds), expected(name), 1e-12)
-    assert_close(
-        empirical_ntk(model, x[:1], x, kernels=kinds),
-        {k: v[: len(v) // len(x)] for k, v in expected(name).items()},
-        1e-12,
-    )
-
-
-def test_the_kernel_of_every_logit_is_whole_beyond_a_strip_of_the_product():
-    """n · C > 128: what is computed on and above the diagonal only is completed before it is summed."""
-    torch.manual_seed(0)
-    model, x = in_double(cnn(4, 8, 50).eval(), image(8, 5))
-    assert_close(empirical_ntk(model, x, kernels=KINDS), reference(model, x), 1e-12)
 
 
 def test_zeros_and_ties_survive_the_fast_convolution():
@@ -259,58 +210,6 @@ def test_distances_of_close_kernels_keep_their_digits_in_float32(size):
         assert abs(single - double) < (1e-2 if double > 1e-6 else 0.1) * double
 
 
-def test_memory_that_runs_out_halves_the_chunk(monkeypatch):
-    model, x = in_double(*build(NETWORKS["mlp"]))
-    jacobian, refused = contraction.Factors.jacobian, []
-
-    def scarce(self, taps, channels, room):
-        if channels.stop - channels.start > 3:
-            refused.append(channels)
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return jacobian(self, taps, channels, room)
-
-    monkeypatch.setattr(contraction, "costs", lambda *_: (0, 1))
-    monkeypatch.setattr(contraction.Factors, "jacobian", scarce)
-    assert_close(empirical_ntk(model, x, kernels=KINDS), expected("mlp"), 1e-12)
-    assert refused
-
-
-def test_chunks_go_on_where_a_real_allocation_failed():
-    done = []
-
-    def work(part):
-        if part.stop - part.start > 3:
-            torch.empty(1 << 55)
-        done.append(part)
-
-    contraction.in_chunks(0, 7, 7, work)
-    assert done == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    with pytest.raises(RuntimeError, match="allocate"):
-        contraction.in_chunks(0, 1, 1, lambda part: torch.empty(1 << 55))
-    with pytest.raises(ZeroDivisionError):
-        contraction.in_chunks(0, 4, 4, lambda part: 1 // 0)
-
-
-def test_memory_that_runs_out_between_chunks_halves_the_blocks(monkeypatch, caplog):
-    """As where cotangents of a block are joined: smaller blocks need less; where nothing is small enough, it is told."""
-    model, x = in_double(*build(NETWORKS["cnn"]))
-    add_block, sizes = module._add_block, []
-
-    def scarce(model, samples, *rest):
-        sizes.append(len(samples))
-        if len(samples) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return add_block(model, samples, *rest)
-
-    monkeypatch.setattr(module, "_add_block", scarce)
-    most = 2
-    assert_close(empirical_ntk(model, x, kernels=KINDS), expected("cnn"), 1e-12)
-    assert max(sizes) > 2 and "memory ran out: again, for" in caplog.text
-    most = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        empirical_ntk(model, x)
-
-
 def test_a_network_that_diverged_has_no_finite_kernel():
     model, x = build(NETWORKS["cnn"])
     with torch.no_grad():
@@ -320,22 +219,6 @@ def test_a_network_that_diverged_has_no_finite_kernel():
 
 
 # ----------------------------------------------------------------------------------------- what it leaves, what it says
-@pytest.mark.parametrize(
-    "context",
-    [torch.no_grad, torch.inference_mode, functools.partial(torch.autocast, "cpu", torch.bfloat16)],
-    ids=["no_grad", "inference_mode", "autocast"],
-)
-def test_the_callers_modes_change_nothing_and_nothing_is_left_behind(context):
-    model, x = build(NETWORKS["residual, batch norm"])
-    state = copy.deepcopy(model.state_dict())
-    with context():
-        kernels = empirical_ntk(model, x, kernels=KINDS)
-        assert torch.get_default_dtype() == torch.float32
-    assert_close(kernels, expected("residual, batch norm"), 1e-6)
-    assert all(p.grad is None for p in model.parameters())
-    assert all((value == state[key]).all() for key, value in model.state_dict().items())
-
-
 def test_buffers_and_inputs_are_left_as_they_were():
     def run(m, x):
         m["norm"].running_mean = m["norm"].running_mean * 2
@@ -347,149 +230,6 @@ def test_buffers_and_inputs_are_left_as_they_were():
     empirical_ntk(model, x)
     assert (x == before).all()
     assert model.parts["norm"].running_mean is mean
-
-
-# Each switch to a lower precision that torch has, the older and the newer ones.
-LOWERED = {
-    "none": "",
-    "both kinds": 'torch.set_float32_matmul_precision("medium"); torch.backends.cudnn.conv.fp32_precision = "ieee"',
-    "older, of products": 'torch.set_float32_matmul_precision("medium")',
-    "older, of cuDNN": "torch.backends.cudnn.allow_tf32 = not torch.backends.cudnn.allow_tf32",
-    "newer, of all": 'torch.backends.fp32_precision = "tf32"',
-    "newer, of products": 'torch.backends.cuda.matmul.fp32_precision = "tf32"',
-    "newer, of oneDNN's products": 'torch.backends.mkldnn.matmul.fp32_precision = "bf16"',
-    "newer, of oneDNN's convolutions": 'torch.backends.mkldnn.conv.fp32_precision = "bf16"',
-}
-
-
-@pytest.mark.parametrize("switch", LOWERED)
-def test_lower_precisions_are_not_used_and_given_back(switch):
-    """In a process of its own: torch has no way to unset some of them."""
-    code = f"""
-import torch
-from reactivation.training.networks import cnn
-from reactivation.ntk import empirical_ntk
-
-torch.manual_seed(0)
-model, x = cnn(64, 16, 10).eval(), torch.randn(16, 3, 16, 16)
-exact = empirical_ntk(model.double(), x.double())
-enabled = []
-model.float().register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
-b = torch.backends
-leaves = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn]
-{LOWERED[switch]}
-
-
-def state():
-    values = [leaf.fp32_precision for leaf in leaves]
-    for older in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
-        try:
-            values.append(older())
-        except RuntimeError:
-            values.append("disagrees")
-    return values
-
-
-before = state()
-for kind, kernel in empirical_ntk(model, x).items():
-    assert abs(kernel - exact[kind]).max() < 1e-6 * exact[kind].max(), abs(kernel - exact[kind]).max() / exact[kind].max()
-assert state() == before, (before, state())
-assert enabled and all(enabled)
-if not {LOWERED[switch]!r}:  # what was not set still follows the general switch
-    torch.backends.fp32_precision = "bf16"
-    assert torch.backends.mkldnn.conv.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-"""
-    own_process(code)
-
-
-@pytest.mark.parametrize("name", EXAMPLEWISE)
-def test_what_is_differentiated_sample_by_sample_is_said_once(name, caplog):
-    make, parameters = EXAMPLEWISE[name]
-    model, x = build(make)
-    with caplog.at_level(logging.WARNING):
-        empirical_ntk(model, x)
-        empirical_ntk(model, x)
-    (record,) = caplog.records
-    said, _, listed = record.message.partition(": ")
-    assert said == "not taken apart, so differentiated sample by sample, which is exact but slow"
-    assert set(listed.split(", ")) == parameters
-
-
-def test_nothing_is_said_of_what_is_taken_apart(caplog):
-    for make in NETWORKS.values():
-        empirical_ntk(*build(make))
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d(4), nn.Dropout(0.5)])
-def test_layers_that_couple_or_blur_samples_are_refused_in_training_mode(layer):
-    model = nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 2))
-    with pytest.raises(ValueError, match=r"1 \((BatchNorm1d|Dropout)\) is in training mode: call model.eval"):
-        empirical_ntk(model, torch.randn(3, 4))
-    assert empirical_ntk(model.eval(), torch.randn(3, 4))["sum"].shape == (3, 3)
-
-
-class OwnProduct(torch.autograd.Function):
-    """x wᵀ, with derivatives written by hand."""
-
-    @staticmethod
-    def forward(ctx, x, w):
-        ctx.save_for_backward(x, w)
-        return x @ w.T
-
-    @staticmethod
-    def backward(ctx, g):
-        x, w = ctx.saved_tensors
-        return g @ w, g.T @ x
-
-
-def with_backward_hook(model):
-    model[1].register_full_backward_hook(lambda *_: None)
-    return model
-
-
-REFUSED = {
-    "batch norm with the statistics of the batch": network(nn.BatchNorm2d(3, track_running_stats=False)),
-    "dropout is active": Functional(lambda m, x: nn.functional.dropout(m["a"](x.flatten(1))), a=nn.Linear(48, 3)),
-    "change with the other samples": Functional(lambda m, x: m["a"]((x - x.mean(0)).flatten(1)), a=nn.Linear(48, 3)),
-    "change with the other samples of": Functional(
-        lambda m, x: m["a"](torch.tanh(m["b"](x.flatten(1).flip(0))).flip(0)), b=nn.Linear(48, 5), a=nn.Linear(5, 3)
-    ),
-    "change with the other": Functional(lambda m, x: m["a"]((x + 1e-3 * x.mean(0)).flatten(1)), a=nn.Linear(48, 3)),
-    "differentiates in its forward pass": Functional(
-        lambda m, x: torch.autograd.grad(m["a"](x.requires_grad_().flatten(1)).square().sum(), x, create_graph=True)[
-            0
-        ].flatten(1),
-        a=nn.Linear(48, 3),
-    ),
-    "uses torch.func": Functional(lambda m, x: torch.func.vmap(m["a"])(x.flatten(1)), a=nn.Linear(48, 3)),
-    "draws random numbers": Functional(lambda m, x: m["a"](x.flatten(1)) * (torch.rand(()) < 0.99), a=nn.Linear(48, 3)),
-    "does not run in float64": Functional(
-        lambda m, x: OwnProduct.apply(m["b"](x.flatten(1)), m["a"].weight), b=nn.Linear(48, 5), a=nn.Linear(5, 3)
-    ),
-    "complex": nn.Sequential(nn.Flatten(), nn.Linear(48, 3, dtype=torch.cfloat)),
-    r"returns \(1, 0\)": Functional(lambda m, x: m["a"](x.flatten(1))[:, :0], a=nn.Linear(48, 3)),
-    "has a backward hook": with_backward_hook(nn.Sequential(nn.Flatten(), nn.Linear(48, 3))),
-    r"logits \(n, C\), but for 1 samples this model returns \(1, 3, 4, 4\)": nn.Conv2d(3, 3, 1),
-    r"logits \(n, C\), but for 1 samples this model returns tuple": Functional(
-        lambda m, x: (m["a"](x),), a=nn.Conv2d(3, 3, 1)
-    ),
-    "no parameter requires gradients": nn.Sequential(nn.Flatten(), nn.Linear(48, 3).requires_grad_(False)),
-    "no parameter that requires gradients reaches the logits": Functional(lambda m, x: x.flatten(1), a=nn.Linear(2, 2)),
-    "for another number of samples": Functional(
-        lambda m, x: m["a"](x.flatten(1)) if len(x) < 3 else x.flatten(1) @ m["a"].weight.T + m["a"].bias,
-        a=nn.Linear(48, 3),
-    ),
-}
-
-
-@pytest.mark.parametrize("message", REFUSED)
-def test_what_has_no_exact_kernel_is_refused(message):
-    model, x = REFUSED[message].eval(), image(4)
-    if isinstance(model, nn.Sequential) and any(isinstance(m, nn.LazyLinear) for m in model):
-        model[0].eval()
-    with pytest.raises(ValueError, match=message):
-        empirical_ntk(model, x)
 
 
 def test_a_function_with_derivatives_of_its_own_is_differentiated_sample_by_sample():
@@ -531,35 +271,6 @@ def test_samples_taken_one_by_one_are_copies_and_integer_parameters_stay_integer
     assert_close(kernels, reference(model, x.clone()), 1e-12)
 
 
-def test_another_thread_may_draw_random_numbers():
-    model, x = build(NETWORKS["mlp"])
-    done = threading.Event()
-    torch.manual_seed(0)
-    expected_draws = [torch.rand((), dtype=torch.float32).item() for _ in range(2000)]
-    torch.manual_seed(0)
-
-    def draw():
-        while not done.is_set():
-            drawn.append(torch.rand((), dtype=torch.float32).item())
-
-    drawn: list[float] = []
-    thread = threading.Thread(target=draw)
-    thread.start()
-    for _ in range(10):
-        empirical_ntk(model, x)
-    done.set()
-    thread.join()
-    assert drawn[:2000] == expected_draws[: len(drawn)]
-
-
-def test_calls_in_several_threads_wait_for_each_other():
-    model, x = build(NETWORKS["rnn"])
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: empirical_ntk(model, x)["sum"], range(40)))
-    assert torch.get_default_dtype() == torch.float32
-    assert all((kernel == found[0]).all() for kernel in found)
-
-
 def test_a_kernel_does_not_import_torchs_compiler():
     """Nor sympy, which comes with it: a second, in every job."""
     code = """
@@ -571,13 +282,6 @@ empirical_ntk(cnn(4, 8, 3).eval(), torch.randn(4, 3, 8, 8))
 print(*{"torch._dynamo", "sympy"} & sys.modules.keys())
 """
     assert own_process(code) == "\n"
-
-
-def test_where_no_cache_can_be_written_each_process_compiles():
-    code = (
-        "from numba.core import caching; caching.CacheImpl._locator_classes = []; from reactivation.ntk import sparse"
-    )
-    own_process(code)
 
 
 def test_an_embedding_that_rewrites_itself_is_refused():

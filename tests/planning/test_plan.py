@@ -2,19 +2,17 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import yaml
 
-from helpers import REPOSITORY, changed, own_process
-from reactivation.planning.names import digest, short
+from convergence import PANEL, study
+from edits import BOTH, EXPERIMENT, GRID
+from elsewhere import mine, write
+from helpers import REPOSITORY, changed
+from plans import plan
 from reactivation.planning.plan import make_plan, sources
 from reactivation.study.load import load_study
-
-EXPERIMENT = "experiments.widths"
-
-
-def plan(*edits):
-    return make_plan(load_study(changed(*edits)))
 
 
 def test_a_run_is_a_chain_of_segments():
@@ -132,47 +130,6 @@ def test_where_a_data_set_lies_is_known_apart_from_what_it_is():
     assert set(sources(study)) == set(sources(moved))
 
 
-@pytest.mark.parametrize(
-    "value, text",
-    [
-        (64, "64"),
-        (0.05, "0.05"),
-        (1e-4, "1e-4"),
-        (2.5e-4, "2.5e-4"),
-        (1.0, "1"),
-        (1e20, "1e20"),
-        (None, "default"),
-        ([1, 2], "1.2"),
-    ],
-)
-def test_values_in_names(value, text):
-    assert short(value) == text
-
-
-def test_long_values_are_shortened_and_told_apart():
-    orders = list(range(100)), list(range(99, -1, -1))
-    assert len({short(order) for order in orders}) == 2
-    assert all(len(short(order)) <= 24 for order in orders)
-
-
-def test_digests_do_not_depend_on_the_order_of_keys():
-    assert digest({"a": 1, "b": [1.0, 2]}) == digest({"b": [1.0, 2], "a": 1})
-    assert digest({"a": 1}) != digest({"a": 1.5})
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("planning.plan", "planning.requests", "planning.strays", "study.load", "jobs.fingerprint", "jobs.state"),
-        *("analysis.metrics", "analysis.run_table", "figures.select", "figures.layout", "storage.tables"),
-    ],
-)
-def test_light_modules_do_not_import_torch(module):
-    """Importing torch costs seconds, in each of hundreds of jobs."""
-    code = f"import sys, reactivation.{module}; sys.exit('torch' in sys.modules)"
-    own_process(code)
-
-
 # -------------------------------------------------------------------------------------------- the paper's sharing
 def config(name):
     return make_plan(load_study(yaml.safe_load((REPOSITORY / "config" / name).read_text())))
@@ -271,12 +228,6 @@ def test_tasks_of_a_sequence_have_their_own_epochs():
     assert last.spec["epochs"] == [2, 5, 2] and len(made.segments) == 3 * 4
 
 
-@pytest.mark.parametrize("value, text", [("0.1/width", "0.1_width_"), ("0.1*width", "0.1_width_")])
-def test_expressions_make_file_names(value, text):
-    assert short(value).startswith(text) and "/" not in short(value)
-    assert short("0.1/width") != short("0.1*width")
-
-
 def test_lists_are_told_apart_in_tables():
     """As text that pandas does not read as a number: 0.1 and 0.10 would be one."""
     grid = {"width": [2], "class_order": [[0, 1, 2, 3], [3, 2, 1, 0]]}
@@ -284,3 +235,101 @@ def test_lists_are_told_apart_in_tables():
         run.spec["axes"]["class_order"] for run in plan((f"{EXPERIMENT}.grid", grid), ("figures", {})).runs.values()
     }
     assert cells == {"[0, 1, 2, 3]", "[3, 2, 1, 0]"}
+
+
+# -------------------------------------------------------------------------------------------------------------- claims
+def test_defaults_written_out_are_the_same_claims():
+    claims = {"velocity_spikes": {"experiment": "widths"}}
+    written = {"velocity_spikes": {"experiment": "widths", "ratio": 2, "where": {}}}
+    plans = [make_plan(load_study(changed(("claims", of)))).claims for of in (claims, written)]
+    assert repr(plans[0]) == repr(plans[1])
+
+
+def test_a_claim_is_tested_on_the_runs_that_it_names():
+    edits = [("experiments.widths.grid", GRID), ("experiments.widths.training", {"epochs": 2, "batch_size": 8})]
+    edits.append(("figures.fig4.where", {"lr": 0.1}))
+    claims = {"velocity_spikes": {"experiment": "widths", "where": {"lr": "1e-2"}, "ratio": 3}}
+    plan = make_plan(load_study(changed(*edits, ("claims", claims))))
+    assert plan.claims["min_seeds"] == 3 and plan.claims["kernel"] == "sum"
+    spec = plan.claims["tested"]["velocity_spikes"]
+    assert spec["ratio"] == 3
+    runs = {f"widths-width{width}-lr0.01-s{seed}": {"seed": seed, "tasks": 2} for width in (2, 4) for seed in (0, 1)}
+    assert spec["runs"] == runs
+
+
+# --------------------------------------------------------------------------------------------------------------- twins
+def test_networks_are_named_as_without_twins():
+    tiny, both = plan(), plan(BOTH)
+    assert tiny.segments.items() <= both.segments.items() and tiny.kernels.items() <= both.kernels.items()
+    assert len(both.segments) == 2 * len(tiny.segments) and both.kernels.keys() == tiny.kernels.keys()
+
+
+def test_a_twin_goes_on_from_its_networks_segment_of_the_task_before():
+    both = plan(BOTH)
+    network, twin = (both.runs[f"widths-width2-dynamics{name}-s0"] for name in ("network", "linearized"))
+    assert twin.networks == network.segments and network.networks == () and twin.kernels == ()
+    first, second = twin.segments
+    assert both.segments[first].parent is None and both.segments[second].parent == network.segments[0]
+    assert second.startswith("glyphs-cnn-linearized-w2-lr0.05-s0-task2-")
+    assert both.functions[twin.functions[1]].network == network.segments[1]
+
+
+def test_a_twin_alone_trains_its_network_too():
+    alone = plan((f"{EXPERIMENT}.training.dynamics", "linearized"), ("figures", {}))
+    assert len(alone.segments) == 16 and not alone.kernels
+    assert alone.segments == plan(BOTH).segments
+
+
+def test_who_says_nothing_means_networks_but_for_errors_of_twins():
+    """So that a study can have twins by one line."""
+    panels = [{"metric": "spectral_norm"}, {"metric": "test_accuracy"}, {"metric": "function_error"}]
+    claims = {"wider_is_lazier": {"experiment": "widths"}}
+    both = plan(BOTH, ("figures.fig4.panels", panels), ("claims", claims))
+    kinds = [
+        {both.runs[run].spec["axes"]["dynamics"] for run in panel["runs"]}
+        for panel in both.figures["fig4"].spec["panels"]
+    ]
+    assert kinds == [{"network"}, {"network"}, {"linearized"}]
+    assert all("network" in run for run in both.claims["tested"]["wider_is_lazier"]["runs"])
+    colored = {"experiment": "widths", "color": "dynamics", "where": {"width": 2}, "panels": panels[1:2]}
+    assert len(plan(BOTH, ("figures.fig4", colored)).figures["fig4"].runs) == 4
+
+
+# -------------------------------------------------------------------------------------------------- untrained networks
+def test_it_needs_no_run_and_does_not_depend_on_the_training():
+    plan = make_plan(load_study(study(PANEL)))
+    (name,) = plan.convergences
+    assert plan.figures["wide"].runs == () and plan.figures["wide"].convergences == (name,)
+    assert plan.convergences[name].spec["model"] == {"name": "cnn", "parametrization": "ntk"}
+    for edit in (("training.lr", 0.5), ("training.epochs", 3), ("model.parametrization", "mup")):
+        edited = study(PANEL)
+        section, key = edit[0].split(".")
+        edited["experiments"]["widths"][section][key] = edit[1]
+        assert list(make_plan(load_study(edited)).convergences) == [name], edit
+    edited["experiments"]["widths"]["probe"]["size"] = 4
+    assert list(make_plan(load_study(edited)).convergences) != [name]
+
+
+def test_panels_share_what_is_the_same():
+    figures = {"a": {"panels": [PANEL, PANEL | {"kernel": "trace"}]}, "b": {"panels": [PANEL | {"title": "again"}]}}
+    figures = {name: {"experiment": "widths"} | figure for name, figure in figures.items()}
+    plan = make_plan(load_study(changed(("figures", figures))))
+    assert len(plan.convergences) == 2 and set(plan.figures["b"].convergences) < set(plan.figures["a"].convergences)
+
+
+# ---------------------------------------------------------------------------------------------- kernels from elsewhere
+def test_a_path_without_seed_is_one_run(tmp_path):
+    write(tmp_path / "mine.h5", epoch=np.arange(5))
+    plan = make_plan(load_study(mine(tmp_path, claims={"velocity_spikes": {"experiment": "mine"}})))
+    assert list(plan.runs) == ["mine-s0"] and plan.runs["mine-s0"].spec["epochs"] == [2, 2]
+    assert plan.claims["tested"]["velocity_spikes"]["runs"] == {"mine-s0": {"seed": 0, "tasks": 2}}
+
+
+def test_rates_and_words_tell_files_apart(tmp_path):
+    for lr in ("0.001", "0.1"):
+        for rule in ("sgd", "adam"):
+            write(tmp_path / f"{rule}-{lr}-1.h5")
+    kernels = {"path": "{rule}-{lr}-{seed}.h5"}
+    config = mine(tmp_path, kernels=kernels, grid={"rule": ["sgd", "adam"], "lr": ["1e-3", 0.1]}, seeds=[1])
+    names = [f"mine-rule{rule}-lr{lr}-s1" for rule in ("sgd", "adam") for lr in ("1e-3", "0.1")]
+    assert list(make_plan(load_study(config)).runs) == names

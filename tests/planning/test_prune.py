@@ -1,4 +1,4 @@
-"""What `snakemake prune` lists and deletes, and above all what it does not."""
+"""What prune lists and deletes, and above all what it does not."""
 
 import os
 import shutil
@@ -6,33 +6,16 @@ import shutil
 import pytest
 import yaml
 
-from helpers import TINY, changed, copy_repository, finished, planned, snakemake
+from convergence import PANEL, study
+from helpers import TINY, changed
+from plans import HASH, files, fill, named
 from reactivation.errors import InputError
 from reactivation.planning import prune as module
 from reactivation.planning.plan import make_plan
-from reactivation.planning.prune import Item, at_work, delete, load_studies, prune, unnamed
+from reactivation.planning.prune import Item, at_work, delete, prune, unnamed
 from reactivation.study.load import load_study
 
-HASH = "-0123456789"
 STUDY = load_study(TINY)
-FIGURE = [f"tiny/figures/fig4.{kind}" for kind in ("pdf", "png", "csv", "json")]
-
-
-def named(config=TINY):
-    """Files of all that a study has, as the workflow names them."""
-    plan = make_plan(load_study(config))
-    files = [f"data/{name}.h5" for name in plan.datasets]
-    files += [f"{kind}/{name}.npz" for kind in ("splits", "probes") for name in getattr(plan, kind)]
-    files += [f"segments/{name}/{file}" for name in plan.segments for file in ("checkpoints/step1.pt", "segment.json")]
-    files += [f"segments/{name}.h5" for name in plan.kernels]
-    files += [f".state/{name}/train-0a/state.pt" for name in plan.segments]
-    return files + [f"tiny/runs/{name}.csv" for name in plan.runs] + FIGURE
-
-
-def fill(results, files, size=10):
-    for name in files:
-        (results / name).parent.mkdir(parents=True, exist_ok=True)
-        (results / name).write_bytes(b"x" * size)
 
 
 @pytest.fixture
@@ -46,10 +29,6 @@ def listed(results, *studies):
     return {str(item.path.relative_to(results)): item.bytes for item in items}, [
         str(path.relative_to(results)) for path in left
     ]
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 # ------------------------------------------------------------------------------------------------- what is listed
@@ -101,7 +80,8 @@ def test_a_study_of_no_config_is_left_but_said(results):
     fill(results, ["old/runs/a.csv", "old/figures/fig4.pdf"])
     assert listed(results) == ({}, ["old"])
     said = prune(TINY, [], ["study.yaml"], True, results)
-    assert f"Left alone: {results}/old (of no config's study" in said and len(files(results / "old")) == 2
+    assert f"Left alone: {results}/old (the folder of a study that no config names" in said
+    assert len(files(results / "old")) == 2
 
 
 def test_hard_links_count_once(results):
@@ -217,71 +197,12 @@ def test_a_config_that_does_not_load_stops_all(results, tmp_path, text, reason):
     assert (results / f"data/a{HASH}.h5").exists()
 
 
-def test_every_config_of_the_repository_loads(tmp_path):
-    folder = copy_repository(tmp_path) / "config"
-    assert len(load_studies(path for path in folder.glob("*.yaml") if path.name != "schema.yaml")) > 3
-
-
-# ----------------------------------------------------------------------------------------------------- a command
-def test_the_command(tmp_path):
-    folder = copy_repository(tmp_path)
-    fill(folder / "results", [*named(), f"segments/a{HASH}/segment.json"])
-    run = snakemake(folder, "prune", config=TINY)
-    assert run.returncode == 0, run.stdout
-    assert "config/config.yaml" in run.stdout and "config/paper.yaml" in run.stdout and "study.yaml" in run.stdout
-    assert "schema.yaml" not in run.stdout and "Not named: 10 B in 1 item." in run.stdout
-    without = snakemake(folder, "prune").stdout
-    assert f"results/{named()[0]}" in without and "Left alone: results/tiny (of no config's study" in without
-
-    # Only typed, with `prune`, and as what it is.
-    for arguments, config, reason in (
-        (["prune"], changed(("delete", True)), "delete: unknown key"),
-        (["-n", "--config", "delete=true"], TINY, "delete: unknown key"),
-        (["prune", "--config", "delete=treu"], TINY, "delete: should be true or false (it is 'treu')"),
-    ):
-        run = snakemake(folder, *arguments, config=config)
-        assert run.returncode and reason in run.stdout and "Traceback" not in run.stdout
-    assert "Not named: 10 B in 1 item." in snakemake(folder, "prune", "--config", "delete=false", config=TINY).stdout
-
-    broken = folder / "config/broken.yaml"
-    broken.write_text("study: broken\n")
-    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
-    assert run.returncode and "Traceback" not in run.stdout
-    assert "\nerror: config/broken.yaml does not load, so what it names is not known: seeds: is missing; " in run.stdout
-    broken.unlink()
-    assert (folder / f"results/segments/a{HASH}/segment.json").exists()
-
-    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
-    assert run.returncode == 0 and "Deleted: 10 B in 1 item." in run.stdout
-    assert files(folder / "results") == sorted(named())
-
-
-def test_both_leave_another_calls_locks_alone(tmp_path):
-    """Snakemake removes all locks when it ends."""
-    folder = copy_repository(tmp_path)
-    fill(folder, [".snakemake/locks/0.output.lock", f"results/data/a{HASH}.h5"])
-    assert snakemake(folder, "prune", config=TINY).returncode == 0
-    run = snakemake(folder, "prune", "--config", "delete=true", config=TINY)
-    assert run.returncode and "error: another call of Snakemake is at work here" in run.stdout
-    assert (folder / ".snakemake/locks/0.output.lock").exists() and (folder / f"results/data/a{HASH}.h5").exists()
-    run = snakemake(folder, "budget", config=changed(("flops_per_second", 1e9)))
-    assert run.returncode == 0 and (folder / ".snakemake/locks/0.output.lock").exists()
-    (folder / ".snakemake/locks/0.output.lock").unlink()
-    assert planned(folder, config=TINY)["train"] == 8
-
-
-def test_a_dry_run_of_prune_deletes_nothing(tmp_path):
-    folder = copy_repository(tmp_path)
-    fill(folder, [f"results/data/a{HASH}.h5"])
-    assert snakemake(folder, "prune", "-n", "--config", "delete=true").returncode == 0
-    assert (folder / f"results/data/a{HASH}.h5").exists()
-
-
-def test_after_pruning_only_what_was_pruned_is_made_again(tmp_path):
-    wide = changed(("seeds", [0]))
-    folder = finished(tmp_path, wide)
-    narrow = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
-    run = snakemake(folder, "prune", "--config", "delete=true", config=narrow)
-    assert run.returncode == 0 and "tiny/runs/widths-width2-s0.csv" in run.stdout and "-w4-" not in run.stdout
-    assert planned(folder, config=narrow) == {"figure": 1, "all": 1}
-    assert planned(folder, config=wide) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}
+def test_prune_finds_what_no_panel_asks_for(tmp_path):
+    checked = load_study(study(PANEL))
+    (name,) = make_plan(checked).convergences
+    for file in (f"{name}.csv", f"{name}.json", "widths-0123456789.csv", "widths-0123456789.json", "mine.txt"):
+        path = tmp_path / "tiny/convergence" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    items, _ = unnamed(tmp_path, [checked])
+    assert [item.path.name for item in items] == ["widths-0123456789.csv", "widths-0123456789.json"]

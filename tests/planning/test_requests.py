@@ -1,26 +1,11 @@
-"""What jobs ask of a cluster, against what they take."""
-
-import json
-import re
+"""What jobs ask of a cluster."""
 
 import pytest
 
-from helpers import TINY, changed, copy_repository, snakemake
-from reactivation.planning.plan import make_plan, sources
-from reactivation.planning.requests import Request, request
-from reactivation.planning.segment_costs import all_image_counts
-from reactivation.study.load import load_study
+from helpers import TINY, changed
+from plans import WIDTH, asked
 
-WIDTH = "experiments.widths.grid.width"
 WIDE = ((WIDTH, [512]), ("datasets.glyphs.image_size", 64))
-
-
-def asked(config, device="cpu", stated=None) -> tuple[Request, Request]:
-    """Of the last segment's training, and of its kernels."""
-    study = load_study(config)
-    plan = make_plan(study)
-    (counts,) = all_image_counts(plan, sources(study))[0].values()
-    return tuple(request(plan, list(of)[-1], counts, device, stated) for of in (plan.segments, plan.kernels))
 
 
 @pytest.mark.parametrize(
@@ -54,28 +39,3 @@ def test_stated_speed_counts():
     config = changed(*WIDE, ("experiments.widths.training.epochs", 100))
     slow, fast = asked(config, stated=1e8), asked(config, stated=1e15)
     assert all(s.minutes > 5 * f.minutes > 0 for s, f in zip(slow, fast, strict=True))
-
-
-def test_real_jobs_take_less_than_they_ask_for(tmp_path):
-    """Seconds and peak bytes, as results say of themselves."""
-    config = changed((WIDTH, [64]), ("datasets.glyphs.image_size", 32), ("seeds", [0]), ("figures", {}))
-    folder = copy_repository(tmp_path / "clone")
-    job = folder / "workflow/scripts/reactivation/jobs/job.py"
-    said = 'print("peak", *(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))'
-    job.write_text(job.read_text().replace("            yield\n", f"            yield\n            {said}\n"))
-    run = snakemake(folder, "--cores", "2", config=config)
-    assert run.returncode == 0, run.stdout
-    for of, rule in zip(asked(config), ("train", "ntk"), strict=True):
-        (log,) = (folder / f"results/logs/{rule}").glob("*-task2-*.log")
-        peak = int(re.search(r"^peak (\d+)", log.read_text(), re.MULTILINE)[1]) * 1024
-        assert 1e8 < peak < of.memory * 1e6 < 8 * peak
-    (record,) = folder.glob("results/segments/*-task2-*/segment.json")
-    assert float(json.loads(record.read_text())["seconds"]) < asked(config)[0].minutes * 60
-
-
-@pytest.mark.parametrize("device, gpus", [("cpu", 0), ("auto", 1), ("cuda", 1)])
-def test_a_dry_run_shows_what_is_asked_for(tmp_path, device, gpus):
-    run = snakemake(copy_repository(tmp_path / "clone"), "-n", config=TINY | {"device": device})
-    found = re.findall(r"gpu=(\d).*runtime=(\d+).* mem_mb=(\d+)", run.stdout)
-    assert len(found) == 16 and {int(gpu) for gpu, *_ in found} == {gpus}
-    assert all(int(memory) > 1000 and int(minutes) > 0 for _, minutes, memory in found)

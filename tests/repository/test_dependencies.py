@@ -41,7 +41,7 @@ def environment(name):
 
 
 def imported(files):
-    """Third parties' packages that these files of the library, or what they import, import: at once; in functions only."""
+    """Third parties' packages that these files of the library, or what they import, import: at once; in functions."""
     at_once, later = set(), set()
     modules = {entry.split(":")[0] for file in files for entry in fingerprint(file)}
     for tree in (ast.parse((SCRIPTS / module).read_text()) for module in modules):

@@ -12,6 +12,7 @@ import yaml
 
 from helpers import REPOSITORY, changed, finished
 from reactivation.catalogue import PANEL_METRICS
+from reactivation.storage.headers import BESIDE_AXES, CLAIMS
 from reactivation.study.schema import Study
 from reactivation.study.schema_datasets import Dataset
 from reactivation.study.schema_experiments import SECTIONS, Checkpoints, Experiment, Metrics, Probe
@@ -21,6 +22,7 @@ DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    *(f"{folder}/README.md" for folder in ("benchmarks", "config", "envs")),
     *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")),
 ]
 METHOD = (REPOSITORY / "docs/method.md").read_text()
@@ -45,7 +47,8 @@ def done(tmp_path_factory):
 
 def test_every_snippet_reads_a_study(done):
     """One after another in one process, as in a notebook."""
-    codes = [code for document in ("README.md", "docs/data-format.md") for code in snippets(document)]
+    documents = ("README.md", "docs/running.md", "docs/data-format.md")
+    codes = [code for document in documents for code in snippets(document)]
     assert len(codes) > 10 and all(len(code.strip().splitlines()) <= 8 for code in codes)
     notebook = "".join(f"exec({code!r}, {{}})\n" for code in codes)
     run = subprocess.run([sys.executable, "-W", "error", "-c", notebook], cwd=done, capture_output=True, text=True)
@@ -98,6 +101,11 @@ def test_functions_and_tests_that_the_method_names_exist():
 def test_every_metric_is_in_the_method():
     named = set(re.findall(r"`(\w+)`", METHOD))
     assert {"eigenvalues", *PANEL_METRICS} <= named
+
+
+def test_every_column_is_in_the_data_format():
+    text = (REPOSITORY / "docs/data-format.md").read_text()
+    assert all(f"`{column}`" in text for column in BESIDE_AXES | {*CLAIMS})
 
 
 PLACES = {

@@ -1,4 +1,4 @@
-"""docs/extending.md, as it is written: its diffs apply to this repository, its studies run, and it tells what runs again."""
+"""docs/extending.md, as it is written: its diffs apply to this repository, its studies run, it says what runs again."""
 
 import re
 import shutil
@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from helpers import REPOSITORY, copy_repository, planned, snakemake
+from reactivation.data.sources import folder_samples
 from reactivation.jobs.fingerprint import fingerprint
 from reactivation.study.load import load_study
 
@@ -28,6 +30,15 @@ STUDIES = {study["study"]: study for study in map(yaml.safe_load, blocks("yaml")
 for more in map(yaml.safe_load, blocks("yaml")):
     if "study" not in more:
         STUDIES["there_and_back"]["figures"] |= more["figures"]
+# A few images in the layout of MNIST's file.
+MNIST = {
+    name: array
+    for part, count in (("train", 20), ("test", 10))
+    for name, array in (
+        (f"x_{part}", np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)),
+        (f"y_{part}", (np.arange(count) * 3 % 10).astype(np.uint8)),
+    )
+}
 # Cells of the table of what runs again: section, changed files, scripts.
 TABLE = [
     [re.findall(r"`([\w.]+)`", cell) or re.findall(r"\[(.*?)\]", cell) for cell in row.split("|")[1:4]]
@@ -53,7 +64,11 @@ def test_a_diff_applies_by_itself_and_runs_again_what_the_table_says(row, tmp_pa
     apply(DIFFS[section], tmp_path)
     assert sorted(path.name for path in before if path.read_bytes() != before[path]) == sorted(files)
     # `budget` and `prune` make no results.
-    changed = [s for s in SCRIPTS if fingerprint(s, root) != fingerprint(s) and s not in ("budget.py", "prune.py")]
+    changed = [
+        s
+        for s in SCRIPTS
+        if fingerprint(s, root) != fingerprint(s) and s not in ("print_budget.py", "prune_results.py")
+    ]
     assert changed == scripts
 
 
@@ -66,6 +81,7 @@ def extended(tmp_path_factory):
     for name, study in STUDIES.items():
         (folder / f"config/{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     (folder / "data").mkdir()
+    np.savez(folder / "data/mnist.npz", **MNIST)
     for code in blocks("python"):
         subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
     return folder
@@ -92,8 +108,18 @@ def test_a_study_on_cifar_is_planned(extended):
     assert jobs["dataset"] == 1 and jobs["train"] == jobs["ntk"] == 2
 
 
+def test_mnist_becomes_a_folder_of_its_images(extended):
+    read = list(folder_samples(extended / "data/mnist", image_size=28, classes=10))
+    assert len(read) == 30
+    for part in ("train", "test"):
+        order = np.argsort(MNIST[f"y_{part}"], kind="stable")
+        assert [int(name) for of, name, _ in read if of == part] == MNIST[f"y_{part}"][order].tolist()
+        images = np.stack([image for of, _, image in read if of == part])
+        assert (images == MNIST[f"x_{part}"][order][..., None]).all()
+
+
 def test_what_was_added_is_described_by_make_schema(extended):
-    for module, words in (("schema", "new_classes"), ("schema_readme", "`participation_ratio`")):
+    for module, words in (("study.schema", "new_classes"), ("study.handbook", "`participation_ratio`")):
         run = subprocess.run(
             [sys.executable, "-m", f"reactivation.{module}"],
             cwd=Path(extended, "workflow/scripts"),

@@ -86,22 +86,38 @@ def test_a_sequence_is_what_it_says():
 @pytest.mark.parametrize(
     "of, key, message",
     [
-        (window(5, tasks=4), "", "the last of 4 windows of 10, each shifted by 5, ends at class 25; scenario.classes is 20"),
+        (
+            window(5, tasks=4),
+            "",
+            "the last of 4 windows of 10, each shifted by 5, ends at class 25; scenario.classes is 20",
+        ),
         (window(11), "", "the last of 2 windows of 10, each shifted by 11, ends at class 21; scenario.classes is 20"),
         (window(1, class_order=list(range(19))), "", "windows over 20 classes need as many; class_order names 19"),
-        (window(1, class_order=[*range(19), 20]), "class_order", "class 20 is out of range: letters has classes 0 to 19"),
+        (
+            window(1, class_order=[*range(19), 20]),
+            "class_order",
+            "class 20 is out of range: letters has classes 0 to 19",
+        ),
         (mixture(0.5, second=[5, 6, 20]), "second", "class 20 is out of range: letters has classes 0 to 19"),
         (mixture(0.5, second=[4, 5]), "second", "class 4 is in `first` as well: the two groups must be disjoint"),
-        (mixture(0.9, second=[5, 6, 7]), "second", "has too few classes: with α = 0.9 a task takes as many images"),
+        (
+            mixture(0.9, second=[5, 6, 7]),
+            "second",
+            "has too few classes: with α = 0.9 a task takes from it α times the images of 5 classes",
+        ),
         (scenario(kind="sequence", tasks=[{"classes": [0, 99]}]), "tasks.0.classes", "class 99 is out of range"),
         (
             scenario(kind="sequence", tasks=[{"classes": [0, 1], "weights": [1]}]),
             "tasks.0.weights",
             "has 1 values for 2 classes: give one each",
         ),
-        (scenario(kind="class_split", tasks=3, classes_per_task=7), "", "3 tasks of 7 classes need 21 classes; letters"),
+        (
+            scenario(kind="class_split", tasks=3, classes_per_task=7),
+            "",
+            "3 tasks of 7 classes need 21 classes; letters",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_data_set_is_named(of, key, message):
     ((found_key, found),) = problems(of, "letters", 20)
     assert found_key == key and found.startswith(message)

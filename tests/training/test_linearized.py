@@ -1,4 +1,4 @@
-"""Linearised twins: first-order expansions against Jacobians, trained beside their networks; and what compares the two."""
+"""Linearised twins: first-order expansions against Jacobians, trained beside their networks."""
 
 import copy
 
@@ -10,20 +10,27 @@ from torch.func import functional_call, jacrev, jvp
 
 from networks import images
 from reactivation.errors import InputError
-from reactivation.training.function_distance import function_rows, logits
+from reactivation.training.function_distance import logits
 from reactivation.training.linearized import linearized
 from reactivation.training.loop import train_segment
-from reactivation.training.networks import build
+from twins import move, network
 
 SPEC = {
     "images": {"classes": [0, 1, 2, 3]},
     "tasks": [{"classes": [0, 1], "weights": [1.0, 1.0]}, {"classes": [2, 3], "weights": [1.0, 1.0]}],
     "epochs": [1, 8],
-    "training": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "batch_size": 8, "precision": "float32"},
+    "training": {
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 0.01,
+        "batch_size": 8,
+        "precision": "float32",
+    },
     "model": {"parametrization": "pytorch"},
     "checkpoints": {"every": 1, "log_spaced": False},
     "seed": 4,
-}  # fmt: skip
+}
 NETWORKS = {
     "cnn": {"name": "cnn"},
     "cnn, ntk": {"name": "cnn", "parametrization": "ntk"},
@@ -31,19 +38,6 @@ NETWORKS = {
     "rnn": {"name": "rnn"},
     "resnet18": {"name": "resnet18", "norm": "group"},
 }
-
-
-def network(width=6, seed=0, **spec):
-    torch.manual_seed(seed)
-    return build({"width": width, "parametrization": "pytorch", **spec}, 8, 4).eval()
-
-
-def move(model, scale, seed=1):
-    """Add `scale` times a fixed random direction to the weights."""
-    drawn = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in model.parameters():
-            p += scale * torch.randn(p.shape, generator=drawn, dtype=p.dtype)
 
 
 def train(model, lr=0.1, **training):
@@ -129,7 +123,7 @@ def test_of_another_network_it_is_not():
 
 
 def test_with_ntk_parametrization_the_gap_shrinks_with_the_width():
-    """As 1/√width (Lee et al. 2019): over three seeds, from width to 16 times the width, to a quarter; here to less than half."""
+    """As 1/√width (Lee et al. 2019): over three seeds, at 16 times the width, to a quarter; here to less than half."""
     gaps = []
     for width in (8, 128):
         of_seeds = []
@@ -144,29 +138,3 @@ def test_with_ntk_parametrization_the_gap_shrinks_with_the_width():
 def test_batch_normalization_is_refused():
     with pytest.raises(InputError, match="without batch normalization"):
         linearized(network(name="resnet18", norm="batch"))
-
-
-def test_distances_of_functions_class_by_class():
-    model = network(name="cnn")
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    twin = linearized(model)
-    data, found = images(12, seed=1), {}
-    for name, scale in (("network", 0.1), ("twin", 0.2)):
-        model.load_state_dict(start)
-        move(model, scale)
-        found[name] = {"step": 3, "epoch": 0.5, "model": {k: v.clone() for k, v in model.state_dict().items()}}
-    f_lin = logits(twin, data).double()
-    model.load_state_dict(found["network"]["model"])
-    f = logits(model, data).double()
-    model.load_state_dict(start)
-    f_start = logits(model, data).double()
-    rows = function_rows(model, start, [(found["network"], found["twin"])], {"test": data, "probe": images(3)})
-    assert [(row["part"], row["class"]) for row in rows] == [
-        *(("test", c) for c in range(4)),
-        *(("probe", c) for c in range(3)),
-    ]
-    for row in rows[:4]:
-        mine = data.labels == row["class"]
-        assert (row["step"], row["epoch"], row["images"]) == (3, 0.5, 3)
-        assert row["distance"] == pytest.approx(float((f - f_lin)[mine].square().mean()), rel=1e-6)
-        assert row["change"] == pytest.approx(float((f - f_start)[mine].square().mean()), rel=1e-6)

@@ -10,16 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures import ARCHITECTURES, fresh, spec
+from architectures import ARCHITECTURES, PARAMETRIZATIONS, fresh, spec
 from networks import reference
 from reactivation.ntk import guards, kernel
 from reactivation.ntk.guards import in_float64
 from reactivation.ntk.kernel import empirical_ntk
-from reactivation.training.networks import group_norm
-from reactivation.training.optimizer import learning_rate_factors, parameter_groups
+from reactivation.training.networks import group_norm, layer_names
+from reactivation.training.optimizer import learning_rate_factors
 
 WIDTHS = {32: 16, 128: 8, 512: 4}  # and how many networks are averaged
-PARAMETRIZATIONS = ("pytorch", "standard", "ntk", "mup")
 
 
 def images(n=4, size=8):
@@ -165,38 +164,6 @@ def test_mup_shrinks_the_output_weights_and_nothing_else(network):
     torch.testing.assert_close(2 * pairs[-2][0], pairs[-2][1])
 
 
-def test_learning_rate_factors_by_hand():
-    """Table 3 of Tensor Programs V at r = 4: input weights and biases, hidden and output weights, the output's bias."""
-    mlp = {**spec("mlp", "mup", width=12, base_width=3), "depth": 2}
-    sgd, adam = (learning_rate_factors(mlp, optimizer) for optimizer in ("sgd", "adam"))
-    by_hand = {
-        "hidden1.weight": (4, 1),
-        "hidden1.bias": (4, 1),
-        "hidden2.weight": (1, 1 / 4),
-        "hidden2.bias": (4, 1),
-        "head.weight": (1 / 4, 1 / 4),
-        "head.bias": (1, 1),
-    }
-    assert {name: (sgd[name], adam[name]) for name in sgd} == by_hand
-    resnet = learning_rate_factors(spec("resnet18, group norm", "mup", width=12, base_width=3), "sgd")
-    assert (resnet.pop("stem.0.weight"), resnet.pop("head.weight"), resnet.pop("head.bias")) == (4, 1 / 4, 1)
-    dimensions = {name: p.dim() for name, p in fresh("resnet18, group norm").named_parameters()}
-    assert all(factor == (1 if dimensions[name] > 1 else 4) for name, factor in resnet.items())
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
-@pytest.mark.parametrize("network", ARCHITECTURES)
-def test_every_parameter_is_in_one_group(network, parametrization, optimizer):
-    model, described = fresh(network, parametrization), spec(network, parametrization)
-    groups = parameter_groups(model, described, optimizer, lr=0.1, weight_decay=0.01)
-    assert sorted(id(p) for group in groups for p in group["params"]) == sorted(map(id, model.parameters()))
-    for group in groups:
-        assert group["lr"] * group["weight_decay"] == pytest.approx(0.001)
-    if parametrization != "mup":
-        assert [(group["lr"], group["weight_decay"]) for group in groups] == [(0.1, 0.01)]
-
-
 # ------------------------------------------------------------------------------- kernels for large widths, by theory
 def mean_trace(network, parametrization, width, seeds):
     """Of the `trace` kernel at initialisation, each parameter's share times its learning rate's factor for SGD."""
@@ -223,3 +190,13 @@ def test_kernels_at_initialisation_grow_with_the_width_as_theory_says(network, p
         assert (wide - middle) / (middle - narrow) == pytest.approx(4, rel=0.2)  # a + b · width
     else:
         assert wide == pytest.approx(middle, rel=0.1)
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_the_layers_of_a_network_have_names_in_its_order(network):
+    names = layer_names(fresh(network))
+    assert names[-1] == "head" and not any(name.isdigit() for name in names)
+    if network == "cnn":
+        assert names == ["conv1", "conv2", "conv3", "head"]
+    if network.startswith("resnet18"):
+        assert names == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]

@@ -1,6 +1,6 @@
 """`snakemake --sdm conda`: each rule's script runs in its own environment and takes nothing from Snakemake's.
 
-Environments are made by rattler's solver and installer from a local channel of what is installed here (conda/channel.py).
+Environments are made by rattler's solver and installer, from a local channel of what is installed (conda/channel.py).
 """
 
 import json
@@ -25,8 +25,12 @@ pytestmark = pytest.mark.skipif(
 
 # Snakemake and its own dependencies only, so that a job that finds NumPy, say, found it in its environment.
 CONTROLLER = {"channels": ["conda-forge", "bioconda"], "dependencies": ["python", "snakemake-minimal"]}
-RESULTS = ["dataset", "split", "probe", "train", "ntk", "metrics", "figure"]
-# Each job writes down where it runs and what it loaded. This goes into the library's __init__.py, which all scripts import.
+RESULTS = [
+    *("build_dataset", "split_dataset", "choose_probe", "train_segment", "compute_kernels"),
+    *("compute_metrics", "draw_figure"),
+]
+REPORT = ["measure_switches", "judge_claims", "write_explorer", "write_config", "write_table_page"]
+# Each job writes down where it runs and what it loaded. This goes into the library's __init__.py, which all import.
 PROBE = """
 import atexit, json, os, sys
 from pathlib import Path
@@ -41,7 +45,8 @@ def record():
 if "/.snakemake/scripts/" in sys.argv[0]:
     atexit.register(record)
 """
-# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch and itables try to import.
+# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch and
+# itables try to import.
 SHARED = ("snakemake", "platformdirs", "tabulate")
 
 
@@ -73,7 +78,7 @@ def clone(tmp_path):
 
 
 def snakemake(conda, folder, *arguments, config=None, controller="controller", path=("bin",)):
-    """`snakemake <arguments>` in `folder`, with nothing on PATH but the controller, conda (in `path`) and the system."""
+    """`snakemake <arguments>` in `folder`, with only the controller, conda (in `path`) and the system on PATH."""
     called = call(folder, *arguments, config=config)
     places = [conda / place for place in (f"{controller}/bin", *path)]
     called["args"][0] = places[0] / "snakemake"
@@ -110,7 +115,7 @@ def test_a_figure_of_the_quickstart_is_made_in_environments_only(conda, clone):
     run = snakemake(conda, clone, "--sdm", "conda", "--cores", "all", "fig4")
     assert run.returncode == 0, run.stdout
     check_isolated(clone, RESULTS)
-    assert ("dataset", "data", []) in jobs(clone)
+    assert ("build_dataset", "data", []) in jobs(clone)
     assert (clone / "results/quickstart/figures/fig4.pdf").exists()
 
 
@@ -123,14 +128,14 @@ def test_results_are_those_of_a_run_without_conda_and_tools_run_too(conda, clone
     tables = [path.relative_to(plain) for path in plain.glob("results/tiny/*/*.csv")]
     assert len(tables) == 2
     assert all((plain / table).read_bytes() == (clone / table).read_bytes() for table in tables)
-    check_isolated(clone, [*RESULTS, "switches", "claims", "explore", "resolved", "table", "budget", "prune"])
+    check_isolated(clone, [*RESULTS, *REPORT, "print_budget", "prune_results"])
 
 
 def test_a_data_set_of_torchvision_is_read_with_torchvision(conda, clone):
     config = changed(("datasets.glyphs", {"source": "torchvision", "name": "CIFAR10"}))
     run = snakemake(conda, clone, "--sdm", "conda", "--cores", "2", config=config)
     assert run.returncode != 0 and "no readable CIFAR10" in run.stdout
-    assert ("dataset", "torchvision", []) in jobs(clone)
+    assert ("build_dataset", "torchvision", []) in jobs(clone)
 
 
 def test_a_package_that_an_environment_lacks_is_noticed_where_snakemake_has_it(conda, clone):

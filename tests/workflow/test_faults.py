@@ -30,7 +30,12 @@ def wanted(tmp_path_factory):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_killed_jobs_end_in_the_same_bits(wanted, number):
     fault, rng = faults.Fault("jobs"), random.Random(int(number))
-    faults.injected(fault, wanted, 6, partial(faults.kill_jobs, scripts=("train.py", "ntk.py"), number=number, rng=rng))
+    faults.injected(
+        fault,
+        wanted,
+        6,
+        partial(faults.kill_jobs, scripts=("train_segment.py", "compute_kernels.py"), number=number, rng=rng),
+    )
     assert fault.injected >= 6 and fault.wrong == 0
 
 
@@ -104,7 +109,7 @@ def stopped_midway(folder, config):
     state = f"results/.state/{name}/train-*/state.pt"
     while run.poll() is None and not list(folder.glob(state)):
         time.sleep(0.02)
-    (job,) = faults.jobs(folder, ("train.py",))
+    (job,) = faults.jobs(folder, ("train_segment.py",))
     job.terminate()
     assert run.wait(60) == 1
     assert log.read_text().endswith("stopped by SIGTERM; what was done is saved: run again to go on from here\n")
@@ -142,7 +147,7 @@ def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
     made = faults.results(folder)
     shutil.rmtree(folder / f"results/segments/{name}")
     assert snakemake(folder, "--cores", "1", *targets, config=config).returncode == 0
-    assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
+    assert log.read_text() == "trained before; Snakemake had no record of it\n"
     assert faults.results(folder) == made
     assert snakemake(folder, "--cores", "2", config=config).returncode == 0
     assert not list((folder / "results/.state").iterdir())
@@ -178,8 +183,8 @@ def test_two_snakemakes_in_one_folder(tmp_path):
 
 
 DAMAGED = {
-    "checkpoint": ("segments/*-w4-*-s0-task1-*/checkpoints/step00000002.pt", "ntk", "no readable checkpoint"),
-    "final": ("segments/*-w4-*-s0-task1-*/final.pt", "train", "no readable checkpoint"),
+    "checkpoint": ("segments/*-w4-*-s0-task1-*/checkpoints/step00000002.pt", "ntk", "not a readable checkpoint"),
+    "final": ("segments/*-w4-*-s0-task1-*/final.pt", "train", "not a readable checkpoint"),
     "kernels": ("segments/*-w4-*-s0-task1-*/ntk-*.h5", "metrics", "damaged"),
     "dataset": ("data/*.h5", "train", "damaged"),
     "split": ("splits/*task1*.npz", "train", "damaged"),
@@ -228,7 +233,7 @@ def test_another_branch_and_back_reruns_nothing(tiny, tmp_path):
     git(folder, "add", ".")
     git(folder, "commit", "-m", "one")
     git(folder, "checkout", "-b", "other")
-    for name in ("training.py", "ntk.py", "plots.py"):
+    for name in ("training/loop.py", "ntk/kernel.py", "figures/layout.py"):
         path = folder / "workflow/scripts/reactivation" / name
         path.write_text(path.read_text() + "\nOTHER = 1\n")
     git(folder, "commit", "-a", "-m", "two")
@@ -240,9 +245,9 @@ def test_another_branch_and_back_reruns_nothing(tiny, tmp_path):
 @pytest.mark.parametrize(
     "module, old, new, ran",
     [
-        ("ntk.py", "{kind: sum(", "{kind: 2 * sum(", {"ntk", "metrics", "figure"}),
-        ("plots.py", '"font.size": 8', '"font.size": 9', {"figure"}),
-        ("training.py", "seconds, 3", "seconds, 4", {"train", "ntk", "metrics", "figure"}),
+        ("ntk/kernel.py", "{kind: sum(", "{kind: 2 * sum(", {"ntk", "metrics", "figure"}),
+        ("figures/layout.py", '"font.size": 8', '"font.size": 9', {"figure"}),
+        ("training/training_log.py", "seconds, 3", "seconds, 4", {"train", "ntk", "metrics", "figure"}),
     ],
 )
 def test_an_edit_runs_what_it_can_change_and_then_nothing(tiny, tmp_path, module, old, new, ran):
@@ -257,7 +262,7 @@ def test_an_edit_runs_what_it_can_change_and_then_nothing(tiny, tmp_path, module
     assert set(re.findall(r"^(?:local)?rule (\w+):", run.stdout, re.MULTILINE)) - {*OF_ALL_RUNS} == ran | {"all"}
     after = faults.results(folder)
     differ = {name for name in before if before[name] != after[name]}
-    assert {Path(name).suffix for name in differ} == ({".csv", ""} if module == "ntk.py" else set())
+    assert {Path(name).suffix for name in differ} == ({".csv", ""} if module == "ntk/kernel.py" else set())
     assert planned(folder, config=config) == {}
 
 

@@ -1,4 +1,4 @@
-"""Each layer's share of the kernel, from the training's checkpoints to the tables of a real study."""
+"""Each layer's share of the kernel, in the files and tables of a real study."""
 
 import h5py
 import numpy as np
@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from architectures import ARCHITECTURES, fresh
 from helpers import changed, finished, planned
 from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_images, read_normalisation
 from reactivation.storage.kernels import read_kernels
-from reactivation.training.networks import cnn, layer_names
+from reactivation.training.networks import cnn
 
 CURVES = {"metric": "kernel_velocity", "color": "layer"}
 STUDY = changed(
@@ -20,16 +19,6 @@ STUDY = changed(
     ("experiments.widths.grid.width", [2]),
     ("figures.layers", {"experiment": "widths", "color": "layer", "panels": [CURVES, {"metric": "spectral_norm"}]}),
 )
-
-
-@pytest.mark.parametrize("network", ARCHITECTURES)
-def test_the_layers_of_a_network_have_names_in_its_order(network):
-    names = layer_names(fresh(network))
-    assert names[-1] == "head" and not any(name.isdigit() for name in names)
-    if network == "cnn":
-        assert names == ["conv1", "conv2", "conv3", "head"]
-    if network.startswith("resnet18"):
-        assert names == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
 
 
 @pytest.fixture(scope="module")

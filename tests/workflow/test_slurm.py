@@ -1,4 +1,4 @@
-"""The quickstart's Fig. 4 on a real Slurm of one node, while jobs are cancelled, preempted and cut off by their time limit."""
+"""The quickstart's Fig. 4 on a real Slurm of one node, while jobs are cancelled, preempted and cut off in time."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ def said(*command):
 
 
 def jobs(*states, segment=""):
-    """(number, segment) of each job of Slurm in one of these states, in the order of their numbers; some of them by name."""
+    """(number, segment) of each job of Slurm in one of these states, in the order of their numbers; some by name."""
     listed = said("squeue", "-h", "-t", ",".join(states), "-S", "i", "-o", "%A|%k")
     found = (re.fullmatch(r"(\d+)\|rule_(\S+-task\d+-\w+?)_(?:ntk_)?train.*", line) for line in listed.splitlines())
     return [match.groups() for match in found if match and segment in match[2]]
@@ -64,7 +64,7 @@ def slowed(folder):
     path = folder / "workflow/scripts/reactivation/training/loop.py"
     text = path.read_text()
     assert text.count("    optimizer.step()\n") == 1
-    path.write_text(text.replace("    optimizer.step()\n", "    time.sleep(1)\n    optimizer.step()\n"))
+    path.write_text(text.replace("    optimizer.step()\n", '    __import__("time").sleep(1)\n    optimizer.step()\n'))
     return folder
 
 
@@ -196,7 +196,7 @@ def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(slurm
         run = snakemake(folder, *arguments, "--profile", "slurm", *EVERY_SECOND, config=config)
         assert run.returncode == 0, run.stdout[-2000:]
     (log,) = folder.glob("results/logs/train/*.log")
-    assert log.read_text() == "trained before; Snakemake had not taken note of it\n"
+    assert log.read_text() == "trained before; Snakemake had no record of it\n"
     assert record.read_bytes() == before and not list((folder / "results/.state").iterdir())
     assert "Nothing to be done" in snakemake(folder, "-n", config=config).stdout
 

@@ -152,7 +152,7 @@ def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_fr
             assert isinstance(json.loads(file.attrs["config"]), dict)
     figure = folder / "results/tiny/figures/fig4"
     beside = json.loads(figure.with_suffix(".json").read_text())
-    assert beside.keys() >= ORIGIN and "figure.py:" in beside["code"]
+    assert beside.keys() >= ORIGIN and "draw_figure.py:" in beside["code"]
     assert beside["config"] == {
         "study": "tiny",
         "seeds": [0],
@@ -268,9 +268,14 @@ def test_a_target_trains_only_what_it_needs(done):
         ),
         ("reactivation/figures/layout.py", '"font.size": 8', '"font.size": 9', {"figure": 1}),
         ("reactivation/analysis/run_table.py", "chosen.sum() > 1", "chosen.sum() > 2", {"metrics": 4, "figure": 1}),
-        ("train.py", "print(f", "print('', f", {"train": 8, "ntk": 8, "metrics": 4, "figure": 1}),
+        (
+            "train_segment.py",
+            "threads=snakemake.threads",
+            "threads=int(snakemake.threads)",
+            {"train": 8, "ntk": 8, "metrics": 4, "figure": 1},
+        ),
         ("reactivation/ntk/kernel.py", '"""The empirical', '"""An empirical', {}),
-        ("train.py", "\nwith logged", "\n# A comment.\nwith logged", {}),
+        ("train_segment.py", "\nwith logged", "\n# A comment.\nwith logged", {}),
         ("reactivation/study/schema.py", '"""Name of', '"""The name of', {}),
     ],
 )

@@ -11,13 +11,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from browser import errors, opened, until, url
-from helpers import REPOSITORY, all_planned, changed, copy_repository, snakemake
-from reactivation.planning.plan import make_plan
+from helpers import all_planned, changed, copy_repository, snakemake
+from reactivation.catalogue import WORDS
 from reactivation.report import pages
-from reactivation.report.captions import plain
 from reactivation.report.explore import compact, explore_page
-from reactivation.study.filled import filled
-from reactivation.study.load import load_study
 
 NASTY = "*Norm* |x|_ `code` <img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 1 }} α\\b"
 STUDY = changed(
@@ -42,7 +39,10 @@ TABLE = "run,velocity_ratio,holds,sentence\n" + "".join(
     ]
 )
 TARGETS = ("all", "results/tiny/tables/hand.html")
-CURVES = "return document.getElementById('plot').data.filter(trace => trace.showlegend).map(trace => [trace.name, trace.x, trace.y])"
+CURVES = (
+    "return document.getElementById('plot').data"
+    ".filter(trace => trace.showlegend).map(trace => [trace.name, trace.x, trace.y])"
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,6 @@ def enter(page, entry):
     page.switch_to.frame(page.find_element(By.TAG_NAME, "iframe"))
 
 
-# --------------------------------------------------------------------------------------------------- the report
 def test_the_report_shows_every_figure_with_its_caption(folder, page):
     page.get(url(folder / "results/tiny/report.html"))
     click(page, "Figures")
@@ -130,7 +129,10 @@ def test_tables_sort_by_number_and_filter_inside_the_report(folder, page):
     page.get(url(folder / "results/tiny/report.html"))
     click(page, "Tables")
     enter(page, "hand")
-    rows = "return [...document.querySelectorAll('table.dataTable tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    rows = (
+        "return [...document.querySelectorAll('table.dataTable tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.innerText))"
+    )
     column = lambda k: [row[k] for row in page.execute_script(rows)]  # noqa: E731
     until(page, "return document.querySelectorAll('table.dataTable tbody tr').length === 4")
     assert column(1) == ["1235000", "0.0001235", "", "9.877"]
@@ -170,7 +172,6 @@ def test_the_config_in_the_report_is_the_study_with_its_defaults(folder, page):
     )
 
 
-# ---------------------------------------------------------------------------------------------- page of curves
 def choose(page, name, value):
     Select(page.find_element(By.NAME, name)).select_by_value(value)
 
@@ -295,7 +296,7 @@ def test_a_run_that_diverged_is_named_and_names_are_no_markup(folder, tmp_path, 
             table = pd.concat([table[table["step"] < end], table.iloc[:1].assign(**last)])
         paths.append(tmp_path / f"run-s{seed}.csv")
         table.to_csv(paths[-1], index=False)
-    (tmp_path / "page.html").write_text(explore_page("tiny", compact(map(str, paths))))
+    (tmp_path / "page.html").write_text(explore_page("tiny", compact(map(str, paths)), WORDS))
     page.get(url(tmp_path / "page.html"))
     notes = page.find_element(By.ID, "notes").text
     assert f"run-s1 diverged in step {end:.0f}: left out, as other seeds did not." in notes
@@ -322,7 +323,7 @@ def test_where_a_linearised_twin_starts_anew_no_mean_of_two_tasks_is_drawn(tmp_p
     at = [(1, 0, 0.0, 3.0), (1, 2, 1.0, 1.0), (2, 2, 1.0, 2.0), (2, 4, 2.0, 1.5)]
     rows = [columns | {"task": k, "step": step, "epoch": t, "progress": t, "value": v} for k, step, t, v in at]
     pd.DataFrame(rows).to_csv(tmp_path / "run-s0.csv", index=False)
-    (tmp_path / "page.html").write_text(explore_page("tiny", compact([str(tmp_path / "run-s0.csv")])))
+    (tmp_path / "page.html").write_text(explore_page("tiny", compact([str(tmp_path / "run-s0.csv")]), WORDS))
     page.get(url(tmp_path / "page.html") + "#metric=test_loss")
     [(_, x, y)] = page.execute_script(CURVES)
     assert (x, y) == ([0, 1, None, 1, 2], [3, 1, None, 2, 1.5])
@@ -334,40 +335,11 @@ def test_the_page_of_curves_fits_wide_and_narrow_windows(folder, page, width):
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     page.get(url(folder / "results/tiny/explore.html"))
     inside, outside, plot = page.execute_script(
-        "return [document.documentElement.clientWidth, document.documentElement.scrollWidth, document.querySelector('#plot svg').clientWidth]"
+        "return [document.documentElement.clientWidth, document.documentElement.scrollWidth, "
+        "document.querySelector('#plot svg').clientWidth]"
     )
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert outside <= inside <= width and plot > 0.85 * width
-
-
-# -------------------------------------------------------------------------------------------------- in Python
-@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("config/*.yaml")), ids=lambda path: path.stem)
-def test_the_resolved_config_of_every_study_loads_to_that_very_study(path):
-    if path.stem == "schema":
-        return
-    study = load_study(yaml.safe_load(path.read_text()))
-    again = load_study(yaml.safe_load(yaml.safe_dump(filled(study), sort_keys=False)))
-    assert again.model_dump() == study.model_dump() and make_plan(again) == make_plan(study)
-
-
-def test_defaults_are_filled_in_only_where_every_network_of_a_grid_has_the_key():
-    config = changed(
-        ("figures", {}),
-        ("experiments.widths.grid", {"name": ["mlp", "cnn"], "width": [2]}),
-        ("experiments.widths.model", {}),
-    )
-    study = load_study(config)
-    written = filled(study)["experiments"]["widths"]
-    assert written["model"] == {"parametrization": "pytorch", "base_width": 64}
-    assert written["training"]["precision"] == "float32"
-    assert make_plan(load_study(filled(study))) == make_plan(study)
-
-
-def test_text_in_captions_is_no_markup():
-    from docutils.core import publish_parts
-
-    html = publish_parts(plain("a *b*\n  1. c\n\n.. raw:: html\n\n   <b>"), writer="html")["body"]
-    assert html == "<p>a *b* 1. c</p>\n<p>.. raw:: html</p>\n<p>&lt;b&gt;</p>\n"
 
 
 def test_a_new_caption_makes_no_figure_again(folder):

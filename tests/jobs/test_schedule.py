@@ -1,0 +1,10 @@
+"""The steps at which weights are kept."""
+
+from reactivation.jobs.schedule import checkpoint_steps
+
+
+def test_steps_every_epochs_last_and_powers_of_two():
+    assert checkpoint_steps(10, 4, every=2, log_spaced=False) == {20, 40}
+    assert checkpoint_steps(10, 3, every=2, log_spaced=False) == {20, 30}
+    assert checkpoint_steps(10, 2, every=5, log_spaced=True) == {1, 2, 4, 8, 16, 20}
+    assert checkpoint_steps(1, 1, every=1, log_spaced=True) == {1}

@@ -1,0 +1,34 @@
+"""Images read from the file of a data set."""
+
+import tracemalloc
+
+import numpy as np
+
+from reactivation.storage.datasets import BLOCK, read_images, write_dataset
+
+
+def test_images_are_read_in_any_order_repeated_or_far_apart(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3 * BLOCK + 7, 4, 4, 3), dtype=np.uint8)
+    samples = [(part, f"{i % 3}", image) for part in ("train", "test") for i, image in enumerate(images)]
+    write_dataset(tmp_path / "d.h5", samples)
+    last = len(images) - 1
+    shuffled = np.random.default_rng(1).permutation(len(images))
+    for indices in (np.array([last, 0, 7, last, 7, 7]), np.arange(last, 0, -2), np.arange(len(images)), shuffled):
+        for part in ("train", "test"):
+            read, labels = read_images(tmp_path / "d.h5", part, indices)
+            np.testing.assert_array_equal(read, images[indices])
+            np.testing.assert_array_equal(labels, indices % 3)
+
+
+def test_reading_a_few_images_takes_no_memory_for_the_others(tmp_path):
+    images = np.zeros((8192, 32, 32, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(8192) % 251
+    samples = [(part, "a", image) for part, images in (("train", images), ("test", images[:1])) for image in images]
+    write_dataset(tmp_path / "d.h5", samples)
+    indices = np.r_[8000:8192, 100:200]
+    tracemalloc.start()
+    read, _ = read_images(tmp_path / "d.h5", "train", indices)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(read, images[indices])
+    assert peak < read.nbytes + 3 * images[:BLOCK].nbytes  # the whole file: 25 MB
