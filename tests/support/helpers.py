@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 TINY = {
     "study": "tiny",
