@@ -1,4 +1,4 @@
-# Needs Python 3.11 with venv, make and a package index; everything goes into .venv.
+# Needs Python 3.11 with venv, make and access to PyPI; everything goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export MPLBACKEND := agg

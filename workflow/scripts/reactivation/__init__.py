@@ -7,7 +7,7 @@ errors     errors that a user can mend, each in one line
 seeds      random streams by name
 catalogue  what each metric is called, and where it has values
 ntk        the kernel of any network: `from reactivation.ntk import empirical_ntk`
-storage    the layout of each kind of file, with its only reader and writer
+storage    the layout of each kind of file: what writes it and what reads it
 data       where images come from and which of them belong to a task; what a spec holds
 jobs       what every job shares: its log, its state, its fingerprint, its progress
 study      a config file → a checked study: keys, grids, scenarios, messages

@@ -1,6 +1,7 @@
 """The paper's claims, and the measures by which each is judged, from the numbers of switches.
 
-A claim has one measure or several. A measure is one number per seed, which compares runs of that seed with each other.
+A claim has one measure or several. A measure is one number per seed. Some measures compare times within each run (the
+velocity at a switch with that before it), others compare runs of one seed (widths, learning rates, new classes).
 """
 
 from collections.abc import Callable, Iterator

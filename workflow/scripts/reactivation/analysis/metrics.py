@@ -37,7 +37,7 @@ def _eigenvalues(kernel: bytes, n: int) -> np.ndarray:
 
 @per_kernel
 def spectral_norm(K: np.ndarray) -> float:
-    """Largest eigenvalue: the leading mode's error decays by 1 − ηλ a step (eq. 6–7)."""
+    """Largest eigenvalue: the leading mode's error decays by a factor of 1 − ηλ a step (eq. 6–7)."""
     return float(eigenvalues(K)[0])
 
 
@@ -166,8 +166,8 @@ def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
 
     The mean squared sine of the principal angles between the spans of the first r columns of U (n, ·) and V (n, ·), r
     the smaller number of columns; NaN if r is 0. As in `kernel_distance`, nothing is subtracted from 1: it is computed
-    as ‖V − UUᵀV‖²_F / r. Rotations within the span do not count. The span is as well defined as the gap below λ_r is
-    wide.
+    as ‖V − UUᵀV‖²_F / r. Rotations within the span do not count. A small gap below λ_r makes the span
+    ill-defined.
     """
     r = min(U.shape[1], V.shape[1])
     U, V = U[:, :r], V[:, :r]
@@ -177,10 +177,10 @@ def eigenvector_rotation(U: np.ndarray, V: np.ndarray) -> float:
 def eigenvector_alignment(U: np.ndarray, Y: np.ndarray) -> float:
     """‖P U‖²_F / min(r, c), from 0 to 1: how far leading eigenvectors U (n, r) are functions of the labels.
 
-    P projects on the span of the c nonzero columns of Y (n, C): one-hot labels, zero for images that do not count. This
-    is the mean squared cosine of the principal angles between the two spans; random vectors have max(r, c) / n. For one
-    label, as a function of r, it is the label's energy in the leading eigenvectors (Kopitkov & Indelman 2020; Oymak et
-    al. 2019). NaN if r or c is 0.
+    P projects onto the span of the c nonzero columns of Y (n, C): one-hot labels, zero for images that do not count.
+    This is the mean squared cosine of the principal angles between the two spans; random vectors have max(r, c) / n.
+    For one label, as a function of r, it is the label's energy in the leading eigenvectors (Kopitkov & Indelman 2020;
+    Oymak et al. 2019). NaN if r or c is 0.
     """
     Y = np.asarray(Y, dtype=np.float64)
     Q = Y[:, Y.any(0)]

@@ -1,4 +1,4 @@
-"""All metrics of a run as one tidy table: one row per checkpoint × metric × kernel × block."""
+"""All metrics of a run as one tidy table: one row for each number at each checkpoint."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +22,7 @@ def run_table(
     evaluations: list[list[Row]],
     diverged: Row | None = None,
 ) -> list[Row]:
-    """The rows of a run: one per checkpoint, metric, kernel and block.
+    """The rows of a run: one for each number at each checkpoint. The columns from metric to index tell them apart.
 
     `kernels` and `evaluations`: one of each per segment, in order, as `storage` reads them. Kernels from elsewhere have
     no evaluations, and no `tasks` in `spec`.
@@ -32,7 +32,7 @@ def run_table(
     (part of the probe or of the test set), reference, dt, index, value. Columns that do not apply are empty. Undefined
     values (a velocity without a later checkpoint, an alignment with one class) have no row.
 
-    A run that diverged, at `diverged` (step, epoch, task), has the rows from before that step, and one of the metric
+    A run that diverged, at `diverged` (step, epoch, task), keeps the rows from before that step, plus one of the metric
     `diverged`, whose value is the step.
     """
     if diverged is not None:
@@ -47,7 +47,7 @@ def before(diverged: Row | None, rows: list[Row]) -> list[Row]:
 
 
 def tidy(spec: "specs.Run", found: list[Row], diverged: Row | None) -> list[Row]:
-    """Rows with all columns, from rows with task, step, epoch, metric and value; without values that are not finite."""
+    """Rows with all columns, from rows with task, step, epoch, metric and value, dropping non-finite values."""
     run = {"experiment": spec["experiment"], "seed": spec["seed"], **spec["axes"]}
     ends = np.cumsum(spec["epochs"])
     empty = {"kernel": "", "layer": "", "block": "", "reference": "", "dt": "", "index": "", "value": np.nan}

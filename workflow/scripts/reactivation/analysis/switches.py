@@ -1,5 +1,6 @@
-"""What a task does to the kernel, in numbers: one row per run, kernel and task, from the run's metric table.
+"""What each task, and the switch before it, does to the kernel, in numbers from the run's metric table.
 
+There is one row per run, kernel and task. The first task follows no switch, so its columns about the switch are empty.
 All numbers are of the whole probe. A switch is the end of the task before; `dt` is the time step of velocities.
 """
 

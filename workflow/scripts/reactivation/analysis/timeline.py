@@ -18,7 +18,7 @@ def moments(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def starts_anew(curve: pd.DataFrame) -> pd.Series:
-    """Whether each row of a curve, in order of time, is the second at its time: there a twin starts anew."""
+    """Whether each row of a curve, in order of time, repeats the previous row's time: there a twin starts anew."""
     return curve["progress"].diff().eq(0)
 
 
@@ -34,7 +34,7 @@ def at_switch(rows: pd.DataFrame, task: int) -> pd.Series:
 
 
 def task_ends(table: pd.DataFrame) -> dict[int, float]:
-    """The epoch at which each task ends, without the task in which the run diverged and those after it."""
+    """The epoch at which each task ends, except the task in which the run diverged and those after it."""
     lost = table.loc[table["metric"] == "diverged", "task"]
     whole = table[table["task"] < lost.iloc[0]] if len(lost) else table
     ends = whole.groupby("task")["epoch"].max()

@@ -1,7 +1,7 @@
 """Metrics of linearised twins as rows of a run's table: what the static kernel predicts, and how wrong that is.
 
-A twin starts each task anew, from its network's weights; before that task, both were the network. At a switch a twin's
-curves therefore have two values: the end of one task's twin, and the start of the next one, which is the network's.
+A twin starts each task anew from its network's weights: there twin and network coincide. At a switch a twin's curves
+therefore have two values: the end of one task's twin, and the start of the next one, which is the network's.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def _twin_rows(
     ‖f − f_lin‖ / ‖f − f_start‖ with f_start the network at the task's start. The last two also have the block `probe`.
     """
     for task in range(1, len(twins) + 1):
-        # At the start both are the same function, so the twin's first test is the last of the network's task before.
+        # At the start twin and network coincide, so the twin's first test is the last of the network's task before.
         earlier = networks[: task - 1]
         ended = earlier[-1] if earlier else []
         start = [row for row in ended if row["step"] == ended[-1]["step"]]

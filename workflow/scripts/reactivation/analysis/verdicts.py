@@ -14,7 +14,7 @@ from reactivation.analysis.claims import CLAIMS, Measure
 
 EXACT = 5  # seeds up to which every resample is taken
 RESAMPLES = 10_000  # how many are drawn with more seeds
-# For normal numbers; measured, and checked by a test.
+# For normally distributed data; measured, and checked by a test.
 COVERAGE = "95 % intervals hold the true mean 48 % of the time with 2 seeds, 64 % with 3, 84 % with 5, 91 % with 20"
 
 
@@ -71,8 +71,7 @@ def _whole_seeds(rows: pd.DataFrame, runs: dict[str, dict[str, int]]) -> tuple[p
     """The rows of `runs`, without seeds of which a run diverged, and the runs that diverged.
 
     Means over a seed's remaining runs would not be comparable. `runs`: by name, each run's `seed` and the number of
-    `tasks` that it should have. Columns become numbers where those of these runs are: other experiments may have text
-    there.
+    `tasks` that it should have. Columns numeric in these runs become numbers: other experiments may have text there.
     """
     done = rows.groupby("run")["task"].nunique()
     lost = [run for run, of in runs.items() if done.get(run, 0) < of["tasks"]]

@@ -19,7 +19,7 @@ def distances(kernels: np.ndarray) -> np.ndarray:
 
 
 def slope(widths: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """d log value / d log width by least squares, and two standard errors below and above it.
+    """d log value / d log width by least squares: the slope, and slope ± two standard errors.
 
     `values` (widths, m, m), positive, come from `distances`; their geometric means over all pairs are fitted. The
     standard error is the jackknife's (Efron & Stein 1981), which leaves out one initialisation of each width at a time:

@@ -1,8 +1,11 @@
 """Fingerprints of the code that a job's result depends on: its script and every module here that the script imports.
 
 Snakemake's own code trigger re-runs a rule when its script is merely touched, but not when a module that the script
-imports changes. So the profile turns it off, and rules carry fingerprints among their parameters. A change of code
-re-runs the jobs whose results it can change; a change of a comment re-runs nothing.
+imports changes. So the profile turns it off, and rules carry fingerprints among their `params`. A change of code
+re-runs the jobs whose results it can change; a change of a comment or docstring re-runs nothing.
+
+A change of the config needs no fingerprint. Rules also carry their part of the config among their `params`, and
+Snakemake re-runs a job whose `params` changed (`rerun-triggers` in profiles/default/config.yaml).
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What every job of the workflow shares: a quick start, a log, and one clear line for an error that its user can mend.
+"""What every job of the workflow shares: fast start-up, a log, and one clear line for an error that its user can mend.
 
 Only scripts import this, before anything else.
 """

@@ -8,7 +8,7 @@
 kernel       `empirical_ntk`: blocks of samples, each parameter's share, parameters that need the slow way
 capture      the forward pass, in float64, taken apart into operations
 cotangents   the backward pass: derivatives of every logit with respect to each operation's output
-convolution  patches, their inner products, exact convolutions
+convolution  what contraction and capture need of convolutions: patches and their products; exact convolutions
 contraction  inputs and cotangents of one parameter → its share of the kernel, without the whole Jacobian
 sparse       the same products over lists of nonzero entries, compiled by numba
 guards       precision, memory and random numbers; networks that are refused

@@ -1,4 +1,10 @@
-"""Convolutions, and linear layers as convolutions of one pixel: windows, patches, inner products, exact passes."""
+"""What the NTK needs of convolutions: patches, their inner products, and a forward pass that is exact in float64.
+
+A convolution multiplies its filter with patches, the parts of its input that the filter sees. The filter's share of the
+NTK follows from these patches and the cotangents of the output. contraction.py computes it; this module only supplies
+`patches` and their products (`patch_gram`). capture.py runs the forward pass by `convolve`. A linear layer is a
+convolution of one pixel. `Window.kernel` is the filter's height and width, as in PyTorch, not an NTK.
+"""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +36,7 @@ WINOGRAD = (  # the matrices G, Bᵀ and Aᵀ of F(4 × 4, 3 × 3)
 BLOCKED = 16  # rows: larger products are added up block by block, and keep their digits over more columns
 LONG = 1 << 18  # columns over which a float32 product of at least so many rows keeps its digits
 SHORT = 1 << 14  # the same for fewer rows
-WINOGRAD_BYTES = 8 << 20  # bytes of transformed kernels at a time
+WINOGRAD_BYTES = 8 << 20  # bytes of transformed filters at a time
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Window:
         return tuple((length + 2 * p - d * (k - 1) - 1) // s + 1 for length, k, s, p, d in options)
 
     def taps(self, *size: int) -> list[tuple[slice, slice]]:
-        """For each element of the kernel, the rows and columns of the padded input that the outputs see through it."""
+        """For each element of the filter, the rows and columns of the padded input that the outputs see through it."""
         axes = zip(self.output(*size), self.kernel, self.stride, self.dilation, strict=True)
         rows, columns = ([slice(k * d, k * d + (o - 1) * s + 1, s) for k in range(ks)] for o, ks, s, d in axes)
         return [(row, column) for row in rows for column in columns]
@@ -79,7 +85,7 @@ def patches(x: Tensor, window: Window, taps: slice = slice(None), channels: slic
 def row_products(left: Tensor, right: Tensor) -> Tensor:
     """left rightᵀ, for left (n, D) and right (m, D).
 
-    On a CPU this is a convolution with kernels as long as the rows: oneDNN computes it, not MKL, which takes twice as
+    On a CPU this is a convolution with filters as long as the rows: oneDNN computes it, not MKL, which takes twice as
     long on AMD processors.
     """
     (n, length), m = left.shape, len(right)
@@ -112,7 +118,7 @@ def patch_gram(x: Tensor, others: Tensor, window: Window) -> Tensor:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-    """The convolution of x (n, channels, H, W) float64 and weight (O, channels / groups, kernel), exact in float64.
+    """The convolution, exact in float64, of x (n, channels, H, W) float64 and weight (O, channels / groups, h, w).
 
     The result has channels last in memory.
     """

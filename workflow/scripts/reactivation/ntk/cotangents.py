@@ -128,7 +128,7 @@ def pull_linear(weight: Tensor, cotangent: Cotangent) -> Cotangent:
 def pull_convolution(weight: Tensor, window: Window, size: tuple[int, int], cotangent: Cotangent) -> Cotangent:
     """Carry a cotangent from a convolution's output to its input of `size` (H, W).
 
-    weight (O, channels / groups, kernel).
+    `weight` (O, channels / groups, h, w) is the filter.
     """
     n, classes = cotangent.values.shape[:2]
     entries = cotangent.entries("position") if window.groups == 1 else None

@@ -18,10 +18,12 @@ def write_dataset(
 ) -> None:
     """Write `(part, class, image)` samples, block by block; part is "train" or "test", image (H, W, 3) uint8.
 
-    The file has `/<part>/images` (N, H, W, 3) uint8 and `/<part>/labels` (N,) int64. Its attributes are the
-    alphabetical `class_names`, in which labels are positions; `mean` and `std` (3,) of the training images' channels,
-    in [0, 1], where a constant channel has `std` 1; `digest` of all images and labels; and those of `attributes()`,
-    called at the end.
+    The file has `/<part>/images` (N, H, W, 3) uint8 and `/<part>/labels` (N,) int64. Its attributes are
+
+    * `class_names`, in alphabetical order; labels are positions in it;
+    * `mean` and `std` (3,) of the training images' channels, in [0, 1]; a constant channel has `std` 1;
+    * `digest`, of all images and labels;
+    * those that `attributes()` returns, which is called at the end.
     """
     with new_hdf5(path) as file:
         content = hashlib.sha256()

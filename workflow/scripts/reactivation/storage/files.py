@@ -1,7 +1,7 @@
 """Write files so that they are whole or absent, and read them so that damage is noticed.
 
 Each file is written under a temporary name and renamed when it is on disk. HDF5 files have checksums of data and of
-metadata, archives of NumPy and torch those of zip. Readers check what else can be checked; their errors name the
+metadata, archives of NumPy and torch have zip's. Readers check what else can be checked; their errors name the
 damaged file and say what to do.
 """
 
@@ -28,7 +28,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Left by an earlier job. If it still runs, as only its Snakemake was killed, it fails, and nothing waits for it.
+    # Left by an earlier job. If that still runs, because only its Snakemake was killed, it now fails. No harm is done:
+    # its results are made here. Trainings and kernels wait for an earlier job before they come here (workplace.py).
     for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
         left.unlink(missing_ok=True)
     # The suffix stays: writers choose a format by it.
@@ -97,7 +98,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def publish(path: str | Path, output: str | Path) -> None:
-    """Give the file or folder `path` the second name `output`: either may be deleted without the other.
+    """Give the file or folder `path` the second name `output`: either may be deleted independently.
 
     It costs nothing with hard links; a file system without them gets a copy.
     """

@@ -26,7 +26,7 @@ def new_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 
 def add(file: h5py.File, name: str, values: np.ndarray, chunk: tuple[int, ...] | None = None) -> None:
-    """Add a data set with checksums, in chunks of the shape `chunk`, by default whole."""
+    """Add a data set with checksums, in chunks of the shape `chunk`, by default one chunk."""
     chunk = chunk or tuple(max(1, size) for size in values.shape)
     shape = (None, *values.shape[1:])
     added = file.create_dataset(name, data=values, chunks=chunk, maxshape=shape, fletcher32=True)  # noqa: F841

@@ -1,4 +1,7 @@
-"""The columns of the tables under results/, in order. Tables of runs also have one for each axis of the grid."""
+"""The columns, in order, of a study's tables: of runs, switches, accuracy, files, claims and figures.
+
+Tables of runs also have one for each axis of the grid. The columns of a segment's tables are in rows.py.
+"""
 
 # results/<study>/runs/<run>.csv: the run, its axes, then time and measurements
 RUN = ("experiment", "seed")
@@ -26,5 +29,5 @@ CLAIMS = (  # claims.csv
 # results/<study>/figures/<figure>.csv
 FIGURE = ("panel", "kind", "mean", "low", "high", "seeds", "diverged")
 
-# Columns of tables that have axes too: no axis may have the name of one.
+# Columns of tables that have axes too: no axis may take these names.
 BESIDE_AXES = frozenset({*METRICS, *ABOUT, *SWITCHES, *ACCURACY, *FILES, *FIGURE})

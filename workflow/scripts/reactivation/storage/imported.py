@@ -1,6 +1,7 @@
 """Read files of kernels that were computed elsewhere (docs/data-format.md), and say what is wrong with one.
 
-`structure` reads all but the kernels, so that a study can be planned. `read_imported` reads these too and checks them.
+`structure` reads everything except the kernels, so that a study can be planned. `read_imported` reads and checks the
+kernels too.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ ROUNDING = 1e-5  # share of the largest entry or eigenvalue by which float32 may
 
 
 def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
-    """What a file says about its run without its kernels. InputError says what is wrong with the file.
+    """Everything that a file says about its run, except its kernels. InputError says what is wrong with the file.
 
     `kernels`: those of `kinds` that it has; `epochs`: those of each task; `parts`: the tasks with at least two images
     of the probe; `held_out`: whether the probe has held-out images.
@@ -38,9 +39,10 @@ def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def read_imported(path: str | Path, kinds: Collection[str]) -> list[dict[str, Any]]:
-    """The kernels of each task, as `storage.read_kernels` returns those of a segment: float64, symmetric to the bit.
+    """The kernels of each task, as `storage.kernels.read_kernels` returns those of a segment.
 
-    InputError unless they are finite, symmetric and positive semi-definite, up to rounding.
+    They are float64, and symmetric to the bit. InputError unless the file's were finite, symmetric and positive
+    semi-definite, up to rounding.
     """
     with _opened(path) as file:
         found = _layout(file, kinds)
@@ -81,7 +83,7 @@ def _layout(file: h5py.File, kinds: Collection[str]) -> dict[str, Any]:
     times, images = len(epoch), len(label)
     check(
         times > 0 and images > 1,
-        f"{times} checkpoints of {images} images are too few: at least 1 of 2 images is needed",
+        f"{times} checkpoints of {images} images are too few: at least 1 checkpoint and 2 images are needed",
     )
     check(epoch[0] >= 0 and bool((np.diff(epoch) > 0).all()), "epoch does not ascend from 0 or later")
     step = _whole(file, "step", times, np.arange(times))

@@ -31,7 +31,7 @@ FUNCTION: Columns = {
 
 
 def write_rows(path: str | Path, rows: list[dict[str, Any]], columns: Collection[str] | None = None) -> None:
-    """Write a CSV with one line per row. `columns` are by default the first row's keys; floats keep all digits."""
+    """Write a CSV with one line per row. `columns` default to the first row's keys; floats keep all digits."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys() if columns is None else columns, lineterminator="\n")
         writer.writeheader()

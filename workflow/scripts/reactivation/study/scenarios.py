@@ -16,7 +16,7 @@ class Task:
 
 
 def tasks(scenario: AnyScenario) -> list[Task]:
-    """The tasks of a scenario, in order."""
+    """The tasks of a scenario, in order. The docstrings of schema_scenarios.py say what each kind of scenario is."""
     match scenario:
         case ClassSplit(classes_per_task=size):
             order = class_order(scenario)

@@ -104,7 +104,7 @@ class NewClassesOrder(Claim):
 
 
 class DiminishingReturns(Claim):
-    """9. The first few new classes do most."""
+    """9. The first few new classes matter most."""
 
     needs = {"shift": 3}
     concavity: Number = 0.0

@@ -49,10 +49,10 @@ class SlidingWindow(Scenario):
 
 
 class Mixture(Scenario):
-    """Two tasks with the same classes at different frequencies: mixtures of two groups (the paper's D̃_α).
+    """Two tasks with the same classes at different frequencies (the paper's experiments Ẽ_α).
 
-    D̃_α has the images of D̃_0 (all images of the classes `first`), with a share α of them replaced by images of
-    `second`.
+    Each task is a mixture of two groups of classes, a data set D̃_α of the paper: the images of D̃_0 (all images of
+    the classes `first`), with a share α of them replaced by images of `second`.
     """
 
     kind: Literal["mixture"]

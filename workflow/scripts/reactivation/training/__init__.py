@@ -4,7 +4,7 @@ networks           the networks and their parametrizations
 optimizer          SGD and Adam, learning rates by parameter
 device             threads, precision, memory
 batches            images of a data set's file, on the device
-loop               the experiment, from the first batch to the last checkpoint
+loop               the training of a segment, from the first batch to the last checkpoint
 resume             going on after a kill
 evaluation         accuracy and loss on the test set
 training_log       a row for each epoch, and lines for a person who follows

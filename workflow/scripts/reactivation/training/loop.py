@@ -1,6 +1,6 @@
 """The training loop: one task, from an initialisation or from the final weights of the segment before.
 
-The experiment is `train_segment`, top to bottom. Going on after a kill is in resume.py, tests are in evaluation.py.
+The loop is `train_segment`, top to bottom. Going on after a kill is in resume.py, tests are in evaluation.py.
 """
 
 import copy
@@ -36,12 +36,13 @@ def train_segment(
     saved: Saved | None = None,
     function: Function | None = None,
 ) -> Trained:
-    """Train `model` in place on the last task of `spec`, on the cross-entropy, to its last epoch or until it diverges.
+    """Minimise cross-entropy on the last task of `spec`, to its last epoch or until training diverges.
 
-    `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)` keeps a checkpoint; steps and
-    epochs count from the run's initialisation. With `saved`, the state is saved now and then, and training goes on from
-    the state found there, on a CPU to the same bits. `function` maps images to logits by the weights of `model`, and is
-    `model` itself if not given. Tests take place at initialisation, at the end of each epoch and at each checkpoint.
+    `model` is trained in place. `start`: optimizer steps and epochs before this segment. `save(model, step, epoch)`
+    keeps a checkpoint; steps and epochs count from the run's initialisation. With `saved`, the state is saved now and
+    then, and training goes on from the state found there, bit-identically on a CPU. `function` maps images to logits by
+    the weights of `model`, and is `model` itself if not given. Tests take place at initialisation, at the end of each
+    epoch and at each checkpoint.
     """
     function = function or model
     task, epochs, training = len(spec["tasks"]), spec["epochs"][-1], spec["training"]
@@ -64,7 +65,7 @@ def train_segment(
     for _ in sitting.epochs_left(epochs, steps_per_epoch):
         model.train()
         for indices in sitting.batches_left(len(train), batch_size, train.labels.device):
-            # Checkpoints are tested before the next step, not after their own: a state saved then lacks only the test.
+            # Checkpoints are tested before the next step, so a state saved at a checkpoint lacks only its test.
             if now.losses and now.step in checkpoints and not tested(now, at(now.step)):
                 with sitting.paused():
                     take_test(at(now.step))

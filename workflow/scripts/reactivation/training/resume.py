@@ -1,4 +1,4 @@
-"""How a training goes on where a killed job left it, to the same bits on a CPU."""
+"""How a training goes on where a killed job left it, bit-identically on a CPU."""
 
 import contextlib
 import time
@@ -21,8 +21,8 @@ class Trained:
     evaluation: list[dict] = field(default_factory=list)  # one row per test and class, as `evaluate` returns them
     step: int = 0  # steps of this segment so far
     losses: list[torch.Tensor] = field(default_factory=list)  # one per step of the epoch so far
-    seconds: float = 0.0  # the epoch's so far
-    diverged: int | None = None  # the first step with a loss, or after it a weight, that is not finite
+    seconds: float = 0.0  # spent in this epoch
+    diverged: int | None = None  # first step whose loss, or weights after it, are not finite
 
 
 class Sitting:
@@ -38,7 +38,7 @@ class Sitting:
         found = saved and saved.found
         self.now = restored(found, model, optimizer) if found else Trained(shuffle.get_state())
         shuffle.set_state(self.now.shuffle)
-        self.began = time.perf_counter() - self.now.seconds  # when the epoch in progress did
+        self.began = time.perf_counter() - self.now.seconds  # start of the epoch in progress
 
     def epochs_left(self, epochs: int, steps_per_epoch: int) -> Iterator[int]:
         """Yield the epoch in progress, counted from 1, and those after it."""
@@ -89,7 +89,7 @@ def state(now: Trained, model: nn.Module, optimizer: torch.optim.Optimizer) -> d
 
 
 def restored(found: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Trained:
-    """Put network, optimizer and random generators into the state `found`; return the rest of it."""
+    """Put network, optimizer and random generators into the state `found`; return the rest of the state."""
     model.load_state_dict(found.pop("model"))
     optimizer.load_state_dict(found.pop("optimizer"))
     device = next(model.parameters()).device
