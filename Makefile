@@ -25,7 +25,7 @@ lint: .venv/development    ## style and types of Python, style and habits of Sna
 benchmarks: .venv/benchmarks ## install what the kernel is compared with (JAX among it), and say how to compare
 	@echo "Now run: $(BIN)/python benchmarks/ntk_peers.py --data data/cifar10-imagefolder.tar.gz"
 
-# A stamp is written only after a whole install: an interrupted one starts over, a finished one costs nothing.
+# A stamp is written only after a complete install: an interrupted one starts over, a finished one costs nothing.
 .venv/runtime: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python 3.11 is needed, {sys.executable} is {v[0]}.{v[1]}: call make with PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
@@ -57,5 +57,5 @@ schema: .venv/runtime      ## rewrite config/schema.yaml and config/README.md fr
 	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.study.schema > "$(CURDIR)/config/schema.yaml"
 	cd workflow/scripts && "$(CURDIR)/$(BIN)/python" -m reactivation.study.handbook > "$(CURDIR)/config/README.md"
 
-clean:                     ## remove the environment; results stay, and Snakemake's records of what made them
+clean:                     ## remove the environment, but neither results nor Snakemake's records of what made them
 	rm -rf .venv

@@ -5,11 +5,11 @@ import torch
 
 from helpers import copy_repository, snakemake
 
-torch.set_num_threads(1)  # on tensors as small as the tests' and a busy machine, threads that wait cost a hundredfold
+torch.set_num_threads(1)  # on a busy machine, waiting threads slow tensors as small as the tests' a hundredfold
 
 
 def pytest_collection_finish():
-    gc.enable()  # importing what scripts import first switches it off
+    gc.enable()  # the module that scripts import first switches it off
 
 
 @pytest.fixture(scope="session")

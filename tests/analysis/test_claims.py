@@ -1,4 +1,4 @@
-"""Claims: each on a synthetic table on which it is supported, and on one on which it is not."""
+"""Each claim on a synthetic table that supports it, and on tables that do not."""
 
 import numpy as np
 import pandas as pd
@@ -71,5 +71,5 @@ def test_the_claim_on_lazy_networks_looks_at_the_widest_twin_at_the_smallest_rat
     *_, error = lazy_networks_reactivate(rows, limits, rows)
     assert error.values.tolist() == [0.3, 0.4] and error.threshold == 0.1
     assert len(list(lazy_networks_reactivate(rows, limits))) == 2
-    *_, error = lazy_networks_reactivate(rows, limits, rows.assign(lr=np.nan))  # one rate, on no axis
+    *_, error = lazy_networks_reactivate(rows, limits, rows.assign(lr=np.nan))  # one rate, which is not an axis
     assert error.values.tolist() == [0.3, 0.4]

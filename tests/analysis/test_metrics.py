@@ -90,14 +90,14 @@ def test_overlap_from_none_to_whole():
 
 
 def test_overlap_at_a_rank_that_only_one_task_has():
-    """Two directions against three: the mean is over the two that there are."""
+    """One task has two directions, the other three: the mean is over two."""
     J = np.eye(6)[[0, 1, 0, 0, 1, 2]] * np.array([3, 2, 1, 3, 2, 1])[:, None]
     parts = np.array([0, 1, 2]), np.array([3, 4, 5])
     assert metrics.cross_task_overlap(J @ J.T, *parts, 3) == pytest.approx(1)
 
 
 def test_of_blocks_between_two_tasks_both_sides_are_centred(rng):
-    """S of the block is one minus the cosine of H K_12 H with H L_12 H; its norm: the root mean square of entries."""
+    """S of the block is one minus the cosine of H K_12 H with H L_12 H; its norm is the root mean square of entries."""
     K, L = (kernel(rng)[:5, 5:] for _ in range(2))
     H1, H2 = (np.eye(n) - 1 / n for n in (5, 7))
     A, B = H1 @ K @ H2, H1 @ L @ H2
@@ -115,7 +115,7 @@ def random_subspaces(rng, n, *ranks):
 
 
 def test_rotation_is_that_of_spans(rng):
-    """0 of the same span, however it is written, 1 of orthogonal ones, else one minus the mean squared cosine."""
+    """0 for the same span in any basis, 1 for orthogonal spans, else one minus the mean squared cosine."""
     U, V, turn = random_subspaces(rng, 12, 3, 3, 3)[0:2] + random_subspaces(rng, 3, 3)
     cosines = np.linalg.svd(U.T @ V, compute_uv=False)
     assert metrics.eigenvector_rotation(U, V) == pytest.approx(1 - np.mean(cosines**2), rel=1e-10)
@@ -145,13 +145,13 @@ def test_leading_eigenvectors_are_those_of_the_largest_eigenvalues_that_count(rn
     U = metrics.leading_eigenvectors(K, 2)
     np.testing.assert_allclose(np.abs(U.T @ vectors), np.eye(2, 6), atol=1e-12)
     assert metrics.leading_eigenvectors(K, 5).shape == (6, 3)  # the others are arbitrary
-    assert metrics.leading_eigenvectors(np.eye(4), 9).shape == (4, 3)  # all of them span everything: nothing could turn
+    assert metrics.leading_eigenvectors(np.eye(4), 9).shape == (4, 3)  # all of them span everything: nothing can turn
     assert metrics.leading_eigenvectors(np.zeros((4, 4)), 2).shape == (4, 0)
 
 
 def test_eigenvectors_align_with_labels_as_far_as_they_are_functions_of_them(rng):
     Y = np.eye(4)[[0, 0, 0, 1, 1, 2, 2, 2, 3, 3]]
-    first = Y * np.array([1, 1, 0, 0])  # of the first task's classes
+    first = Y * np.array([1, 1, 0, 0])  # the first task's classes
     projector = first @ np.linalg.pinv(first)
     (U,) = random_subspaces(rng, 10, 3)
     expected = np.sum((projector @ U) ** 2) / 2

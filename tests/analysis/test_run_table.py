@@ -25,7 +25,7 @@ SPEC = {
 }
 OUTLINE = Outline(kernels=["sum"], epochs=[2, 2], parts=[1, 2], held_out=False, tested=True)
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-SHARES = {"first": 0.75, "head": 0.25}  # of the layers in the kernel
+SHARES = {"first": 0.75, "head": 0.25}  # each layer's share of the kernel
 EPOCHS = [np.array([0.0, 0.5, 1, 2]), np.array([2.5, 3, 4])]
 
 
@@ -148,7 +148,7 @@ def test_blocks_between_tasks(run):
         "task1",
         "task2",
         "task1-task2",
-    ):  # what configs may ask for is there, and nothing else of pairs
+    ):  # pairs have what configs may ask for, and nothing else
         expected = {
             metric for metric in PANEL_METRICS if is_of(metric, "kernel") and block in blocks(metric, OUTLINE)
         } | {"eigenvalues"}
@@ -212,7 +212,7 @@ def test_when_a_row_is(run):
 
 
 def segment(**keys):
-    """One of a run, with what the tables read."""
+    """A segment of a run, with what the tables read."""
     rng = np.random.default_rng(0)
     J = rng.normal(size=(8, 20))
     base = {"kernels": {"sum": np.stack([J @ J.T] * 2)}, "step": np.array([0, 1]), "epoch": np.array([0.0, 1.0])}
@@ -256,7 +256,7 @@ def test_held_out_images_are_parts_of_the_probe_of_their_own():
 
 @pytest.mark.parametrize("step, task", [(30, 2), (25, 2), (20, 1), (5, 1)])
 def test_a_run_that_diverged_has_all_from_before_and_says_when(run, step, task):
-    """The rows of a whole run but for those from that step on, and for velocities that need a later kernel."""
+    """It has the rows of a whole run before that step, except velocities that need a later kernel."""
     stack, whole = run
     cut = {"step": step, "epoch": step / 10, "task": task}
     kinds = ["class", "images", "test_accuracy", "test_loss"]

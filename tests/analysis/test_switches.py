@@ -29,7 +29,7 @@ def rows(metric, values, **columns):
 
 def table(*more, velocity=VELOCITY, norm=NORM):
     found = rows("spectral_norm", dict(zip(EPOCHS, norm, strict=True)))
-    found += rows("spectral_norm", dict.fromkeys(EPOCHS, 1e6), block="task1")  # of no interest here
+    found += rows("spectral_norm", dict.fromkeys(EPOCHS, 1e6), block="task1")  # must be ignored
     found += rows("alignment", dict(zip(EPOCHS, ALIGNMENT, strict=True)))
     found += rows("kernel_velocity", velocity, dt=1) + rows("kernel_velocity", {0: 7.0, 4: 7.0}, dt=2)
     found += rows("kernel_distance", {4: 0.6}, reference="task_start")
@@ -164,7 +164,7 @@ def test_the_same_after_a_file(tmp_path):
 
 
 def test_without_an_effect_alignment_moves_no_faster_across_a_switch_than_before_it():
-    """Nor where checkpoints lie closer after it: the largest of many deviations would."""
+    """Denser checkpoints after it do not matter, although the largest of more deviations is larger."""
     rng, ratios = np.random.default_rng(0), []
     epochs = [*range(11), *(10 + 0.02 * 2**k for k in range(6)), *range(11, 21)]
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""When rows of a run are: a twin has two values at a switch, a network one."""
+"""The times of a run's rows: a twin has two values at a switch, a network one."""
 
 import pandas as pd
 import pytest

@@ -20,7 +20,7 @@ SPEC = {
 
 
 def of_epochs(accuracies):
-    """Of epochs, by what share of each class is right."""
+    """Evaluations at epochs, from the accuracy on each class."""
     return [
         {"step": int(10 * epoch), "epoch": epoch, "class": c, "images": 10, "test_accuracy": a, "test_loss": 1 - a}
         for epoch, of_classes in accuracies.items()
@@ -106,7 +106,7 @@ def test_functions_are_apart_by_root_mean_squares_and_undefined_where_nothing_ch
     ],
 )
 def test_a_summary_of_a_task_is_of_that_tasks_twin(table, metric, block, task, value):
-    """Not of the next one's start, which has the same time."""
+    """The start of the next twin has the same time, but does not count."""
     panel = {"kind": "summary", "metric": metric, "statistic": "last", "task": task, "x": "width", "color": None}
     panel |= {"block": [block], "runs": ["twin"], "axes": ["width"], "kernel": None, "reference": None, "dt": None}
     runs = table.assign(run="twin", width=2, layer=np.nan)

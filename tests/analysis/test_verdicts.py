@@ -1,4 +1,4 @@
-"""Verdicts: from the numbers of seeds to intervals, and what is left out or too few."""
+"""Verdicts: intervals over seeds, and seeds that are left out or too few."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from reactivation.storage.tables import read_table
 
 
 def test_rounding_decides_nothing_at_a_threshold():
-    """The mean of three 0.8 is more than 0.8 by the last digit."""
+    """The mean of three numbers 0.8 exceeds 0.8 in the last digit."""
     rows = table(task=[2, 3, 4, 5, 6], noise=0, change=lambda row: {"drop_epochs": 5.0 if row["task"] == 6 else 0.1})
     verdict, (row,) = judged("drop_and_spike_coincide", rows)
     assert row["effect"] == pytest.approx(0.8) and verdict == "not supported"
@@ -23,11 +23,11 @@ def test_rounding_decides_nothing_at_a_threshold():
 def test_too_few_seeds():
     verdict, found = judged("velocity_spikes", table(seeds=2, **WIDTHS))
     assert verdict == "too few runs" and found[0]["sentence"].startswith("2 seeds with all that it needs, of 3; ")
-    assert found[0]["effect"] == pytest.approx(10, rel=0.1)  # which is said all the same
+    assert found[0]["effect"] == pytest.approx(10, rel=0.1)  # reported nevertheless
 
 
 def judged_without(rows, lost, name="velocity_spikes", **limits):
-    """The same, where the runs `lost` diverged in their last task."""
+    """`judged`, where the runs `lost` diverged in their last task."""
     spec = {"experiment": "e", "where": {}, "runs": expected(rows), "ratio": 2.0, "longer": 0.0} | limits
     found = judge(name, rows[~lost], spec, ALL)
     return found[0]["verdict"], found
@@ -36,7 +36,7 @@ def judged_without(rows, lost, name="velocity_spikes", **limits):
 def test_a_seed_with_a_diverged_run_is_left_out_and_the_run_named():
     rows = table(seeds=4, **WIDTHS)
     lost = (rows["seed"] == 3) & (rows["width"] == 64)
-    rows.loc[rows["seed"] == 3, "velocity_ratio"] = 1e6  # would show
+    rows.loc[rows["seed"] == 3, "velocity_ratio"] = 1e6  # would show in the effect
     verdict, found = judged_without(rows, lost)
     assert verdict == "supported" and {row["seeds"] for row in found} == {3} and found[0]["effect"] < 11
     assert found[0]["sentence"].endswith("left out are seeds with runs that diverged: width64-s3")

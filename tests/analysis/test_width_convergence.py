@@ -27,7 +27,7 @@ def test_the_slope_of_a_power_is_its_exponent():
 
 
 def test_the_interval_is_two_standard_errors_of_slopes_over_further_initialisations():
-    """Kernels that fluctuate by 1/√w: slopes of many draws, whose deviation the jackknife finds from each alone."""
+    """Kernels fluctuate by 1/√w: the jackknife finds from one draw how far the slopes of many draws deviate."""
     rng, widths = np.random.default_rng(0), 2 ** np.arange(4, 9)
     found = []
     for _ in range(200):
@@ -39,7 +39,7 @@ def test_the_interval_is_two_standard_errors_of_slopes_over_further_initialisati
 
 
 def kernels_of(spec, widths, kind, initialisations=12):
-    """(widths, initialisations, n, n), in float64, of random images of 8×8 pixels."""
+    """Kernels of random images of 8×8 pixels, in float64: (widths, initialisations, n, n)."""
     torch.manual_seed(0)
     x, found = torch.randn(6, 3, 8, 8, dtype=torch.float64), []
     for width in widths:

@@ -1,4 +1,4 @@
-"""A conda installation of our own, with no network: its channels hold this Python and what is installed beside it.
+"""A conda installation of our own, with no network: its channels hold this Python and what is installed in it.
 
 Call: python tests/conda/channel.py FOLDER ENVIRONMENT.yaml ...
 
@@ -66,13 +66,13 @@ def needed(environments: Iterable[Path]) -> set[str]:
 
 
 def requirements(distribution: metadata.Distribution) -> list[Requirement]:
-    """What it needs on this machine, extras aside."""
+    """What it needs on this machine, without extras."""
     wanted = map(Requirement, distribution.requires or ())
     return [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
 def python_package(channel: Path) -> None:
-    """An environment's Python is this one, reached as virtual environments reach it: its site-packages are its own."""
+    """A package of this Python, linked as virtual environments link it, with site-packages of its own."""
     with tempfile.TemporaryDirectory() as folder:
         settings, *links = (Path(folder, name) for name in ("pyvenv.cfg", PYTHON, "python3", "python"))
         settings.write_text(f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n")
@@ -83,7 +83,7 @@ def python_package(channel: Path) -> None:
 
 
 def distribution_package(channel: Path, distribution: metadata.Distribution) -> None:
-    """All files that its installation wrote, also scripts and compiled modules, whose times must stay."""
+    """A package of all files that its installation wrote; scripts and compiled modules must keep their times."""
     paths = (Path(os.path.normpath(file.locate())) for file in distribution.files or [])
     files = {str(path.relative_to(sys.prefix)): path for path in paths if path.exists()}
     depends = [f"{conda_name(wanted.name)} {wanted.specifier}".strip() for wanted in requirements(distribution)]
@@ -97,7 +97,7 @@ def conda_name(name: str) -> str:
 
 
 def write_package(channel: Path, name: str, version: str, depends: list[str], files: dict[str, Path]) -> None:
-    """A package in conda's format: what it is and its files (by their places), two tar archives in a zip archive."""
+    """A package in conda's format: its metadata and its files (by their places), two tar archives in a zip archive."""
     record = {"name": name, "version": version, "build": "0", "build_number": 0, "depends": depends, "subdir": SUBDIR}
     paths = {"paths_version": 1, "paths": [path_entry(place, path) for place, path in files.items()]}
     stem = f"{name}-{version}-0"
@@ -116,7 +116,7 @@ def write_package(channel: Path, name: str, version: str, depends: list[str], fi
 
 @contextmanager
 def archive(package: zipfile.ZipFile, name: str) -> Iterator[tarfile.TarFile]:
-    """A new tar archive in the package, compressed as fast as can be: torch alone has 750 MB."""
+    """A new tar archive in the package, compressed as fast as possible: torch alone has 750 MB."""
     with (
         package.open(f"{name}.tar.zst", "w", force_zip64=True) as raw,
         zstandard.ZstdCompressor(level=1).stream_writer(raw) as stream,

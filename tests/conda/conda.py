@@ -39,9 +39,9 @@ def main(installation: Path, command: list[str]) -> None:
             parser.add_argument("--prefix", type=Path)
             given, _ = parser.parse_known_args(options)
             asyncio.run(create(installation, given.file, given.prefix))
-            os._exit(0)  # rattler's threads may crash the interpreter's own end
+            os._exit(0)  # rattler's threads may crash the interpreter as it exits
         case ["clean", "-y", "--tarballs"]:
-            pass  # the tests' installation goes as a whole
+            pass  # the tests delete the whole installation
         case _:
             sys.exit(f"conda: this stand-in knows no command {command}")
 

@@ -38,7 +38,7 @@ def test_a_limit_takes_so_many_of_each_class_and_a_higher_one_adds_to_them():
 
 
 def test_a_class_keeps_its_images_whatever_the_tasks():
-    """Else runs that share a beginning could not share its segments."""
+    """Otherwise runs that share a beginning could not share its segments."""
     alone = split(spec([[2]], limit=4), LABELS, TEST)["task1_train"]
     later = split(spec([[0, 1], [2]], limit=4), LABELS, TEST)["task2_train"]
     np.testing.assert_array_equal(alone, later)
@@ -102,7 +102,7 @@ def test_a_mixture_has_its_proportions_and_keeps_its_size(alpha):
 
 
 def test_shares_are_nested_and_drawn_by_the_runs_seed():
-    """So that from α to β only as many images change as must, and none for β = α."""
+    """From α to β only as many images change as must, and none if β = α."""
 
     def images(weight, run_seed=0):
         return set(split(spec([task([0, 1], [weight, 1.0])], run_seed=run_seed), LABELS, TEST)["task1_train"])
@@ -129,6 +129,6 @@ def test_replay_mixes_in_images_of_every_earlier_task():
 
 
 def test_replayed_images_that_are_the_tasks_own_come_twice():
-    """A → B → A: as many of each earlier task as is said."""
+    """In A → B → A, each earlier task gives as many images as the config asks for."""
     indices = split(spec([[0], [1], task([0], replay=3)]), LABELS, TEST)["task3_train"]
     assert len(indices) == 20 + 3 + 3 and len(set(indices)) == 20 + 3

@@ -1,4 +1,4 @@
-"""Every source of images, and what is said of a missing or broken one."""
+"""Every source of images, and the errors for missing and broken ones."""
 
 import hashlib
 import io
@@ -47,7 +47,7 @@ def test_more_classes_or_images_add_to_the_glyphs_that_were():
 
 @pytest.mark.parametrize("size", [8, 32, 64])
 def test_a_hundred_letters_are_told_apart_in_every_face(size):
-    """Each is drawn by the font, not as its box for a missing glyph, and inside the image."""
+    """Each is drawn inside the image, and not as the font's box for a missing glyph."""
     for face in sources._faces(size):
         masks = {letter: face.getmask(letter).getbbox() and bytes(face.getmask(letter)) for letter in sources.LETTERS}
         assert len(masks) == 100 and None not in masks.values()
@@ -206,7 +206,7 @@ def test_the_state_of_a_source_changes_with_its_images_and_not_with_its_place(tm
     assert sources.source_state(small) != sources.source_state(large)
     assert sources.source_state(tmp_path / "nowhere") is None
     before = sources.source_state(here)
-    (here / "train/cat/.DS_Store").touch()  # as a file browser leaves it, which is no image
+    (here / "train/cat/.DS_Store").touch()  # a file browser leaves it; it is not an image
     assert sources.source_state(here) == before
 
 
@@ -217,10 +217,10 @@ def test_a_missing_root(tmp_path):
 
 @pytest.mark.parametrize("ending", ["", "gz", "bz2", "xz"])
 def test_truncated_tarballs_at_every_length(tmp_path, ending):
-    """Also where one is cut between two members, which tarfile takes for the end."""
+    """A cut between two members is found too, although tarfile takes it for the end."""
     content = tarball(tmp_path / "whole.tar", mode=f"w:{ending}").read_bytes()
     cut = tmp_path / "cut.tar"
-    padding = 0 if ending else 10240 - 2 * 512  # of a plain archive after its end mark
+    padding = 0 if ending else 10240 - 2 * 512  # follows the end mark of a plain archive
     for length in {*range(0, len(content) - 1 - padding, 97 if not ending else 23), *range(0, 4096, 512)}:
         if length < len(content) - padding:
             cut.write_bytes(content[:length])
@@ -291,12 +291,12 @@ def test_streaming_keeps_memory_flat(tmp_path):
         write_dataset(tmp_path / "images.h5", samples(n))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + (16 << 20)  # 98 MB of images more
+    assert peaks[1] < peaks[0] + (16 << 20)  # for 98 MB more of images
 
 
 # ------------------------------------------------------------------------------------------ JPEGs, in threads
 def jpeg(seed, size, mode="RGB"):
-    """Coarse random colours at any size."""
+    """A JPEG of coarse random colours, of any size."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, "JPEG", quality=90)
@@ -337,7 +337,7 @@ def test_jpegs_of_all_kinds_are_stored_in_their_order_whatever_the_number_of_thr
         expected = np.stack([plain(content, 64) for content in JPEGS.values()])
         assert stored.shape == expected.shape and stored.dtype == np.uint8
         error = np.abs(stored.astype(int) - expected)
-        # Half a pixel of an odd margin is cut off by the resizing, and not in the reference.
+        # The resizing cuts off half a pixel of an odd margin; the reference does not.
         assert error.mean() < 1 and error.max() < 16
         first = tmp_path / f"{source.name}-1.h5"
         assert path.read_bytes() == first.read_bytes()
@@ -385,7 +385,7 @@ def test_images_are_counted_where_that_is_cheap(tmp_path):
 
 # ----------------------------------------------------------------------------------------------- torchvision
 def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
-    """In the format that torchvision downloads, with the checksums of small files in place of the real ones."""
+    """The files have the format that torchvision downloads; their checksums replace the real ones."""
     vision = sources._import_torchvision_datasets()
     base = tmp_path / "cifar-10-batches-py"
     base.mkdir()
@@ -424,7 +424,7 @@ def test_what_is_stored(tmp_path):
         pixels = file["train/images"][:] / 255
         np.testing.assert_allclose(file.attrs["mean"], pixels.mean((0, 1, 2)))
         spread = pixels.std((0, 1, 2))
-        assert spread[2] == 0  # no blue: left as it is rather than divided by nothing
+        assert spread[2] == 0  # no blue: unchanged, not divided by zero
         np.testing.assert_allclose(file.attrs["std"], [*spread[:2], 1])
     images, labels = read_images(path, "train", np.array([2, 0]))
     assert labels.tolist() == [1, 0] and images[1, 0, 0].tolist() == [0, 255, 0]

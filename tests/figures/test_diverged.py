@@ -1,4 +1,4 @@
-"""Figures of runs some of which diverged: what is finite is drawn, and what is missing is said."""
+"""Figures of runs some of which diverged: they draw what is finite and say what is missing."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ EMPTY = {"kernel": np.nan, "layer": np.nan, "reference": np.nan, "dt": np.nan, "
 
 
 def run(width, seed, until):
-    """Two tasks of ten steps, which are an epoch; values are width + seed/10 until they grow before the end."""
+    """A run of two tasks, each one epoch of ten steps; values are width + seed/10 until they grow before the end."""
     at = {"run": f"widths-width{width}-s{seed}", "experiment": "widths", "width": width, "seed": seed}
     for step in range(21):
         task = 1 if step <= 10 else 2
@@ -43,7 +43,7 @@ def run(width, seed, until):
 
 
 def table(**until):
-    """Those of both widths and seeds; `w4s1=13`: that run diverged at step 13."""
+    """Rows of both widths and seeds; `w4s1=13` means that this run diverged at step 13."""
     names = {(width, seed): f"w{width}s{seed}" for width in (2, 4) for seed in (0, 1)}
     return pd.DataFrame([row for key, name in names.items() for row in run(*key, until.get(name, 99))])
 
@@ -74,14 +74,14 @@ def test_where_all_seeds_diverged_what_is_finite_is_drawn():
     assert (
         curve["diverged"].all() and curve["step"].max() == 13 and not drawn.loc[drawn["width"] == 2, "diverged"].any()
     )
-    # The first task is finished by one of them, the second by none.
+    # One of them finishes the first task, neither the second.
     points = drawn[(drawn["kind"] == "summary") & (drawn["width"] == 4)]
     assert points["panel"].tolist() == [2] and points["seed"].tolist() == [1]
     assert spans(SPEC, runs)[0] == {"switches": [1.0], "end": 2.0}
     assert spans(SPEC, runs)[4] == {"switches": [1.0], "end": 1.4}
     figure = figure_of(runs)
     assert "2 of 4 runs diverged: drawn up to there" in legend(figure)
-    # No line from the mean over two seeds to that over one, and the others are not flattened.
+    # No line joins the mean over two seeds to the mean over one, and the other curves are not flattened.
     color = layout._colors(SPEC, drawn)["width"][4]
     pieces = [line.get_xdata().tolist() for line in figure.axes[0].lines if line.get_color() == color]
     assert [(piece[0], piece[-1]) for piece in pieces] == [(0, 0.6), (0.7, 1.3)]
@@ -105,7 +105,7 @@ def test_a_panel_without_any_run_that_got_there_says_so():
 @pytest.mark.parametrize("title", ["", "A title"])
 @pytest.mark.parametrize("spec", [SPEC, SPEC | {"panels": SPEC["panels"][:1]}], ids=["five", "one"])
 def test_nothing_at_all_can_be_drawn(tmp_path, spec, title):
-    """Diverged before the first checkpoint: a figure that says so, and a table without rows that others can read."""
+    """Every run diverged before its first checkpoint: the figure says so, and its table has columns but no rows."""
     runs = table(w2s0=0, w2s1=0, w4s0=0, w4s1=0)
     drawn = shown(spec, runs)
     assert drawn.empty and {"panel", "mean", "low", "high", "seeds", "width"} <= set(drawn)
@@ -119,7 +119,7 @@ def test_nothing_at_all_can_be_drawn(tmp_path, spec, title):
 
 
 def test_a_table_of_nothing_is_read_like_others(tmp_path):
-    """As a figure that takes scales from it does."""
+    """A figure that takes its scales from the table reads it."""
     drawn = shown(SPEC, table(w2s0=0, w2s1=0, w4s0=0, w4s1=0))
     drawn.to_csv(tmp_path / "fig4.csv", index=False)
     assert read_tables([tmp_path / "fig4.csv"], "mean").empty

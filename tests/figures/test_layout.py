@@ -72,7 +72,7 @@ def test_a_title_that_is_no_formula_is_said_in_one_line(runs, where):
 
 
 def test_layers_are_colors_in_the_networks_order_and_the_kernel_is_not_of_them(runs):
-    """A panel without them shows the kernel alone, even where the table has its layers."""
+    """A panel without layers shows the kernel alone, even where the table has layers."""
     shares = [runs.assign(layer=layer, value=runs["value"] * share) for share, layer in ((10, "stem"), (20, "head"))]
     tables = pd.concat([runs, *(share[share["block"].eq("all") & share["kernel"].notna()] for share in shares)])
     panels = [
@@ -104,7 +104,7 @@ def test_panels_of_one_figure_can_show_other_axes_and_runs(all_seeds):
 
 
 def test_parts_of_the_probe_are_colors_where_nothing_else_is(all_seeds):
-    """Those of one task alike in all panels, whether held out or not."""
+    """The parts of one task have the same color in all panels, held out or not."""
     held_out = all_seeds[all_seeds["block"] != "all"].assign(block=lambda rows: rows["block"] + "_held_out")
     blocks = {"where": {"width": 2}, "metric": "alignment"}
     panels = [blocks | {"block": ["task1", "task2"]}, blocks | {"block": ["task1_held_out", "task2_held_out"]}]

@@ -1,4 +1,4 @@
-"""What figures say of where they come from."""
+"""What figures say about where they come from."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ ORIGIN = {"config": '{"title": "(Δ → \\\\Größe)"}', "host": "Zürich (3)", 
 
 
 def test_the_excerpt_of_a_config_draws_the_figure():
-    """With the figures that it takes scales from, and nothing else."""
+    """The excerpt also holds the figures from which it takes scales, and nothing else."""
     figures = make_plan(load_study(ZOO)).figures
     for name, shown in (("back", {"back"}), ("window", {"window"}), ("mixture", {"mixture", "window"})):
         config = copy.deepcopy(ZOO) | {"device": "auto", "where": {"device": "cpu"}}

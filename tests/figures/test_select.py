@@ -40,7 +40,7 @@ def test_nothing_to_draw_is_said_in_one_line(runs):
 
 
 def test_one_number_per_run(all_seeds):
-    """Of epochs 2 (the switch), 3 and 4; values are epoch + width + seed/10."""
+    """Statistics of epochs 2 (the switch), 3 and 4; values are epoch + width + seed/10."""
     cases = {"last": 8, "max": 8, "drop": -1 / 6, "recovery": 1 / 6}
     for statistic, expected in cases.items():
         _, _, drawn = made(all_seeds, summary(statistic))
@@ -59,7 +59,7 @@ def test_drop_and_recovery_are_relative_to_the_switch(all_seeds):
 
 
 def test_what_is_not_finite_is_left_out(all_seeds):
-    """Relative to a value of 0 at the switch nothing is."""
+    """Nothing is finite relative to a value of 0 at the switch."""
     gone = all_seeds["value"].where((all_seeds["epoch"] != 2) | (all_seeds["width"] != 4), 0.0)
     _, _, drawn = made(all_seeds.assign(value=gone), summary("drop"))
     assert drawn["width"].tolist() == [2, 2] and np.isfinite(drawn["mean"]).all()
@@ -68,7 +68,7 @@ def test_what_is_not_finite_is_left_out(all_seeds):
 
 
 def test_the_velocity_at_the_switch_is_the_next_tasks(all_seeds):
-    """v(t) is of the kernels at t and t + dt, which are on both sides of it."""
+    """v(t) compares the kernels at t and t + dt, which lie on both sides of the switch."""
     only_there = all_seeds["value"].where(all_seeds["epoch"] != 2, 100.0)
     panels = [summary("max", "kernel_velocity", dt=1, task=k, x="width") for k in (1, 2)]
     _, _, drawn = made(all_seeds.assign(value=only_there), *panels)

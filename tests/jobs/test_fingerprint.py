@@ -74,7 +74,7 @@ SCRIPTS = {path.name for path in module.SCRIPTS.glob("*.py")} - MAKE_NO_RESULTS
 
 
 def run_again_after(edited):
-    """Scripts that run again after a statement more in a file of the library."""
+    """Scripts that run again after a statement is added to a file of the library."""
     return {
         script
         for script in SCRIPTS
@@ -85,7 +85,7 @@ def run_again_after(edited):
 @pytest.mark.parametrize(
     "edited, scripts",
     [
-        # Each edit runs again what it can change, and nothing that trains but for what trainings are made of.
+        # Each edit runs again what it can change; networks train again only after edits of what training uses.
         (
             "storage/tables.py",
             {"draw_figure", "judge_claims", "measure_switches", "write_explorer", "write_table_page"},
@@ -111,7 +111,7 @@ def test_an_edit_runs_again_what_it_can_change(edited, scripts):
 
 
 def test_what_describes_configs_and_plans_never_decides_results():
-    """Adding a key must not train again."""
+    """Adding a key must not train anything again."""
     assert len(SCRIPTS) == 14
     for room in ("study", "planning"):
         for path in (module.SCRIPTS / "reactivation" / room).glob("*.py"):

@@ -1,4 +1,4 @@
-"""What a job's log says of an error."""
+"""What a job's log says about an error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Writing beside the computation: in order, not too far behind, and never silently lost."""
+"""Writing during the computation: in order, not too far behind, and never silently lost."""
 
 import itertools
 import threading
@@ -21,7 +21,7 @@ def test_calls_are_made_in_order_in_one_thread_of_their_own():
 
 
 def test_no_more_calls_wait_than_may():
-    """The fourth waits for the first: one at work and one waiting are as many as two."""
+    """The third waits for the first: one at work and one waiting are already two."""
     go, done, handed_over = threading.Event(), [], []
 
     def slow(i):
@@ -67,7 +67,7 @@ def test_an_error_of_the_computation_is_not_hidden_by_one_of_the_writer():
 
 
 def test_a_state_is_saved_after_the_checkpoints_before_it(tmp_path):
-    """Also where the disk is slow: whoever goes on from a state finds them."""
+    """Even on a slow disk, whoever goes on from a state finds them."""
     go, path = threading.Event(), tmp_path / "state.pt"
 
     def checkpoint():

@@ -96,7 +96,7 @@ def test_how_far_a_line_says_a_job_is(line, expected):
 
 
 class Job:
-    """As much of a job, or of a group of some, as `look` looks at."""
+    """A job, or a group of jobs, with what `look` reads of it."""
 
     def __init__(self, rule, log=None, jobs=()):
         self.rule, self.log, self.jobs = type("Rule", (), {"name": rule}), [log] if log else [], jobs
@@ -109,7 +109,7 @@ class Job:
 
 
 def test_a_group_is_shown_by_the_job_that_wrote_last(tmp_path):
-    """As Slurm's jobs are: a segment's training and its kernels, on another machine."""
+    """Slurm's jobs are such groups: a segment's training and its kernels, on another machine."""
     train, ntk = (Job(rule, tmp_path / f"{rule}.log") for rule in ("train", "ntk"))
     group, everything, waiting = Job("", jobs=(ntk, train)), Job("all"), Job("train", tmp_path / "none.log")
     scheduler = type("Scheduler", (), {"finished_jobs": 1, "failed": {group}})

@@ -8,7 +8,7 @@ from networks import NETWORKS, build, image, reference
 from reactivation.ntk import contraction, cotangents, empirical_ntk
 from reactivation.training.networks import cnn
 
-# Torch warns of it on the reference too.
+# Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
 
 
@@ -29,7 +29,7 @@ def test_every_way_to_contract_gives_the_same_kernel(monkeypatch, name, way, spa
 
 
 def test_the_kernel_of_every_logit_is_whole_beyond_a_strip_of_the_product():
-    """n · C > 128: what is computed on and above the diagonal only is completed before it is summed."""
+    """n · C > 128: products computed only on and above the diagonal are completed before they are summed."""
     torch.manual_seed(0)
     model, x = in_double(cnn(4, 8, 50).eval(), image(8, 5))
     assert_close(empirical_ntk(model, x, kernels=KINDS), reference(model, x), 1e-12)

@@ -1,4 +1,4 @@
-"""Precision, memory, random numbers and threads; what is refused, and what is said."""
+"""Precision, memory, random numbers and threads; refusals and warnings."""
 
 import copy
 import functools
@@ -16,7 +16,7 @@ from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
 from reactivation.ntk import empirical_ntk, guards
 from reactivation.ntk import kernel as module
 
-# Torch warns of it on the reference too.
+# Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
 
 
@@ -26,7 +26,7 @@ def forget_warnings():
 
 
 def test_memory_that_runs_out_between_chunks_halves_the_blocks(monkeypatch, caplog):
-    """As where cotangents of a block are joined: smaller blocks need less; where none is small enough, it is told."""
+    """Joining cotangents takes memory; smaller blocks take less. If none is small enough, an error says so."""
     model, x = in_double(*build(NETWORKS["cnn"]))
     add_block, sizes = module._add_block, []
 
@@ -76,7 +76,7 @@ LOWERED = {
 
 @pytest.mark.parametrize("switch", LOWERED)
 def test_lower_precisions_are_not_used_and_given_back(switch):
-    """In a process of its own: torch has no way to unset some of them."""
+    """Each runs in a process of its own: torch cannot unset some of them."""
     code = f"""
 import torch
 from reactivation.training.networks import cnn
@@ -115,7 +115,7 @@ if not {LOWERED[switch]!r}:  # what was not set still follows the general switch
     own_process(code)
 
 
-# -------------------------------------------------------------------------------------------------------- what is said
+# ------------------------------------------------------------------------------------------------------------ warnings
 @pytest.mark.parametrize("name", EXAMPLEWISE)
 def test_what_is_differentiated_sample_by_sample_is_said_once(name, caplog):
     make, parameters = EXAMPLEWISE[name]

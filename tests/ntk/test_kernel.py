@@ -15,7 +15,7 @@ from reactivation.ntk import empirical_ntk
 from reactivation.ntk import kernel as module
 from reactivation.training.networks import cnn
 
-# Torch warns of it on the reference too.
+# Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
 
 
@@ -92,7 +92,7 @@ def test_a_small_limit_means_blocks_of_few_samples(monkeypatch):
 
 
 def test_the_memory_taken_stays_under_the_limit():
-    """In a process of its own: the peak of this one is that of all tests so far."""
+    """It runs in a process of its own: the peak of this one is that of all tests so far."""
     code = """
 import torch
 from ntk_approaches import cnn, empirical_ntk, measured
@@ -241,7 +241,7 @@ def test_a_function_with_derivatives_of_its_own_is_differentiated_sample_by_samp
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_buffers_that_a_forward_pass_changes_are_the_same_for_every_sample(dtype):
-    """Parameters taken apart and others (the PReLU's) see the same first call, of integers too, in every precision."""
+    """Parameters differentiated sample by sample (the PReLU's) and all others see the same buffers, integers too."""
 
     def run(m, x):
         m["norm"].running_mean += 1
@@ -272,7 +272,7 @@ def test_samples_taken_one_by_one_are_copies_and_integer_parameters_stay_integer
 
 
 def test_a_kernel_does_not_import_torchs_compiler():
-    """Nor sympy, which comes with it: a second, in every job."""
+    """It does not import sympy either, which comes with the compiler: together they cost every job a second."""
     code = """
 import sys, torch
 from reactivation.training.networks import cnn

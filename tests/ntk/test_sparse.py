@@ -4,7 +4,7 @@ import pytest
 
 from helpers import own_process
 
-# Torch warns of it on the reference too.
+# Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
 
 

@@ -1,4 +1,4 @@
-"""Names: what a value becomes in one, and what tells two apart."""
+"""Names: how they write values, and what tells two apart."""
 
 import pytest
 

@@ -18,7 +18,7 @@ VARIANTS = [
     {"name": "mlp", "depth": 3, "activation": "tanh"},
     {"name": "resnet18", "norm": "group"},
 ]
-# Every network that a config may name, as it is by default, beside these.
+# These variants, and every network that a config may name, with its defaults.
 NETWORKS = VARIANTS + [
     form(name=form.model_fields["name"].annotation.__args__[0], width=5).model_dump(exclude={"base_width"})
     for form in SECTIONS["model"]

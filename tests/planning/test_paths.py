@@ -46,5 +46,5 @@ def test_reserved_names_are_those_of_rules_and_folders():
 
 @pytest.mark.parametrize("name", ["train", "ntk", "metrics", "figure"])
 def test_the_files_that_matter_are_among_them(name):
-    """Else the pattern above finds nothing and compares nothing."""
+    """Otherwise the pattern above finds nothing and compares nothing."""
     assert outputs()[name]

@@ -78,13 +78,13 @@ def test_another_probe_or_kernel_is_another_file_of_kernels():
 
 
 def test_a_shorter_scenario_shares_no_segment():
-    """Its first task is the same, but not the classes that are tested on while it is trained."""
+    """Its first task is the same, but other classes are tested while it trains."""
     shorter = plan((f"{EXPERIMENT}.scenario.tasks", 1), ("figures", {}))
     assert not set(plan().segments) & set(shorter.segments)
 
 
 def test_runs_that_share_a_beginning_share_its_segments():
-    """The order of classes within the whole matters to no task that has its own classes already."""
+    """A first task does not depend on the order of the classes that come later."""
     other = plan((f"{EXPERIMENT}.scenario.class_order", [0, 1, 3, 2]))
     first = lambda p: {name for name, s in p.segments.items() if s.parent is None}  # noqa: E731
     second = lambda p: {name for name, s in p.segments.items() if s.parent is not None}  # noqa: E731
@@ -145,11 +145,11 @@ def segments(plan, *experiments):
 
 
 def test_the_papers_runs_share_their_beginnings(paper):
-    """E_0 … E_10: task 1 once and eleven second tasks, per seed; Ẽ_α: once and nine."""
+    """Per seed, E_0 … E_10 share task 1 and have eleven second tasks; the Ẽ_α share theirs and have nine."""
     assert len(segments(paper, "new_classes")) == 3 * 12
     assert len(segments(paper, "class_frequency")) == 3 * 10
     assert len(segments(paper, "width_lr")) == 3 * 6 * 3 * 2
-    # The longest of S1 are runs of width_lr.
+    # The longest runs of S1 are runs of width_lr.
     assert len(segments(paper, "width_lr", "epochs")) == 3 * (6 * 3 + 4) * 2
 
 
@@ -229,7 +229,7 @@ def test_tasks_of_a_sequence_have_their_own_epochs():
 
 
 def test_lists_are_told_apart_in_tables():
-    """As text that pandas does not read as a number: 0.1 and 0.10 would be one."""
+    """They are text that pandas does not read as a number: 0.1 and 0.10 would become one."""
     grid = {"width": [2], "class_order": [[0, 1, 2, 3], [3, 2, 1, 0]]}
     cells = {
         run.spec["axes"]["class_order"] for run in plan((f"{EXPERIMENT}.grid", grid), ("figures", {})).runs.values()
@@ -281,7 +281,7 @@ def test_a_twin_alone_trains_its_network_too():
 
 
 def test_who_says_nothing_means_networks_but_for_errors_of_twins():
-    """So that a study can have twins by one line."""
+    """A study can thus have twins with one line."""
     panels = [{"metric": "spectral_norm"}, {"metric": "test_accuracy"}, {"metric": "function_error"}]
     claims = {"wider_is_lazier": {"experiment": "widths"}}
     both = plan(BOTH, ("figures.fig4.panels", panels), ("claims", claims))

@@ -111,7 +111,7 @@ def test_only_what_is_listed_is_deleted(results):
 
 
 def test_a_half_deleted_segment_does_not_look_whole(results, monkeypatch):
-    """Killed at any file, it has lost its name before; the next call finds and deletes the rest."""
+    """It loses its name first: if prune is killed at any file, the next call finds and deletes the rest."""
     fill(results, [f"segments/a{HASH}/{name}" for name in ("segment.json", "final.pt", "checkpoints/step1.pt")])
     real = shutil.rmtree
 

@@ -1,4 +1,4 @@
-"""What segments and kernels cost against formulas, and against what is split and planned."""
+"""Costs of segments and kernels against formulas, splits and plans."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from reactivation.study.load import load_study
 
 
 def test_operations_of_the_papers_network_are_those_of_its_formula():
-    """2·(27·1024 + 9w·256 + 9w·64 + 16·C)·w forward; twice that backward, but for the images' own gradient."""
+    """2·(27·1024 + 9w·256 + 9w·64 + 16·C)·w forward; twice that backward, except for the images' own gradient."""
     w, n = 7, 5
     of = network({"name": "cnn", "width": w, "parametrization": "pytorch"}, 32, 10)
     assert of.forward == 2 * (27 * 1024 + 9 * w * 256 + 9 * w * 64 + 16 * 10) * w

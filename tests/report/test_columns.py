@@ -1,4 +1,4 @@
-"""What heads of tables say."""
+"""What the heads of tables say."""
 
 from reactivation.report.columns import MEANINGS
 from reactivation.storage.headers import ABOUT, ACCURACY, BESIDE_AXES, CLAIMS, SWITCHES

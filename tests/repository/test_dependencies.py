@@ -14,7 +14,7 @@ from reactivation.jobs.fingerprint import SCRIPTS, fingerprint
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
 IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml"}
-# Imported in functions that these scripts never call: what other scripts share their modules for.
+# Imported in functions of shared modules that only other scripts call.
 UNREACHED = {
     "data": {"filelock", "torch", "torchvision"},
     "torchvision": set(),
@@ -41,7 +41,7 @@ def environment(name):
 
 
 def imported(files):
-    """Third parties' packages that these files of the library, or what they import, import: at once; in functions."""
+    """Third-party packages that these files, or what they import, import at once, and only in functions."""
     at_once, later = set(), set()
     modules = {entry.split(":")[0] for file in files for entry in fingerprint(file)}
     for tree in (ast.parse((SCRIPTS / module).read_text()) for module in modules):

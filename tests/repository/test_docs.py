@@ -1,4 +1,4 @@
-"""What documents say of code, files and keys is there; what they read of results is read as it is written."""
+"""The code, files and keys that documents name exist; their snippets read the results of a study."""
 
 import ast
 import re
@@ -46,7 +46,7 @@ def done(tmp_path_factory):
 
 
 def test_every_snippet_reads_a_study(done):
-    """One after another in one process, as in a notebook."""
+    """They run one after another in one process, as in a notebook."""
     documents = ("README.md", "docs/running.md", "docs/data-format.md")
     codes = [code for document in documents for code in snippets(document)]
     assert len(codes) > 10 and all(len(code.strip().splitlines()) <= 8 for code in codes)
@@ -67,7 +67,7 @@ def test_the_readmes_kernel_is_a_function_of_any_network():
 
 
 def anchors(path):
-    """As GitHub makes them from headings."""
+    """Anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", h)).lower().replace(" ", "-") for h in headings}
 

@@ -1,4 +1,4 @@
-"""docs/extending.md, as it is written: its diffs apply to this repository, its studies run, it says what runs again."""
+"""docs/extending.md: its diffs apply to this repository, its studies run, its table says what runs again."""
 
 import re
 import shutil
@@ -74,7 +74,7 @@ def test_a_diff_applies_by_itself_and_runs_again_what_the_table_says(row, tmp_pa
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the repository with all diffs, all studies in config/, and the images that snippets of Python make."""
+    """A copy of the repository with all diffs, all studies in config/, and the images that its Python snippets make."""
     folder = copy_repository(tmp_path_factory.mktemp("extended") / "clone")
     for diff in DIFFS.values():
         apply(diff, folder)

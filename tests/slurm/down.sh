@@ -4,7 +4,7 @@ set -uo pipefail
 dir=${SLURM_TEST_DIR:-/tmp/slurm-test}
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/etc/slurm.conf
 
-pid_of() { # of a daemon of this cluster, if it runs
+pid_of() { # the pid of a daemon of this cluster, if it runs
     local pid
     pid=$(cat "$dir/run/$1.pid" 2>/dev/null) && [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] && echo "$pid"
 }
@@ -27,6 +27,6 @@ for daemon in slurmd slurmctld munged; do
     rm -f "$dir/run/$daemon.pid"
 done
 rm -rf "$dir"/state/* "$dir"/spool/*
-# Else each start of Snakemake would wait for this controller.
+# Otherwise each start of Snakemake would wait for this controller.
 [ "$(readlink /etc/slurm/slurm.conf)" = "$SLURM_CONF" ] && rm -f /etc/slurm/slurm.conf
 exit 0

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Bring up a real Slurm of one node on loopback: munged, slurmctld, slurmd; partitions `cpu` and `gpu`, one stand-in GPU.
 #
-# Without systemd and without accounting. `--install` installs the packages of Debian or Ubuntu first. Idempotent: where this
-# very cluster is up, it is left as it is. down.sh takes it down. Everything lives in SLURM_TEST_DIR (/tmp/slurm-test).
+# It needs neither systemd nor accounting. `--install` first installs the packages of Debian or Ubuntu. If this very
+# cluster is up already, it keeps running. down.sh takes it down. Everything lives in SLURM_TEST_DIR (/tmp/slurm-test).
 set -euo pipefail
 dir=${SLURM_TEST_DIR:-/tmp/slurm-test}
 port=${SLURM_TEST_PORT:-16817}
@@ -47,7 +47,7 @@ done
 mkdir -p "$dir"/{etc,run,log,state,spool}
 if [ ${#missing[@]} -gt 0 ]; then
     [ "${1:-}" = --install ] || die "no ${missing[*]} here: tests/slurm/up.sh --install installs Debian's packages"
-    # Packages start their services otherwise.
+    # Otherwise packages start their services.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
@@ -65,7 +65,7 @@ if alive munged && alive slurmctld && alive slurmd && munge_answers && controlle
 fi >/dev/null 2>&1
 "$(dirname "$0")/down.sh"
 
-# A character device is all that slurmd wants of a GPU.
+# All that slurmd needs of a GPU is a character device.
 [ -c "$dir/run/gpu0" ] || mknod "$dir/run/gpu0" c 1 3
 echo "NodeName=$host Name=gpu Type=standin File=$dir/run/gpu0" >"$dir/etc/gres.conf"
 cat >"$SLURM_CONF" <<CONF
@@ -98,19 +98,19 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
-# Requests that can never be met are refused, not queued for ever.
+# Requests that can never be met are refused, not queued forever.
 EnforcePartLimits=ALL
 ReturnToService=2
 KillWait=10
 MinJobAge=3600
 PropagateResourceLimits=NONE
 GresTypes=gpu
-# One processor more than there are: a test's job only sleeps.
+# One processor more than the machine has: a test's job only sleeps.
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$(($(nproc) + 1)) RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.9)}' /proc/meminfo) Gres=gpu:standin:1 State=UNKNOWN
 PartitionName=cpu Nodes=$host Default=YES DefaultTime=60 MaxTime=7-0 State=UP
 PartitionName=gpu Nodes=$host Default=NO DefaultTime=60 MaxTime=7-0 State=UP
 CONF
-# What Snakemake's inner job step starts has no SLURM_CONF any more, and looks here.
+# Processes that Snakemake's inner job step starts have lost SLURM_CONF, and look here.
 mkdir -p /etc/slurm
 ln -sfn "$SLURM_CONF" /etc/slurm/slurm.conf
 

@@ -1,4 +1,4 @@
-"""Checkpoints, and what is said of bad ones."""
+"""Checkpoints, and the errors for bad ones."""
 
 import numpy as np
 import pytest

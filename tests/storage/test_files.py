@@ -1,4 +1,4 @@
-"""Files: whole or absent, and damage to any kind of them named."""
+"""Files are whole or absent, and damage to any kind of file is named."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Kernels from elsewhere: what is read, and what is said of kernels that are none."""
+"""Kernels from elsewhere: what is read, and the errors for invalid kernels."""
 
 import re
 

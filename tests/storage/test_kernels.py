@@ -1,4 +1,4 @@
-"""Files of kernels, and what is said of those that make no sense."""
+"""Files of kernels, and the errors for invalid ones."""
 
 import h5py
 import numpy as np

@@ -1,4 +1,4 @@
-"""What one key says of another: figures, panels, twins, untrained networks."""
+"""Checks of keys against each other: figures, panels, twins, untrained networks."""
 
 import pytest
 
@@ -117,10 +117,10 @@ def test_rates_are_tried_at_the_widths_that_there_are():
 
 
 def test_the_probe_has_no_part_for_a_task_without_new_classes():
-    """It would be drawn as nothing."""
+    """A panel of it would be empty."""
     there_and_back = {"kind": "sequence", "tasks": [{"classes": [0, 1]}, {"classes": [2, 3]}, {"classes": [0, 1]}]}
     scenario = (f"{EXPERIMENT}.scenario", there_and_back)
-    load_study(changed(scenario))  # the test set does
+    load_study(changed(scenario))  # the test set has one
     for block in ("task3", "current"):
         (line,) = errors(changed(scenario, (f"{FIGURE}.panels", [{"metric": "trace", "block": [block]}])))
         assert line == f"{FIGURE}.panels.0.block: trace has no block {block!r}; it has all, task1, task2"

@@ -32,7 +32,7 @@ def test_axes_are_numbers_or_words():
 
 
 def test_a_combination_that_does_not_fit_together():
-    """Each value does with the first of the other axis."""
+    """Each value fits together with the first of the other axis."""
     grid = {"name": ["mlp", "cnn"], "depth": [1, 2], "width": [4]}
     (line,) = errors(changed((f"{EXPERIMENT}.grid", grid), (f"{EXPERIMENT}.model", {}), ("figures", {})))
     assert line.startswith(f"{EXPERIMENT}.grid: has a combination that is not valid: model.depth: does not belong here")

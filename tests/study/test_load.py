@@ -189,7 +189,7 @@ def test_sequences_may_cover_more_than_their_own_classes():
 
 
 def test_names_of_experiments_hold_no_dash():
-    """Else `e` with an axis `width4…` and `e-width4` would name two runs alike."""
+    """Otherwise `e` with an axis `width4…` and `e-width4` would name two runs alike."""
     lines = errors(changed(("experiments", {"e-width4": TINY["experiments"]["widths"]}), ("figures", {})))
     assert lines[0].startswith("experiments.e-width4: should be a name of letters, digits and _")
 

@@ -1,4 +1,4 @@
-"""A headless Chromium that may only read files, and what it says: errors on its console, requests."""
+"""A headless Chromium that may only read files, with the errors on its console and its requests."""
 
 import contextlib
 import json
@@ -50,9 +50,9 @@ def opened(size: tuple[int, int] = (1280, 900)) -> Iterator[webdriver.Chrome]:
             options.add_argument(flag)
         page = webdriver.Chrome(options=options, service=Service(driver))
         try:
-            page.implicitly_wait(10)  # for what a page adds to itself
+            page.implicitly_wait(10)  # for elements that a page adds later
             page.get("about:blank")
-            page.get_log("performance")  # of the page that a new browser shows
+            page.get_log("performance")  # drops the requests of a new browser's first page
             yield page
         finally:
             page.quit()

@@ -36,7 +36,7 @@ REACTIVATED = {
 
 
 def table(seeds=3, noise=0.02, change=lambda row: {}, **axes):
-    """Rows of every combination of the axes and seed; `change(row)` says what differs from REACTIVATED."""
+    """A row for every combination of the axes and seed; `change(row)` says what differs from REACTIVATED."""
     rng, rows = np.random.default_rng(0), []
     for values in itertools.product(range(seeds), *axes.values()):
         row = {"kernel": "sum", **REACTIVATED} | dict(zip(["seed", *axes], values, strict=True))
@@ -65,7 +65,7 @@ def judged(name, rows, beside=None, **limits):
 
 
 def expected(rows):
-    """The runs of a table, all of which should have all their tasks."""
+    """The runs of a table, each of which should have all its tasks."""
     return {run: {"seed": of["seed"].iloc[0], "tasks": of["task"].nunique()} for run, of in rows.groupby("run")}
 
 
@@ -93,7 +93,7 @@ def small(row):
     return {"norm_drop": 0.1 * row["alpha"], "velocity_at": 0.01}
 
 
-# Of each claim: a table that supports it, and tables each of which lacks a part of it.
+# For each claim, a table that supports it, and tables that each lack a part of it.
 TABLES = {
     "wider_is_lazier": (
         table(**WIDTHS, change=first_task(-0.5)),
@@ -120,7 +120,7 @@ TABLES = {
             table(**WIDTHS, change=lambda row: {"norm_recovery": 0.05}),
             table(**WIDTHS, change=lambda row: {"norm_unrest": 0.55}),  # it falls as far without a switch
             table(
-                **RATES,  # never back but at one rate, where next to nothing fell
+                **RATES,  # back at one rate only, where it hardly fell
                 change=lambda row: (
                     {"norm_recovery": 0.5, "norm_drop": 0.001} if row["lr"] == 0.1 else {"norm_recovery": 0}
                 ),
@@ -141,7 +141,7 @@ TABLES = {
         [
             table(**WIDTHS, **RATES, noise=0),
             table(**WIDTHS, **RATES, change=lambda row: {"recovery_epochs": 10 - late(row)["recovery_epochs"]}),
-            table(**WIDTHS, **RATES, noise=0, change=lambda row: {"recovery_epochs": np.nan}),  # none is back
+            table(**WIDTHS, **RATES, noise=0, change=lambda row: {"recovery_epochs": np.nan}),  # never back
         ],
     ),
     "alignment_turns": (

@@ -1,4 +1,4 @@
-"""Keys of the tiny study by their paths, edits that several rooms make, and what is said of mistakes."""
+"""Paths of keys of the tiny study, edits that tests of several rooms make, and the lines on mistakes."""
 
 import pytest
 

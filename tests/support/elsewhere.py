@@ -33,7 +33,7 @@ def write(path, **changes):
 
 
 def mine(folder, **keys):
-    """The study MINE on files in `folder`, with more keys of the study or, if it has such, of its experiment."""
+    """The study MINE on files in `folder`; `keys` go to its experiment if they belong there, else to the study."""
     of_experiment = {key: value for key, value in keys.items() if key in ("grid", "metrics", "kernels", "dataset")}
     rest = {key: value for key, value in keys.items() if key not in of_experiment}
     experiments = {"mine": MINE["experiments"]["mine"] | of_experiment}

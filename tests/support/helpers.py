@@ -70,7 +70,7 @@ def changed(*edits: tuple[str, object]) -> dict:
 
 
 def copy_repository(folder: Path) -> Path:
-    """What a clone holds, as far as the workflow needs it."""
+    """A copy, in `folder`, of what the workflow needs of a clone."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     for name in ("workflow", "config", "profiles", "slurm", "envs"):
@@ -95,7 +95,7 @@ def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subp
 
 
 def flips(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """`whole` with one bit turned over, at `count` random places, and cut off at a tenth as many."""
+    """`whole` with one bit flipped, at `count` random places, and cut off at a tenth as many."""
     rng = np.random.default_rng(seed)
     for place in rng.integers(0, len(whole) * 8, count):
         damaged = bytearray(whole)

@@ -29,7 +29,7 @@ class Recurrent(nn.Module):
 
 
 class Functional(nn.Module):
-    """`run(modules, x)` of some modules."""
+    """A network that computes `run(modules, x)`."""
 
     def __init__(self, run, **modules):
         super().__init__()
@@ -60,7 +60,7 @@ def branches(m, x):
 
 
 def in_place(m, x):
-    """On the output of every kind of operation, views of it among them."""
+    """Operations in place on the output of every kind of operation, and on views of it."""
     y = m["conv"](x)
     y *= 2
     y = m["line"](y.flatten(2))
@@ -79,7 +79,7 @@ def without_gradients(m, x):
 
 
 def learnt_token(m, x):
-    """A layer on something that has no samples, but a first dimension of 1."""
+    """A layer on a tensor that has no samples, but a first dimension of 1."""
     return m["head"](torch.tanh(x + m["layer"](torch.ones(1, 5))))
 
 
@@ -125,7 +125,7 @@ def image(size=12, n=4):
 
 
 def images(n=20, seed=0):
-    """Random ones of 8 × 8 pixels and four classes, as trainings have them."""
+    """Random images of 8 × 8 pixels and four classes, as training takes them."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     return Images.on(torch.device("cpu"), pixels, np.arange(n) % 4, np.full(3, 0.4), np.full(3, 0.2))
@@ -282,7 +282,7 @@ NETWORKS = {
     "frozen layer": lambda: (frozen(), torch.randn(4, 5)),
 }
 
-# Those with parameters that are differentiated sample by sample, and which.
+# Networks with parameters that are differentiated sample by sample, and the names of those.
 EXAMPLEWISE = {
     "lstm": (
         lambda: (

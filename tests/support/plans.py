@@ -1,4 +1,4 @@
-"""What planning makes of the tiny study, edited; and files under results/ by the names that it gives them."""
+"""Plans of the tiny study, edited, and files under results/ by the names that plans give them."""
 
 from helpers import TINY, changed
 from reactivation.planning.plan import make_plan, sources
@@ -8,7 +8,7 @@ from reactivation.study.load import load_study
 
 WIDTH = "experiments.widths.grid.width"
 FIGURE = [f"tiny/figures/fig4.{kind}" for kind in ("pdf", "png", "csv", "json")]
-HASH = "-0123456789"  # that no plan gives
+HASH = "-0123456789"  # which no plan gives
 
 
 def plan(*edits):
@@ -16,7 +16,7 @@ def plan(*edits):
 
 
 def asked(config, device="cpu", stated=None) -> tuple[Request, Request]:
-    """Of the last segment's training, and of its kernels."""
+    """The requests of the last segment's training and of its kernels."""
     study = load_study(config)
     plan = make_plan(study)
     (counts,) = all_image_counts(plan, sources(study))[0].values()
@@ -25,7 +25,7 @@ def asked(config, device="cpu", stated=None) -> tuple[Request, Request]:
 
 
 def named(config=TINY):
-    """Files of all that a study has, as the workflow names them."""
+    """Files of every kind that a study has, as the workflow names them."""
     plan = make_plan(load_study(config))
     files = [f"data/{name}.h5" for name in plan.datasets]
     files += [f"{kind}/{name}.npz" for kind in ("splits", "probes") for name in getattr(plan, kind)]
@@ -36,7 +36,7 @@ def named(config=TINY):
 
 
 def fill(results, files, size=10):
-    """Make files of so many bytes, by their paths from `results`."""
+    """Make files of `size` bytes, named by their paths from `results`."""
     for name in files:
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_bytes(b"x" * size)

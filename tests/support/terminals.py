@@ -11,7 +11,7 @@ import time
 
 
 def screen(seen):
-    """Lines of a terminal, wide as they are, and the column that the cursor is at."""
+    """The lines of a terminal, without wrapping, and the column of its cursor."""
     lines, row, column = [""], 0, 0
     for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[^\x1b]", seen.replace("\r\n", "\n\r")):
         if part == "\x1b[A":
@@ -28,7 +28,7 @@ def screen(seen):
 
 
 def terminal(columns, rows):
-    """Both ends of one."""
+    """Both ends of a terminal."""
     reader, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     return reader, end
@@ -37,7 +37,7 @@ def terminal(columns, rows):
 def read(reader, until, seconds=60):
     """What is written to the terminal until it matches, or its other end is closed."""
     seen, deadline = b"", time.monotonic() + seconds
-    with contextlib.suppress(OSError):  # how a terminal whose other end is closed says so
+    with contextlib.suppress(OSError):  # raised once the other end is closed
         while not re.search(until, seen.decode(errors="replace")):
             assert time.monotonic() < deadline, seen.decode()
             seen += os.read(reader, 65536)

@@ -1,4 +1,4 @@
-"""The budget, with how fast this machine is."""
+"""The budget with the measured speed of this machine."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Linearised twins: first-order expansions against Jacobians, trained beside their networks."""
+"""Linearised twins: first-order expansions against Jacobians, trained in parallel with their networks."""
 
 import copy
 
@@ -41,7 +41,7 @@ NETWORKS = {
 
 
 def train(model, lr=0.1, **training):
-    """Train a network, and its twin from the same weights; logits of both on other images, and both of them."""
+    """Train a network, and its twin from the same weights; return the logits of both on other images."""
     spec, kept = SPEC | {"training": SPEC["training"] | {"lr": lr} | training}, {}
     twin = copy.deepcopy(model)
     for name, of, function in (("network", model, None), ("twin", twin, linearized(twin))):
@@ -93,7 +93,7 @@ def test_its_gradient_in_the_weights_is_that_at_its_origin(spec):
 
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
 def test_a_small_step_is_the_same_to_first_order(spec):
-    """The change is of first order in the step, the difference of second: half the step, a quarter of it."""
+    """The change is of first order in the step, the difference of second: half the step makes a quarter of it."""
     gaps, changes = [], []
     x = images(5).batch(slice(None))[0].double()
     for scale in (2e-6, 1e-6):
@@ -103,7 +103,7 @@ def test_a_small_step_is_the_same_to_first_order(spec):
         gaps.append(float((model(x) - twin(x)).detach().norm()))
         changes.append(float((model(x) - start).detach().norm()))
     assert changes[0] / changes[1] == pytest.approx(2, rel=0.05)
-    assert gaps[0] / gaps[1] == pytest.approx(4, rel=0.1)  # no ReLU is crossed by so small a step
+    assert gaps[0] / gaps[1] == pytest.approx(4, rel=0.1)  # so small a step crosses no ReLU
     assert gaps[1] < 0.001 * changes[1]
 
 
@@ -123,7 +123,7 @@ def test_of_another_network_it_is_not():
 
 
 def test_with_ntk_parametrization_the_gap_shrinks_with_the_width():
-    """As 1/√width (Lee et al. 2019): over three seeds, at 16 times the width, to a quarter; here to less than half."""
+    """It shrinks as 1/√width (Lee et al. 2019): at 16 times the width, to a quarter; here, over 3 seeds, below half."""
     gaps = []
     for width in (8, 128):
         of_seeds = []

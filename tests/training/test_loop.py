@@ -19,7 +19,7 @@ from trainings import SPEC, network, train
 
 
 def plain_loop(model, step):
-    """step(parameter, gradient, its own state, number of the step from 1) after each batch of SPEC's second task."""
+    """Call step(parameter, gradient, state, number of the step from 1) after each batch of SPEC's second task."""
     data, shuffle = images(), torch.Generator().manual_seed(stream(4, "batches", 2))
     parameters, t = list(model.parameters()), 0
     states = [{} for _ in parameters]
@@ -44,7 +44,7 @@ def sgd(lr, momentum, weight_decay):
 
 
 def adam(lr, weight_decay, b1=0.9, b2=0.999, eps=1e-8):
-    """Algorithm 1 of Kingma and Ba (2015, arXiv 1412.6980), of the gradient of the loss with λ/2 ‖p‖²."""
+    """Algorithm 1 of Kingma and Ba (2015, arXiv 1412.6980), on the gradient of the loss plus λ/2 ‖p‖²."""
 
     def step(p, g, state, t):
         g = g + weight_decay * p
@@ -99,7 +99,7 @@ MODELS = {
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_every_network_learns_in_bf16_nearly_what_it_learns_in_float32(model):
-    """Products have eight bits, weights and what is added to them all of float32."""
+    """Products have eight bits; weights, and what is added to them, have all bits of float32."""
     spec = {"width": 8, "parametrization": "pytorch"} | model
     training = {**SPEC, "training": SPEC["training"] | {"batch_size": 20, "lr": 0.002}, "epochs": [5, 6]}
     losses, weights = {}, {}
@@ -157,13 +157,13 @@ def test_the_same_twice_is_the_same_to_the_bit():
 
 # ------------------------------------------------------------------------------------------------ divergence
 def test_divergence_ends_training_and_says_where():
-    """Checkpoints are of finite weights only, also where the loss was still finite before the last step."""
+    """Checkpoints hold finite weights only, even where the loss was still finite before the last step."""
     for lr in (1e3, 1e20, 3e38):
         _, kept, trained = train({**SPEC, "training": SPEC["training"] | {"lr": lr}})
         last = kept[-1][0] - 40 if kept else 0
         assert last < trained.diverged <= 9 and len(trained.log) == (trained.diverged - 1) // 3
         assert all(p.isfinite().all() for *_, weights in kept for p in weights)
-        # With the weights before it, the loss of the step named is not finite, or its update is not.
+        # The loss before the step named, or the weights after it, are not finite.
         model, steps = network(), []
         for p in plain_steps(model, lr, trained.diverged):
             steps.append(p)
@@ -171,7 +171,7 @@ def test_divergence_ends_training_and_says_where():
 
 
 def plain_steps(model, lr, count):
-    """After each of `count` steps of plain SGD the largest weight; NaN if the loss before it was not finite."""
+    """The largest weight after each of `count` steps of plain SGD; NaN if the loss before it was not finite."""
     data, shuffle = images(), torch.Generator().manual_seed(stream(4, "batches", 2))
     batches = [batch for _ in range(3) for batch in torch.randperm(20, generator=shuffle).split(8)]
     for batch in batches[:count]:
@@ -184,7 +184,7 @@ def plain_steps(model, lr, count):
 
 @pytest.mark.parametrize("batch_size, size, alone", [(19, 8, True), (1, 8, True), (20, 8, False), (19, 16, False)])
 def test_a_lone_image_that_batch_normalization_cannot_train_on(batch_size, size, alone):
-    """Of 16 pixels a side, the last stage still has four places to take statistics over."""
+    """With 16 pixels a side, the last stage still has four places to take statistics over."""
     spec = {"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}
     model = build(spec, size, 4)
     pixels = np.zeros((20, size, size, 3), dtype=np.uint8)

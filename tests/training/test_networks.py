@@ -48,7 +48,7 @@ def test_the_mlp_is_products_and_activations():
 
 
 def test_the_cnn_is_the_papers_where_relu_comes_before_pooling():
-    """Logits and gradients to the bit."""
+    """Logits and gradients agree to the bit."""
     model, x = fresh("cnn"), images(4)
     layers = list(model)
     for i in (0, 3, 6):
@@ -83,7 +83,7 @@ def test_resnet18_is_torchvisions_but_for_the_stem():
         usual = resnet18(num_classes=3).train()
         usual.conv1, usual.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     ours, theirs = model.state_dict(), usual.state_dict()
-    # The same in the same order, but for torchvision's blocks, which name the shortcut last, as ours do.
+    # Both have the same tensors in the same order: in either, a block's shortcut comes last.
     assert [tuple(v.shape) for v in ours.values()] == [tuple(v.shape) for v in theirs.values()]
     usual.load_state_dict(dict(zip(theirs, ours.values(), strict=True)))
     x = images(2, 16)
@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_weights(network, parametrization):
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
 @pytest.mark.parametrize("network", ARCHITECTURES)
 def test_kernels_are_those_of_a_loop_of_backward_passes(network, parametrization, caplog):
-    """And nothing is differentiated sample by sample, which would be said."""
+    """Nothing is differentiated sample by sample, which would give a warning."""
     guards._warn_once.cache_clear()
     model, x = fresh(network, parametrization, width=3).eval(), images(3)
     with caplog.at_level(logging.WARNING):
@@ -166,7 +166,7 @@ def test_mup_shrinks_the_output_weights_and_nothing_else(network):
 
 # ------------------------------------------------------------------------------- kernels for large widths, by theory
 def mean_trace(network, parametrization, width, seeds):
-    """Of the `trace` kernel at initialisation, each parameter's share times its learning rate's factor for SGD."""
+    """The trace of the `trace` kernel at initialisation, each parameter's share times its learning rate's factor."""
     factors = {}
     if parametrization == "mup":
         factors = learning_rate_factors(spec(network, parametrization, width, base_width=32), "sgd")
@@ -184,7 +184,7 @@ def mean_trace(network, parametrization, width, seeds):
 @pytest.mark.parametrize("network", ["cnn", "mlp", "rnn"])
 @pytest.mark.parametrize("parametrization, power", [("pytorch", 1), ("standard", 1), ("ntk", 0), ("mup", 0)])
 def test_kernels_at_initialisation_grow_with_the_width_as_theory_says(network, parametrization, power):
-    """Linearly in fan-in parametrizations; with the factors of `ntk` or the learning rates of `mup` not at all."""
+    """They grow linearly in fan-in parametrizations, and not at all with `ntk`'s factors or `mup`'s learning rates."""
     narrow, middle, wide = (mean_trace(network, parametrization, width, seeds) for width, seeds in WIDTHS.items())
     if power:
         assert (wide - middle) / (middle - narrow) == pytest.approx(4, rel=0.2)  # a + b · width

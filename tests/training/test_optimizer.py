@@ -12,7 +12,7 @@ from trainings import SPEC, network, train
 
 
 def test_each_parameter_has_the_learning_rate_of_its_parametrization():
-    """After one step of SGD by mup at 4 times the base width, where the step of weight decay is the same for all."""
+    """One step of SGD with mup at 4 times the base width; its step of weight decay is the same for all parameters."""
     model = {"name": "cnn", "width": 4, "parametrization": "mup", "base_width": 1}
     training = SPEC["training"] | {"batch_size": 20, "weight_decay": 0.2}
     spec = {**SPEC, "model": model, "training": training, "epochs": [5, 1]}
@@ -26,7 +26,7 @@ def test_each_parameter_has_the_learning_rate_of_its_parametrization():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_training_does_not_import_torchs_compiler(optimizer):
-    """Which takes a second, and which torch's optimizers and deterministic operations import by themselves."""
+    """Importing it takes a second, and torch's optimizers and deterministic operations do so by themselves."""
     code = f"""
 import sys
 import numpy as np, torch

@@ -18,7 +18,7 @@ from trainings import SPEC, network, train
 
 
 class Killed(Exception):
-    """As by kill -9: whatever is not on disk is lost."""
+    """A stand-in for kill -9: whatever is not on disk is lost."""
 
 
 class KilledAfter(Saved):
@@ -60,7 +60,7 @@ RESUMED = {
 
 @pytest.mark.parametrize("change, build_network", RESUMED.values(), ids=RESUMED)
 def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_network):
-    """Each sitting is killed after as many saves as there have been sittings: at every step and test."""
+    """Each sitting is killed after one, two or three saves; saves are at every step and test batch."""
     spec, start = SPEC | change, (0, 0.0) if "epochs" in change else (40, 5.0)
     model, kept, trained = train(spec, start, build_network())
     wanted = {step: weights for step, _, weights in kept}

@@ -1,4 +1,4 @@
-"""What is said of a training while it runs."""
+"""The log of a training while it runs."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The budget, as a user asks for it and against what a finished study has."""
+"""The budget as a user asks for it, and against a finished study."""
 
 import re
 
@@ -37,7 +37,7 @@ def test_a_finished_study_has_what_was_foreseen(tmp_path):
 
 
 def test_from_the_command_line(tmp_path):
-    """Without --cores, and nothing is run or written."""
+    """It needs no --cores, and runs and writes nothing."""
     folder = copy_repository(tmp_path / "clone")
     run = snakemake(folder, "budget", config=TINY)
     assert run.returncode == 0, run.stdout

@@ -87,7 +87,7 @@ def snakemake(conda, folder, *arguments, config=None, controller="controller", p
 
 
 def jobs(folder):
-    """Of each job: its script, the name of its environment, and the modules that it loaded from elsewhere."""
+    """Each job's script, the name of its environment, and the modules that it loaded from elsewhere."""
     environments = {path.read_text(): path.stem for path in (folder / "envs").glob("*.yaml")}
     for path in folder.glob("probe-*.json"):
         record = json.loads(path.read_text())
@@ -139,7 +139,7 @@ def test_a_data_set_of_torchvision_is_read_with_torchvision(conda, clone):
 
 
 def test_a_package_that_an_environment_lacks_is_noticed_where_snakemake_has_it(conda, clone):
-    """The control of the tests above: a job finds what it lacks among Snakemake's packages, and would go on."""
+    """A control for the tests above: a job finds what it lacks among Snakemake's packages, and would go on."""
     environment = clone / "envs/data.yaml"
     lines = environment.read_text().splitlines(keepends=True)
     environment.write_text("".join(line for line in lines if "pydantic" not in line))
@@ -150,7 +150,7 @@ def test_a_package_that_an_environment_lacks_is_noticed_where_snakemake_has_it(c
 
 
 def test_a_version_that_the_channel_has_not_is_refused(conda, tmp_path):
-    """The control of the local channel: what is installed is what the solver found to fit."""
+    """A control for the local channel: only what the solver found to fit is installed."""
     file = tmp_path / "wrong.yaml"
     file.write_text((REPOSITORY / "envs/data.yaml").read_text().replace("numpy=2", "numpy=1"))
     run = create(conda, file, tmp_path / "prefix")

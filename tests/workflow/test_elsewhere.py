@@ -1,4 +1,4 @@
-"""Kernels from elsewhere run through the real workflow to a figure, alone and beside trained experiments."""
+"""Kernels from elsewhere run through the real workflow to a figure, alone and together with trained experiments."""
 
 import os
 import re
@@ -91,7 +91,7 @@ def test_tools_know_such_a_study(copy):
 
 
 def test_our_own_kernels_have_the_same_metrics(tmp_path, monkeypatch):
-    """Of a first task, shared as the file that `ntk` wrote; beside the experiment that it is of."""
+    """Kernels of a first task, read from the file that `ntk` wrote, against the experiment that they come from."""
     folder = finished(tmp_path / "clone", changed(("seeds", [0]), ("experiments.widths.grid.width", [2])))
     (path,) = (folder / "results/segments").glob("*-task1-*/ntk-*.h5")
     with pytest.raises(InputError, match="is in results/, which the workflow makes and prunes: copy it elsewhere"):
@@ -115,7 +115,7 @@ STUDY_TABLES = ("reactivation.csv", "accuracy.csv", "files.csv")
 
 
 def test_axes_never_have_the_names_of_columns(done):
-    """Whatever stands beside axes in a table of a study is refused as an axis's name."""
+    """The name of every other column of a study's tables is refused as an axis's name."""
     results = done / "results/two_layers"
     tables = [*results.glob("runs/*.csv"), *results.glob("figures/*.csv"), *map(results.joinpath, STUDY_TABLES)]
     assert len(tables) > 5

@@ -41,7 +41,7 @@ def test_killed_jobs_end_in_the_same_bits(wanted, number):
 
 @pytest.mark.parametrize("with_jobs", [True, False])
 def test_after_snakemake_was_killed_the_same_command_ends_in_the_same_bits(wanted, with_jobs):
-    """Its jobs, where they live on, are waited for, and never work beside their successors."""
+    """Jobs that live on are waited for, and never work at the same time as their successors."""
     fault, rng = faults.Fault("snakemake"), random.Random(5)
     faults.injected(fault, wanted, 2, partial(faults.kill_snakemake, with_jobs=with_jobs, rng=rng))
     assert fault.injected >= 2 and fault.wrong == 0
@@ -59,7 +59,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(small_disk):
-    """At each stage, with no room at all, and with room for some of its files only."""
+    """The disk is full at each stage, with no room at all, or with room for some of its files only."""
     folder, config = small_disk, changed(("seeds", [0]), ("experiments.widths.grid.width", [4]), ("save_every", 0))
     plan = make_plan(load_study(config))
     stages = {
@@ -139,7 +139,7 @@ def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
 
 
 def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
-    """As after a kill between a job's end and Snakemake's record of it; once it is used, its state goes."""
+    """This happens after a kill between a job's end and Snakemake's record of it; once used, the job's state goes."""
     folder = copy_repository(tmp_path / "clone")
     config = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
     name, targets, log = first_segment(folder, config)
@@ -164,7 +164,7 @@ def test_weights_go_once_they_have_been_used(wanted, tmp_path, keep, left):
     assert found == {name: wanted[name] for name in wanted if not name.endswith(".pt") or name.split("/")[-1] in left}
     assert planned(folder, config=config) == {}
     assert planned(folder, config=faults.STUDY) == {"all": 1}  # what is gone is not missed
-    # A further task of one segment starts where it ended.
+    # Kernels on a larger probe need weights that are gone: their segments train again.
     if keep == "final":
         longer = config["experiments"]["widths"] | {"probe": {"size": 30}}
         jobs = planned(folder, config=config | {"experiments": {"widths": longer}})
@@ -205,9 +205,9 @@ def test_a_damaged_file_is_named_and_not_used(tiny, tmp_path, pattern, rule, sai
     path = sorted((folder / "results").glob(pattern))[0]
     content, at = bytearray(path.read_bytes()), path.stat()
     half = len(content) // 2
-    half -= content[half - 1] == ord("\n")  # a table that ends with a whole line would pass for whole
+    half -= content[half - 1] == ord("\n")  # a table that ends with a whole line would pass for complete
     content[half:] = b"" if path.suffix in (".csv", ".npz") else bytes([content[half] ^ 8]) + content[half + 1 :]
-    path.unlink()  # a hard link of it stays as it was
+    path.unlink()  # a hard link to it keeps its content
     path.write_bytes(content)
     os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
     (child,) = folder.glob("results/segments/*-task2-*")
@@ -225,7 +225,7 @@ def git(folder, *arguments):
 
 
 def test_another_branch_and_back_reruns_nothing(tiny, tmp_path):
-    """Though git writes the files of code anew; on the other branch, what its code can change."""
+    """Git writes the files of code anew, which reruns nothing; the other branch reruns what its code can change."""
     done, config = tiny
     folder = shutil.copytree(done, tmp_path / "clone")
     (folder / ".gitignore").write_text("results\n.snakemake\n")
@@ -304,11 +304,11 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
     drawn = pd.read_csv(folder / "results/tiny/figures/fig4.csv")
     assert np.isfinite(drawn[["mean", "low", "high"]].to_numpy()).all()
     assert set(drawn[drawn["kind"] == "summary"]["lr"]) <= {0.01, 0.05, 30.0}
-    assert planned(folder, config=config) == {"all": 1}  # of one figure less
+    assert planned(folder, config=config) == {"all": 1}  # `all` has one figure fewer
 
 
 def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
-    """Snakemake itself would; they are told of, and can be deleted, or be vouched for."""
+    """Snakemake itself would take them; an error lists them, and they can be deleted or vouched for."""
     done, config = tiny
     folder = shutil.copytree(done, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake"))
     run = snakemake(folder, "-n", config=config)

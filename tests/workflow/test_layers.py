@@ -40,7 +40,7 @@ def test_shares_of_layers_add_up_to_the_kernel(done):
 
 
 def test_the_heads_share_is_that_of_its_parameters(done):
-    """The kernel of features and biases, of each logit on its own: the features' Gram matrix plus one."""
+    """Each logit alone has the kernel of features and bias: the features' Gram matrix plus one."""
     (path,) = (done / "results/segments").glob("*task1*/ntk-*.h5")
     read = read_kernels(path)
     (data,) = (done / "results/data").glob("*.h5")
@@ -61,7 +61,7 @@ def test_tables_and_figures_have_them(done):
     assert run["layer"].dropna().unique().tolist() == ["conv1", "conv2", "conv3", "head"]
     traces = run[(run["metric"] == "trace") & (run["block"] == "all")]
     totals = [part.groupby(["kernel", "step"])["value"].sum() for part in (traces.dropna(subset="layer"), traces)]
-    pd.testing.assert_series_equal(2 * totals[0], totals[1])  # of the layers; of these and the whole
+    pd.testing.assert_series_equal(2 * totals[0], totals[1])  # the layers alone; the layers and the whole
     drawn = pd.read_csv(done / "results/tiny/figures/layers.csv")
     assert drawn["layer"].unique().tolist() == ["conv1", "conv2", "conv3", "head"]
 

@@ -23,7 +23,7 @@ def test_the_command(tmp_path):
         and "Left alone: results/tiny (the folder of a study that no config names" in without
     )
 
-    # Only typed, with `prune`, and as what it is.
+    # `delete` is valid only on the command line, with `prune`, and as true or false.
     for arguments, config, reason in (
         (["prune"], changed(("delete", True)), "delete: unknown key"),
         (["-n", "--config", "delete=true"], TINY, "delete: unknown key"),

@@ -22,7 +22,7 @@ STUDY = changed(
     ("experiments.widths.metrics", {"velocity_dt": [1, 2]}),
     ("experiments.widths.layers", True),
 )
-# Of the same segments as the narrower network of `widths`.
+# It has the same segments as the narrower network of `widths`.
 STUDY["experiments"]["rates"] = STUDY["experiments"]["widths"] | {
     "model": {"name": "cnn", "width": 2},
     "training": {"epochs": 2, "batch_size": 8},
@@ -47,7 +47,7 @@ CURVES = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where STUDY has been run, with a table that a user put there, and its report written."""
+    """A folder in which STUDY has been run, with a table that a user put there, and its report."""
     folder = copy_repository(tmp_path_factory.mktemp("report") / "clone")
     (folder / "results/tiny").mkdir(parents=True)
     (folder / "results/tiny/hand.csv").write_text(TABLE)
@@ -79,12 +79,12 @@ def click(page, *words):
 
 
 def press(page, entry, icon):
-    """The eye of an entry of the report opens it, its `information-circle` what is known of it."""
+    """Click an icon of the report's entry: `eye` opens it, `information-circle` shows what is known about it."""
     page.find_element(By.XPATH, f"//tr[td[normalize-space()='{entry}']]//a[@iconname='{icon}']").click()
 
 
 def enter(page, entry):
-    """Into the page that an entry of the report shows. A report that is still being drawn loses a click."""
+    """Open the page that an entry of the report shows. A report that is still being drawn loses a click."""
     for _ in range(5):
         press(page, entry, "eye")
         with contextlib.suppress(TimeoutException):
@@ -177,7 +177,7 @@ def choose(page, name, value):
 
 
 def means(folder, experiment="widths", metric="spectral_norm", kernel="sum", block="all", **wanted):
-    """Of each width: epochs, and the mean over seeds of what is asked for, in five digits."""
+    """Epochs, and the mean over seeds of the rows asked for, for each width or rate."""
     paths = sorted((folder / "results/tiny/runs").glob(f"{experiment}-*.csv"))
     table = pd.concat(map(pd.read_csv, paths))
     chosen = {"metric": metric, "kernel": kernel, "block": block, "layer": None} | wanted

@@ -1,4 +1,4 @@
-"""What real jobs take, and what a dry run says that they ask for."""
+"""What real jobs take, and what a dry run says they ask for."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from plans import WIDTH, asked
 
 
 def test_real_jobs_take_less_than_they_ask_for(tmp_path):
-    """Seconds and peak bytes, as results say of themselves."""
+    """Results record the seconds and peak bytes that they took."""
     config = changed((WIDTH, [64]), ("datasets.glyphs.image_size", 32), ("seeds", [0]), ("figures", {}))
     folder = copy_repository(tmp_path / "clone")
     job = folder / "workflow/scripts/reactivation/jobs/job.py"

@@ -1,4 +1,4 @@
-"""What comes from files and configs is data: nothing of it is run."""
+"""What comes from files and configs is data: none of it is run."""
 
 import re
 
@@ -59,7 +59,7 @@ def test_names_that_would_mean_something_to_a_shell_are_refused(where):
 
 
 def test_values_reach_no_shell(tmp_path):
-    """Where images lie may be called anything; names are refused by the workflow before anything runs."""
+    """Paths of images may have any characters; the workflow refuses such names before anything runs."""
     folder = copy_repository(tmp_path / "clone")
     entry = {"source": "image_folder", "root": "$(touch ran); `touch ran`", "image_size": 8, "classes": 4}
     config = changed(("datasets.glyphs", entry), ("data_root", "$(touch ran)"))

@@ -48,14 +48,14 @@ def said(*command):
 
 
 def jobs(*states, segment=""):
-    """(number, segment) of each job of Slurm in one of these states, in the order of their numbers; some by name."""
+    """(number, segment) of Slurm's jobs in these states, by number; only those whose segment contains `segment`."""
     listed = said("squeue", "-h", "-t", ",".join(states), "-S", "i", "-o", "%A|%k")
     found = (re.fullmatch(r"(\d+)\|rule_(\S+-task\d+-\w+?)_(?:ntk_)?train.*", line) for line in listed.splitlines())
     return [match.groups() for match in found if match and segment in match[2]]
 
 
 def saved(folder, segment):
-    """Whether the training of `segment` has saved a state, and not yet ended."""
+    """Whether the training of `segment` has saved a state and has not ended yet."""
     return any((folder / "results/.state" / segment).glob("train-*/state.pt"))
 
 
@@ -81,7 +81,7 @@ def started(folder, *arguments, config=None):
 
 @pytest.fixture(scope="module")
 def hurried(slurm, tmp_path_factory):
-    """A training of two minutes that may take one, while it goes on."""
+    """A training of two minutes, in progress, under a time limit of one."""
     folder = slowed(copy_repository(tmp_path_factory.mktemp("hurried") / "clone"))
     with started(folder, "--set-resources", "train:runtime=1", "ntk:runtime=0", config=SLOW) as process:
         yield folder, process
@@ -89,7 +89,7 @@ def hurried(slurm, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def disturbed(hurried, tmp_path_factory):
-    """The folder of the quickstart's Fig. 4, and two segments whose jobs were ended midway, by how."""
+    """The folder of the quickstart's Fig. 4, and two segments whose jobs were ended midway, keyed by how."""
     folder = copy_repository(tmp_path_factory.mktemp("disturbed") / "clone")
     ways, ended = {"cancelled": ["scancel"], "preempted": ["scontrol", "requeue"]}, {}
     until = time.monotonic() + 400
@@ -110,7 +110,7 @@ def test_fig4_has_the_bytes_of_the_local_run_whatever_befell_its_jobs(disturbed,
     assert set(ended) == {"cancelled", "preempted"}
     figure = "results/quickstart/figures/fig4.csv"
     assert (folder / figure).read_bytes() == (quickstart_fig4 / figure).read_bytes()
-    # Snakemake, once, that of the job that was cancelled; Slurm itself restarts the other.
+    # Snakemake restarts the cancelled job, once; Slurm itself restarts the other.
     assert (folder / "log").read_text().count("Trying to restart") == 1
     for segment in ended.values():
         assert json.loads((folder / f"results/segments/{segment}/segment.json").read_text())["sittings"] == 2
@@ -118,7 +118,7 @@ def test_fig4_has_the_bytes_of_the_local_run_whatever_befell_its_jobs(disturbed,
 
 
 def test_a_segment_is_one_job(disturbed):
-    """Trainings and kernels of a segment together; data, splits, metrics and the figure are no jobs of Slurm."""
+    """A segment's training and kernels go together; data, splits, metrics and the figure are not jobs of Slurm."""
     log = (disturbed[0] / "log").read_text()
     submitted = re.findall(r"has been submitted with SLURM jobid .*/group_(\S+)_ntk_train/\d+\.log", log)
     assert len(set(submitted)) == 8 and len(submitted) == 9 == log.count("has been submitted")
@@ -167,7 +167,7 @@ def test_what_slurm_would_refuse_is_one_line_and_nothing_runs(slurm, tmp_path, e
 
 
 def test_without_slurm_the_profile_says_so(tmp_path, monkeypatch):
-    """Planning needs none."""
+    """Planning needs no Slurm."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "which", "git", "uname"):
@@ -202,7 +202,7 @@ def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(slurm
 
 
 def test_kernels_on_a_second_probe_are_a_job_of_their_own(slurm, tmp_path):
-    """In the same one Snakemake would compute both at once, with twice the processors and GPUs."""
+    """In one job Snakemake would compute both at once, with twice the processors and GPUs."""
     experiment = ONE["experiments"]["widths"]
     larger = experiment | {"probe": {"size": 8}}
     config = ONE | {"experiments": {"widths": experiment, "larger": larger}, "device": "auto"}

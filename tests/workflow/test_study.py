@@ -37,7 +37,7 @@ def done(tmp_path_factory):
 
 @pytest.fixture
 def copy(done, tmp_path):
-    """The same, for tests that change files; times are kept."""
+    """A copy of that folder, for tests that change files; times are kept."""
     return shutil.copytree(done, tmp_path / "clone")
 
 
@@ -103,7 +103,7 @@ def test_the_second_task_starts_where_the_first_ended(done):
 
 
 def test_kernels_are_those_of_the_saved_weights(done):
-    """From the files alone, by a loop of backward passes in float64."""
+    """The reference reads the files alone and loops over backward passes in float64."""
     segment = files(done, "segments/*-w4-*-s0-task2-*")[0]
     (path,) = segment.glob("ntk-*.h5")
     read = read_kernels(path)

@@ -46,10 +46,10 @@ def test_without_a_terminal_lines_say_how_far_jobs_are(tmp_path):
 
 
 def test_in_a_terminal_bars_stay_below_and_leave_nothing_behind(tmp_path):
-    """However a call ends: by Ctrl-C, by a job's failure, well; each goes on from the one before."""
+    """Calls end by Ctrl-C, by a job's failure, and well; each goes on from the one before."""
     folder = clone(tmp_path / "clone")
     longer = LONG["experiments"]["widths"] | {"training": {"lr": 0.05, "epochs": 900, "batch_size": 4}}
-    config = LONG | {"experiments": {"widths": longer}}  # three times begun, twice ended before it is done
+    config = LONG | {"experiments": {"widths": longer}}  # begun three times, ended twice before it is done
     (name, *_) = make_plan(load_study(config)).segments
     called = call(folder, "--cores", "1", f"results/segments/{name}/final.pt", config=config)
     called["env"]["TERM"] = "xterm"
@@ -65,7 +65,7 @@ def test_in_a_terminal_bars_stay_below_and_leave_nothing_behind(tmp_path):
     }
     for said, end_it in endings.items():
         reader, end = terminal(120, 40)
-        # Where tests run in the background of a shell, Ctrl-C is ignored, by all that they start too.
+        # Tests that a shell runs in the background ignore Ctrl-C, and so does all that they start.
         heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
         run = subprocess.Popen(**called, **heard, stdout=end, stderr=end, start_new_session=True)
         os.close(end)
