@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation.data.images import Images
-from reactivation.data.sources import _import_torchvision_datasets
+from reactivation.data.sources import import_torchvision_datasets
 from reactivation.jobs.state import Writer
 from reactivation.training import networks
 from reactivation.training.device import keep_freed_memory, set_up_device
@@ -44,7 +44,7 @@ def network(width: int) -> nn.Module:
 
 def as_torchvision_has_them(pixels: np.ndarray, labels: np.ndarray) -> Dataset:
     """What torchvision.datasets.CIFAR10 does: at each access, array to Pillow image, ToTensor and Normalize."""
-    _import_torchvision_datasets()
+    import_torchvision_datasets()
     from PIL import Image
     from torchvision.transforms import Compose, Normalize, ToTensor
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from networks import images
+from sample_networks import images
 
 
 def test_batches_are_normalised_images_channels_last():

@@ -386,7 +386,7 @@ def test_images_are_counted_where_that_is_cheap(tmp_path):
 # ----------------------------------------------------------------------------------------------- torchvision
 def test_torchvision_reads_its_own_files(tmp_path, monkeypatch):
     """The files have the format that torchvision downloads; their checksums replace the real ones."""
-    vision = sources._import_torchvision_datasets()
+    vision = sources.import_torchvision_datasets()
     base = tmp_path / "cifar-10-batches-py"
     base.mkdir()
     rng = np.random.default_rng(0)

@@ -84,3 +84,13 @@ def test_forgetting_in_the_second_task_needs_no_value_before_it(all_seeds):
     runs = pd.concat([all_seeds, accuracy.assign(metric="forgetting")])
     _, _, drawn = made(runs, summary("last", "forgetting", x="width"))
     assert len(drawn) == 4 and drawn["value"].min() > 0
+
+
+@pytest.mark.parametrize("axis", ["rank", "ended", "whole"])
+def test_an_axis_of_any_name_keeps_its_values(runs, axis):
+    """Kernels from elsewhere have axes of any name: those that selecting once used for columns of its own too."""
+    (panel,) = figure({"metric": "spectral_norm"})["panels"]
+    spec = SPEC | {"panels": [panel | {"color": axis, "axes": [axis]}]}
+    drawn = shown(spec, runs.rename(columns={"width": axis}))
+    assert sorted(drawn[axis].unique()) == [2, 4]
+    pd.testing.assert_frame_equal(drawn.rename(columns={axis: "width"}), shown(SPEC | {"panels": [panel]}, runs))

@@ -103,10 +103,11 @@ def run_again_after(edited):
         ("ntk/contraction.py", {"compare_widths", "compute_kernels"}),
         ("data/sources.py", {"build_dataset"}),
         ("catalogue.py", set()),
-        ("specs.py", set()),
+        ("data/specs.py", set()),
     ],
 )
 def test_an_edit_runs_again_what_it_can_change(edited, scripts):
+    assert (module.SCRIPTS / "reactivation" / edited).is_file()
     assert run_again_after(edited) == {f"{script}.py" for script in scripts}
 
 

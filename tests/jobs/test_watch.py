@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import threading
+from functools import partial
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_a_group_is_shown_by_the_job_that_wrote_last(tmp_path):
     scheduler = type("Scheduler", (), {"finished_jobs": 1, "failed": {group}})
     dag = type("Dag", (), {"finished": lambda self, job: job is waiting, "__len__": lambda self: 9})()
     workflow = type("Workflow", (), {"scheduler": scheduler, "dag": dag})
-    look = lambda: watch.look(workflow, [train, ntk, waiting], {waiting: 1.0, group: 2.0, everything: 3.0}, 7)  # noqa: E731
+    running = {waiting: 1.0, group: 2.0, everything: 3.0}
+    look = partial(watch.look, workflow, [train, ntk, waiting], running, 7)
     name = lambda job: str(job.log[0]).removesuffix(".log")  # noqa: E731
     assert look().running == [(name(waiting), ""), (name(train), "")]
     for job, line in ((train, "epoch 2/2"), (ntk, "checkpoint 1/4")):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from kernels import KINDS, assert_close, expected, in_double
-from networks import NETWORKS, build, image, reference
+from kernel_cases import KINDS, assert_close, expected, in_double
 from reactivation.ntk import contraction, cotangents, empirical_ntk
 from reactivation.training.networks import cnn
+from sample_networks import NETWORKS, build, image, reference
 
 # Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from helpers import own_process
-from kernels import KINDS, OwnProduct, assert_close, expected, in_double
-from networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
+from kernel_cases import KINDS, OwnProduct, assert_close, expected, in_double
 from reactivation.ntk import empirical_ntk, guards
 from reactivation.ntk import kernel as module
+from sample_networks import EXAMPLEWISE, NETWORKS, Functional, build, image, network
 
 # Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from helpers import own_process
-from kernels import EVERYTHING, KINDS, OwnProduct, assert_close, expected, in_double
-from networks import NETWORKS, Functional, build, image, reference
+from kernel_cases import EVERYTHING, KINDS, OwnProduct, assert_close, expected, in_double
 from reactivation.analysis.metrics import kernel_distance
 from reactivation.ntk import empirical_ntk
 from reactivation.ntk import kernel as module
 from reactivation.training.networks import cnn
+from sample_networks import NETWORKS, Functional, build, image, reference
 
 # Torch gives this warning for the reference too.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
@@ -146,9 +146,9 @@ def test_the_order_of_the_probe_is_the_order_of_the_kernel():
 
 
 def test_resnet18():
-    from reactivation.data.sources import _import_torchvision_datasets
+    from reactivation.data.sources import import_torchvision_datasets
 
-    _import_torchvision_datasets()
+    import_torchvision_datasets()
     from torchvision.models import resnet18
 
     torch.manual_seed(0)

@@ -9,6 +9,7 @@ from helpers import REPOSITORY
 from reactivation.jobs.workplace import ROOT
 from reactivation.planning import paths
 from reactivation.study.reserved import FOLDERS, RULES, TARGETS, TOOLS
+from reactivation.training.train_job import OUTPUTS
 
 TEMPLATES = {name: value for name, value in vars(paths).items() if name.isupper() and isinstance(value, str)}
 RULE_FILES = sorted((REPOSITORY / "workflow/rules").glob("*.smk"))
@@ -42,6 +43,11 @@ def test_reserved_names_are_those_of_rules_and_folders():
     shared = {Path(path).parts[1] for path in TEMPLATES.values() if not path.startswith("results/{study}/")}
     assert shared | {"logs"} == set(FOLDERS)
     assert ROOT.parts[0] == "results" and ROOT.name.startswith(".")
+
+
+def test_a_training_has_the_files_that_its_job_publishes():
+    of_segment = (paths.CHECKPOINTS, paths.FINAL, paths.TRAINING, paths.EVALUATION, paths.RECORD)
+    assert [Path(path).name for path in of_segment] == list(OUTPUTS.values())
 
 
 @pytest.mark.parametrize("name", ["train", "ntk", "metrics", "figure"])

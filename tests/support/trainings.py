@@ -2,10 +2,10 @@
 
 import torch
 
-from networks import images
 from reactivation.training.linearized import function_of
 from reactivation.training.loop import train_segment
 from reactivation.training.networks import cnn
+from sample_networks import images
 
 SPEC = {
     "images": {"classes": [0, 1, 2, 3]},

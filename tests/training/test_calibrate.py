@@ -24,7 +24,10 @@ def test_of_the_same_work_in_both_precisions_the_slower_counts(monkeypatch, slow
     plan = make_plan(study)
     of = segment_costs.costs(plan, segment_costs.all_image_counts(plan, sources(study))[0])
     monkeypatch.setattr(calibrate, "_time_kernels", lambda *_: 1.0)
-    seconds = lambda plan, name, _: 2e-3 if plan.segments[name].spec["training"]["precision"] == slower else 1e-3  # noqa: E731
+
+    def seconds(plan, name, _):
+        return 2e-3 if plan.segments[name].spec["training"]["precision"] == slower else 1e-3
+
     monkeypatch.setattr(calibrate, "_time_step", seconds)
     rates, _ = calibrate.calibrate(plan, of, torch.device("cpu"))
     assert len(rates) > 1 and all(rate == work / 2e-3 for work, rate in rates)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from networks import images
 from reactivation.training.evaluation import accuracy, evaluate
+from sample_networks import images
 from trainings import SPEC, network
 
 

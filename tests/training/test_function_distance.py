@@ -2,9 +2,9 @@
 
 import pytest
 
-from networks import images
 from reactivation.training.function_distance import function_rows, logits
 from reactivation.training.linearized import linearized
+from sample_networks import images
 from twins import move, network
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev, jvp
 
-from networks import images
 from reactivation.errors import InputError
 from reactivation.training.function_distance import logits
 from reactivation.training.linearized import linearized
 from reactivation.training.loop import train_segment
+from sample_networks import images
 from twins import move, network
 
 SPEC = {

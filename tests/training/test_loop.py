@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from networks import images, reference
 from reactivation.data.images import Images
 from reactivation.errors import InputError
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.seeds import stream
 from reactivation.training.loop import refuse_lone_image, train_segment
 from reactivation.training.networks import build
+from sample_networks import images, reference
 from trainings import SPEC, network, train
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures import ARCHITECTURES, PARAMETRIZATIONS, fresh, spec
-from networks import reference
 from reactivation.ntk import guards, kernel
 from reactivation.ntk.guards import in_float64
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.training.networks import group_norm, layer_names
 from reactivation.training.optimizer import learning_rate_factors
+from sample_networks import reference
 
 WIDTHS = {32: 16, 128: 8, 512: 4}  # and how many networks are averaged
 
@@ -73,9 +73,9 @@ def test_the_rnn_is_torchs_over_rows_of_pixels():
 
 
 def test_resnet18_is_torchvisions_but_for_the_stem():
-    from reactivation.data.sources import _import_torchvision_datasets
+    from reactivation.data.sources import import_torchvision_datasets
 
-    _import_torchvision_datasets()
+    import_torchvision_datasets()
     from torchvision.models import resnet18
 
     model = fresh("resnet18, batch norm", width=64).train()

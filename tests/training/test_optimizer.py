@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from architectures import ARCHITECTURES, PARAMETRIZATIONS, fresh, spec
 from helpers import own_process
-from networks import images
 from reactivation.training.optimizer import learning_rate_factors, parameter_groups
+from sample_networks import images
 from trainings import SPEC, network, train
 
 

@@ -7,13 +7,13 @@ import signal
 import pytest
 import torch
 
-from networks import images
 from reactivation.errors import Interrupted
 from reactivation.jobs.state import Saved
 from reactivation.storage.checkpoints import read_state
 from reactivation.training.linearized import function_of
 from reactivation.training.loop import train_segment
 from reactivation.training.networks import build
+from sample_networks import images
 from trainings import SPEC, network, train
 
 
@@ -70,7 +70,10 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
         torch.manual_seed(sittings)  # a new process draws what it likes before the network is built
         resumed, found = build_network(), []
         saved = KilledAfter(tmp_path / "state.pt", 1 + sittings % 3)
-        save = lambda m, step, epoch: found.append((step, [p.detach().clone() for p in m.parameters()]))  # noqa: E731, B023
+
+        def save(m, step, epoch, found=found):
+            found.append((step, [p.detach().clone() for p in m.parameters()]))
+
         with contextlib.suppress(Killed):
             function = function_of(resumed, spec)
             again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, function)
@@ -83,7 +86,10 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
         torch.equal(a, b) for a, b in zip(model.state_dict().values(), resumed.state_dict().values(), strict=True)
     )
     assert again.evaluation == trained.evaluation
-    timeless = lambda log: [{k: v for k, v in row.items() if not k.startswith(("sec", "images"))} for row in log]  # noqa: E731
+
+    def timeless(log):
+        return [{k: v for k, v in row.items() if not k.startswith(("sec", "images"))} for row in log]
+
     assert timeless(again.log) == timeless(trained.log)
 
 

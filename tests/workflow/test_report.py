@@ -12,7 +12,7 @@ from selenium.webdriver.support.select import Select
 
 from browser import errors, opened, until, url
 from helpers import all_planned, changed, copy_repository, snakemake
-from reactivation.catalogue import WORDS
+from reactivation.catalogue import LOGARITHMIC, WORDS
 from reactivation.report import pages
 from reactivation.report.explore import compact, explore_page
 
@@ -296,7 +296,7 @@ def test_a_run_that_diverged_is_named_and_names_are_no_markup(folder, tmp_path, 
             table = pd.concat([table[table["step"] < end], table.iloc[:1].assign(**last)])
         paths.append(tmp_path / f"run-s{seed}.csv")
         table.to_csv(paths[-1], index=False)
-    (tmp_path / "page.html").write_text(explore_page("tiny", compact(map(str, paths)), WORDS))
+    (tmp_path / "page.html").write_text(explore_page("tiny", compact(map(str, paths)), WORDS, LOGARITHMIC))
     page.get(url(tmp_path / "page.html"))
     notes = page.find_element(By.ID, "notes").text
     assert f"run-s1 diverged in step {end:.0f}: left out, as other seeds did not." in notes
@@ -323,7 +323,9 @@ def test_where_a_linearised_twin_starts_anew_no_mean_of_two_tasks_is_drawn(tmp_p
     at = [(1, 0, 0.0, 3.0), (1, 2, 1.0, 1.0), (2, 2, 1.0, 2.0), (2, 4, 2.0, 1.5)]
     rows = [columns | {"task": k, "step": step, "epoch": t, "progress": t, "value": v} for k, step, t, v in at]
     pd.DataFrame(rows).to_csv(tmp_path / "run-s0.csv", index=False)
-    (tmp_path / "page.html").write_text(explore_page("tiny", compact([str(tmp_path / "run-s0.csv")]), WORDS))
+    (tmp_path / "page.html").write_text(
+        explore_page("tiny", compact([str(tmp_path / "run-s0.csv")]), WORDS, LOGARITHMIC)
+    )
     page.get(url(tmp_path / "page.html") + "#metric=test_loss")
     [(_, x, y)] = page.execute_script(CURVES)
     assert (x, y) == ([0, 1, None, 1, 2], [3, 1, None, 2, 1.5])

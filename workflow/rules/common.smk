@@ -69,9 +69,14 @@ def dataset_environment(wildcards):
     return f"../../envs/{'torchvision' if source == 'torchvision' else 'data'}.yaml"
 
 
+def kernels_name(wildcards):
+    """What the plan calls the kernels of a segment."""
+    return f"{wildcards.segment}/{wildcards.kernels}"
+
+
 def kernel_spec(wildcards):
     """Which kernels of which segment are computed."""
-    kernels = PLAN.kernels[f"{wildcards.segment}/{wildcards.kernels}"]
+    kernels = PLAN.kernels[kernels_name(wildcards)]
     spec = {"segment": PLAN.segments[kernels.segment].spec, "kernels": kernels.kinds}
     return spec | {"layers": True} if kernels.layers else spec
 

@@ -7,7 +7,7 @@ From:   the segment's checkpoints, the probe and its images
 
 rule ntk:
     input:
-        unpack(lambda wildcards: inputs.kernel_inputs(PLAN, f"{wildcards.segment}/{wildcards.kernels}")),
+        unpack(lambda wildcards: inputs.kernel_inputs(PLAN, kernels_name(wildcards))),
     output:
         "results/segments/{segment}/{kernels}.h5",
     log:
@@ -21,9 +21,9 @@ rule ntk:
     threads: 1
     resources:
         **GPU,
-        runtime=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").minutes,
-        mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").memory,
-        gpu_mem_mb=lambda wildcards, attempt: attempt * requested(f"{wildcards.segment}/{wildcards.kernels}").gpu_memory,
+        runtime=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).memory,
+        gpu_mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).gpu_memory,
     params:
         spec=kernel_spec,
         code=fingerprint("compute_kernels.py"),

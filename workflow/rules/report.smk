@@ -4,7 +4,7 @@ Builds: results/<study>/explore.html, results/<study>/tables/<table>.html, resul
 From:   the metric tables of all runs; tables; the config
 """
 
-from reactivation.catalogue import WORDS
+from reactivation.catalogue import LOGARITHMIC, WORDS
 from reactivation.planning.names import digest
 from reactivation.planning.paths import TABLES
 from reactivation.report.captions import plain
@@ -31,6 +31,7 @@ rule explore:
     params:
         study=STUDY.study,
         words=WORDS,
+        logarithmic=LOGARITHMIC,
         code=fingerprint("write_explorer.py"),
         page=template("explore.html"),
     script:

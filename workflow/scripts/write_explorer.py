@@ -12,6 +12,6 @@ snakemake: Any
 
 with logged(snakemake.log[0]):
     curves = compact(snakemake.input.runs)
-    text = explore_page(snakemake.params.study, curves, snakemake.params.words)
+    text = explore_page(snakemake.params.study, curves, snakemake.params.words, snakemake.params.logarithmic)
     write_text(snakemake.output[0], text)
     print(f"{len(curves['runs'])} runs, {len(text.encode()) / 1e6:.1f} MB")

@@ -17,7 +17,8 @@ class Metric:
     blocks: tuple[str, ...]  # kinds of blocks (see below) on which it has values
     per_layer: bool = False  # whether each layer's share of the kernel has it too
     reference: bool = False  # whether it is measured from an earlier kernel: init, task_start or previous
-    rate: bool = False  # whether it is a change per epoch over a time step dt, drawn on a logarithmic scale
+    rate: bool = False  # whether it is a change per epoch over a time step dt
+    logarithmic: bool = False  # whether its axis is logarithmic unless a panel says otherwise
     bounded: bool = False  # whether it stays bounded when kernels diverge
     signed: bool = False  # whether its sign matters
     limits: tuple[float, float] | None = None  # fixed limits of its axis
@@ -41,7 +42,9 @@ METRICS = {
     # Kernels compared with labels, with other kernels, with later ones.
     "alignment": Metric("kernel alignment $A$", "kernel", PARTS, per_layer=True, bounded=True),
     "kernel_distance": Metric("kernel distance $S$", "kernel", PAIRED, per_layer=True, reference=True, bounded=True),
-    "kernel_velocity": Metric("kernel velocity (1/epoch)", "kernel", PAIRED, per_layer=True, rate=True, bounded=True),
+    "kernel_velocity": Metric(
+        "kernel velocity (1/epoch)", "kernel", PAIRED, per_layer=True, rate=True, logarithmic=True, bounded=True
+    ),
     "cross_task_overlap": Metric("cross-task overlap", "kernel", ("pair",), bounded=True),
     "eigenvector_rotation": Metric(
         "rotation of\nleading eigenvectors", "kernel", ("all",), reference=True, bounded=True
@@ -57,13 +60,14 @@ METRICS = {
     "accuracy_error": Metric("accuracy, twin − network", "twin", TESTED, bounded=True, signed=True),
     "forgetting_error": Metric("forgetting, twin − network", "twin", ("all", "earlier"), bounded=True, signed=True),
     # Shown only by panels of a kind of their own.
-    "eigenvalues": Metric("eigenvalues", "kernel", PARTS, drawn=False),
+    "eigenvalues": Metric("eigenvalues", "kernel", PARTS, logarithmic=True, drawn=False),
     "convergence": Metric(r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative", "kernel", ("all",), drawn=False),
 }
 PANEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.drawn)
 LAYER_METRICS = tuple(name for name, metric in METRICS.items() if metric.per_layer)
 # In the order of menus: how well it learns first.
 WORDS = {name: of.words for kind in ("tests", "twin", "kernel") for name, of in METRICS.items() if of.of == kind}
+LOGARITHMIC = [name for name, metric in METRICS.items() if metric.logarithmic]
 
 
 def is_of(metric: str | None, kind: Literal["kernel", "tests", "twin"]) -> bool:

@@ -48,7 +48,7 @@ FACES = (
 COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
 LAYOUT = "it must hold {train,test}/<class>/<image files>"
 MAX_MEMBER_BYTES = 64 << 20  # the most for one image in a tarball
-DECLARED: list[object] = []  # torchvision's operators, as _import_torchvision_datasets declares them
+DECLARED: list[object] = []  # torchvision's operators, as import_torchvision_datasets declares them
 AHEAD = 16  # images per thread that are read or decoded before they are asked for
 
 
@@ -134,7 +134,7 @@ def _glyph(letter: str, size: int, faces: list[ImageFont.FreeTypeFont], rng: np.
 # ----------------------------------------------------------------------------------------------- torchvision
 def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sample]:
     """CIFAR-10 or CIFAR-100 from the files that torchvision downloads."""
-    datasets = _import_torchvision_datasets()
+    datasets = import_torchvision_datasets()
     for part in ("train", "test"):
         try:
             data = getattr(datasets, name)(root, train=part == "train", download=download)
@@ -148,7 +148,7 @@ def torchvision_samples(name: str, root: Path, download: bool) -> Iterator[Sampl
             yield part, data.classes[label], image
 
 
-def _import_torchvision_datasets():
+def import_torchvision_datasets():
     """`torchvision.datasets`, also if torchvision's compiled operators do not fit the installed torch.
 
     PyPI's torchvision is built against CUDA. With a CPU-only torch its library of operators does not load, and the

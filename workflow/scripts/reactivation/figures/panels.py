@@ -12,7 +12,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from reactivation.analysis.timeline import starts_anew
 from reactivation.figures import words
-from reactivation.figures.select import SLOPE, time_column, together
+from reactivation.figures.select import time_column, together
+from reactivation.storage.headers import SLOPE
 
 if TYPE_CHECKING:
     from reactivation.data import specs
@@ -168,7 +169,7 @@ def _draw_convergence(ax: Axes, drawn: pd.DataFrame) -> None:
     ax.plot(means["width"], means["mean"], **MEAN)
     middle_x, middle_y = (np.exp(np.log(means[column]).mean()) for column in ("width", "mean"))
     ax.plot(means["width"], middle_y * (means["width"] / middle_x) ** -0.5, **THEORY)
-    slope, low, high = means[SLOPE].iloc[0]
+    slope, low, high = means[list(SLOPE)].iloc[0]
     fitted = f"slope {slope:.2f}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
     ax.text(1, 1, fitted, transform=ax.transAxes, ha="right", va="top")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade has one power of ten at most

@@ -8,13 +8,13 @@ import pandas as pd
 from reactivation.analysis import timeline, width_convergence
 from reactivation.analysis.changes import drop, recovery
 from reactivation.errors import InputError
+from reactivation.storage.headers import AT, SLOPE, figure_columns
 
 if TYPE_CHECKING:
     from reactivation.data import specs
 
-STATISTICS = ["mean", "low", "high", "seeds"]
-SLOPE = ["slope", "slope_low", "slope_high"]
-AT = ["task", "step", "epoch", "progress"]
+# Columns of our own, not to be taken for an axis: names of axes have no space.
+RANK, ENDED, WHOLE = " rank", " ended", " whole"
 
 
 def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
     diverged may have no rows. InputError if any other panel has none.
     """
     parts, fates = [], _fates(runs)
-    diverged = fates.loc[fates["ended"].notna(), "run"]
+    diverged = fates.loc[fates[ENDED].notna(), "run"]
     for i, panel in enumerate(spec["panels"]):
         rows = _rows(panel, runs, fates)
         rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
@@ -47,8 +47,7 @@ def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
             )
         parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
-    names = ["panel", "kind", "metric", *axes, "other", "block", "index", "seed"]
-    order = [*names, *AT, "value", *STATISTICS, *SLOPE, "diverged"]
+    order = figure_columns(axes)
     if not parts:
         return pd.DataFrame(columns=order[:-1])
     drawn = pd.concat(parts, ignore_index=True)
@@ -60,7 +59,7 @@ def diverged_runs(spec: "specs.Figure", runs: pd.DataFrame) -> dict[str, list[st
     """Names of the figure's `runs`, of those that `diverged`, and of the diverged ones that are `left_out`."""
     names = list(dict.fromkeys(run for panel in spec["panels"] for run in panel["runs"]))
     fates = _fates(runs)
-    lost = set(fates.loc[fates["ended"].notna(), "run"])
+    lost = set(fates.loc[fates[ENDED].notna(), "run"])
     diverged = [run for run in names if run in lost]
     drawn = {run for panel in spec["panels"] for run in _rows(panel, runs, fates)["run"]} if diverged else set()
     return {"runs": names, "diverged": diverged, "left_out": [run for run in diverged if run not in drawn]}
@@ -97,12 +96,12 @@ def ordered(axis: pd.Series) -> list:
 
 
 def _fates(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, with its configuration; `ended`: the task in which it diverged, NaN if it did not.
+    """One row per run, with its configuration; `ENDED`: the task in which it diverged, NaN if it did not.
 
     It serves all panels: the tables of a figure have millions of rows.
     """
     each = runs.drop_duplicates("run")
-    return each.assign(ended=each["run"].map(runs[runs["metric"] == "diverged"].set_index("run")["task"]))
+    return each.assign(**{ENDED: each["run"].map(runs[runs["metric"] == "diverged"].set_index("run")["task"])})
 
 
 def _drawable(panel: "specs.Panel", fates: pd.DataFrame) -> list[str]:
@@ -112,11 +111,11 @@ def _drawable(panel: "specs.Panel", fates: pd.DataFrame) -> list[str]:
     finished its task.
     """
     each = fates[fates["run"].isin(panel["runs"])]
-    each = each.assign(whole=each["ended"].isna())
-    any_whole = each.groupby(["experiment", *panel["axes"]], dropna=False)["whole"].transform("any")
-    drawable = each[each["whole"] | ~any_whole]
+    each = each.assign(**{WHOLE: each[ENDED].isna()})
+    any_whole = each.groupby(["experiment", *panel["axes"]], dropna=False)[WHOLE].transform("any")
+    drawable = each[each[WHOLE] | ~any_whole]
     if panel["kind"] == "summary":
-        drawable = drawable[~(drawable["ended"] <= panel["task"])]
+        drawable = drawable[~(drawable[ENDED] <= panel["task"])]
     return drawable["run"].tolist()
 
 
@@ -148,8 +147,8 @@ def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.Da
     """Mean, lowest, highest and number of seeds, in the order of the color axis and of `more`, then of time."""
     axis = [color] if color else []
     rank = {value: i for i, value in enumerate(ordered(rows[color]))} if color else {}
-    rows = rows.assign(rank=rows[color].map(rank) if color else 0)
-    rows = rows.sort_values(["rank", *more, "step"], kind="stable")
+    rows = rows.assign(**{RANK: rows[color].map(rank) if color else 0})
+    rows = rows.sort_values([RANK, *more, "step"], kind="stable")
     grouped = rows.groupby([*axis, *more, *AT, "diverged"], sort=False)["value"]
     return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
 

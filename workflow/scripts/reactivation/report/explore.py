@@ -76,13 +76,17 @@ def _plain(value: Any) -> int | float | str | None:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def explore_page(study: str, curves: dict[str, list], metrics: dict[str, str]) -> str:
-    """A page that draws what `compact` returned; `metrics` are the words for each metric."""
+def explore_page(study: str, curves: dict[str, list], metrics: dict[str, str], logarithmic: list[str]) -> str:
+    """A page that draws what `compact` returned.
+
+    `metrics`: the words for each metric; `logarithmic`: those metrics whose axis is logarithmic at first.
+    """
     said = {
         "metrics": {metric: _unicode(text) for metric, text in metrics.items()},
         "axes": {axis: _unicode(text) for axis, text in words.AXES.items()},
         "kernels": words.KERNELS,
         "references": words.REFERENCES,
+        "logarithmic": logarithmic,
         "blocks": {block: words.block_name(block) for _, _, _, block, *_ in curves["series"]},
     }
     data = {"study": study, "words": said, "palette": sequential.Viridis, **curves}

@@ -3,6 +3,8 @@
 Tables of runs also have one for each axis of the grid. The columns of a segment's tables are in rows.py.
 """
 
+from collections.abc import Iterable
+
 # results/<study>/runs/<run>.csv: the run, its axes, then time and measurements
 RUN = ("experiment", "seed")
 TIME = ("task", "similarity", "step", "epoch", "progress")
@@ -26,8 +28,19 @@ CLAIMS = (  # claims.csv
     *("seeds", "name", "experiment", "where", "sentence"),
 )
 
-# results/<study>/figures/<figure>.csv
-FIGURE = ("panel", "kind", "mean", "low", "high", "seeds", "diverged")
+# results/<study>/figures/<figure>.csv: of these, in this order, those that some panel of the figure has
+PANEL = ("panel", "kind", "metric")
+AT = ("task", "step", "epoch", "progress")
+STATISTICS = ("mean", "low", "high", "seeds")  # over seeds
+SLOPE = ("slope", "slope_low", "slope_high")  # of a convergence
 
-# Columns of tables that have axes too: no axis may take these names.
-BESIDE_AXES = frozenset({*METRICS, *ABOUT, *SWITCHES, *ACCURACY, *FILES, *FIGURE})
+
+def figure_columns(axes: Iterable[str]) -> list[str]:
+    """The columns of a figure whose panels are colored by `axes`, or drawn against them."""
+    names = [*PANEL, *axes, "other", "block", "index", "seed"]
+    return [*names, *AT, "value", *STATISTICS, *SLOPE, "diverged"]
+
+
+# Columns of tables that have axes too: no axis may take these names. A convergence, which has `other` and SLOPE, has no
+# axes.
+BESIDE_AXES = frozenset({*METRICS, *ABOUT, *SWITCHES, *ACCURACY, *FILES, *figure_columns([])}) - {"other", *SLOPE}

@@ -296,12 +296,13 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
             f"{panel.metric} needs predictions, but the experiment has kernels only: choose a metric of kernels",
         )
         return
-    if panel.metric in ("cross_task_overlap", "forgetting", "forgetting_error") and most == 1:
+    kinds = METRICS[panel.metric].blocks
+    if most == 1 and ("earlier" in kinds or kinds == ("pair",)):
         yield "metric", f"{panel.metric} needs a second task"
         return
     steps = experiment.metrics.velocity_dt
     epochs = max(sum(of.epochs) for of in forms)
-    if panel.metric == "kernel_velocity" and (panel.dt or steps[0]) > epochs:
+    if METRICS[panel.metric].rate and (panel.dt or steps[0]) > epochs:
         yield "dt", f"{panel.dt or steps[0]} epochs are more than the {epochs:g} of a run"
     if panel.dt is not None and panel.dt not in steps:
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"

@@ -90,7 +90,7 @@ def filled_panel(panel: AnyPanel, experiment: Experiment | Imported) -> Any:
     spec["dt"] = (spec.get("dt") or experiment.metrics.velocity_dt[0]) if metric.rate else None
     block = spec["block"] or ("all" if "all" in metric.blocks else "task1-task2")
     spec["block"] = block if isinstance(block, list) else [block]
-    spec["scale"] = spec["scale"] or ("log" if metric.rate else "linear")
+    spec["scale"] = spec["scale"] or ("log" if metric.logarithmic else "linear")
     return spec
 
 

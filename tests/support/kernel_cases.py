@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import torch
 
-from networks import EXAMPLEWISE, NETWORKS, build, reference
+from sample_networks import EXAMPLEWISE, NETWORKS, build, reference
 
 KINDS = ("sum", "trace", "full")
 EVERYTHING = NETWORKS | {name: make for name, (make, _) in EXAMPLEWISE.items()}
