@@ -50,8 +50,8 @@ def source_state(wildcards):
 
     root = config["where"]["sources"][wildcards.dataset]["root"]
     try:
-        built = read_source_state(paths.DATASET.format(dataset=wildcards.dataset))
-        return sources.source_state(Path(root)) or built or ""
+        there = sources.source_state(Path(root))
+        return there or read_source_state(paths.DATASET.format(dataset=wildcards.dataset)) or ""
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
