@@ -1,4 +1,4 @@
-"""The code, files and keys that documents name exist; their snippets read the results of a study."""
+"""The code, files and keys that documents name exist."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from helpers import REPOSITORY, changed, finished
+from helpers import REPOSITORY
 from reactivation.catalogue import PANEL_METRICS
 from reactivation.storage.headers import BESIDE_AXES, CLAIMS
 from reactivation.study.schema import Study
@@ -26,33 +26,6 @@ DOCUMENTS = [
     *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")),
 ]
 METHOD = (REPOSITORY / "docs/method.md").read_text()
-
-
-def snippets(document):
-    text = (REPOSITORY / document).read_text()
-    return [code for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "results/" in code]
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A folder with the results of a tiny study, and without the workflow's own code."""
-    folder = finished(
-        tmp_path_factory.mktemp("study") / "clone",
-        changed(("seeds", [0]), ("experiments.widths.grid.dynamics", ["network", "linearized"])),
-    )
-    (folder / "results/quickstart").symlink_to("tiny")
-    (folder / "workflow").rename(folder / "moved")
-    return folder
-
-
-def test_every_snippet_reads_a_study(done):
-    """They run one after another in one process, as in a notebook."""
-    documents = ("README.md", "docs/running.md", "docs/data-format.md")
-    codes = [code for document in documents for code in snippets(document)]
-    assert len(codes) > 10 and all(len(code.strip().splitlines()) <= 8 for code in codes)
-    notebook = "".join(f"exec({code!r}, {{}})\n" for code in codes)
-    run = subprocess.run([sys.executable, "-W", "error", "-c", notebook], cwd=done, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
 
 
 def test_the_readmes_kernel_is_a_function_of_any_network():

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+import warm_python
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 TINY = {
@@ -54,9 +56,9 @@ TINY = {
 }
 
 
-def changed(*edits: tuple[str, object]) -> dict:
-    """A copy of TINY with the values at dotted paths replaced; `...` as value deletes the key."""
-    config = copy.deepcopy(TINY)
+def changed(*edits: tuple[str, object], of: dict = TINY) -> dict:
+    """A copy of a config with the values at dotted paths replaced; `...` as value deletes the key."""
+    config = copy.deepcopy(of)
     for path, value in edits:
         *parents, last = path.split(".")
         here: Any = config
@@ -70,11 +72,13 @@ def changed(*edits: tuple[str, object]) -> dict:
 
 
 def copy_repository(folder: Path) -> Path:
-    """A copy, in `folder`, of what the workflow needs of a clone."""
+    """A copy, in `folder`, of what the workflow needs of a clone, and of what Python and numba have compiled of it."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     for name in ("workflow", "config", "profiles", "slurm", "envs"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            REPOSITORY / name, folder / name
+        )  # with times, by which compiled code is known to be that of its source
     return folder
 
 
@@ -89,8 +93,13 @@ def call(folder: Path, *arguments: str, config: dict | None = None) -> dict:
 
 
 def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
-    """`snakemake <arguments>` in `folder`, with `config` as its config file; stdout has both streams."""
+    """`snakemake <arguments>` in `folder`, with `config` as its config file; stdout has both streams.
+
+    Snakemake and its jobs are forks of a Python that has their packages already: see `warm_python`.
+    """
     called = call(folder, *arguments, config=config)
+    program = shutil.which("snakemake", path=called["env"]["PATH"])
+    called["args"][0:1] = [warm_python.program(), program]
     return subprocess.run(**called, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
 
 
@@ -118,20 +127,34 @@ def own_process(code: str, folder: str = "workflow/scripts") -> str:
     return run.stdout
 
 
+def edit(folder: Path, module: str, old: str, new: str) -> None:
+    """Replace `old`, which stands there, in a module of the clone's scripts."""
+    path = folder / "workflow/scripts" / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def all_planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:
     """Jobs of a dry run, by rule; empty if nothing is to be done."""
     run = snakemake(folder, "-n", *arguments, config=config)
     assert run.returncode == 0, run.stdout
-    if "Nothing to be done" in run.stdout:
+    return jobs_of(run.stdout)
+
+
+def jobs_of(said: str) -> dict[str, int]:
+    """Jobs that a run said it would do, by rule; empty if nothing is to be done."""
+    if "Nothing to be done" in said:
         return {}
-    table = run.stdout.split("Job stats:\n")[1].split("\n\n")[0].splitlines()[2:]
+    table = said.split("Job stats:\n")[1].split("\n\n")[0].splitlines()[2:]
     counts = {line.split()[0]: int(line.split()[1]) for line in table}
     counts.pop("total")
     return counts
 
 
 # Rules that read the tables of all runs of a study, so that they run after most changes.
-OF_ALL_RUNS = ("switches", "claims", "explore", "table", "resolved")
+PAGES = ("explore", "table", "resolved")
+OF_ALL_RUNS = ("switches", "claims", *PAGES)
 
 
 def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[str, int]:

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from helpers import REPOSITORY, TINY, all_planned, changed, copy_repository, finished, snakemake
+import shared_study
+from helpers import REPOSITORY, all_planned, changed, copy_repository, snakemake
 from reactivation.analysis import metrics
 from reactivation.errors import InputError
 from reactivation.storage.headers import BESIDE_AXES
@@ -90,21 +91,20 @@ def test_tools_know_such_a_study(copy):
     assert not {"metrics", "figure"} & all_planned(copy, config=resolved).keys()
 
 
-def test_our_own_kernels_have_the_same_metrics(tmp_path, monkeypatch):
+def test_our_own_kernels_have_the_same_metrics(finished_study, tmp_path, monkeypatch):
     """Kernels of a first task, read from the file that `ntk` wrote, against the experiment that they come from."""
-    folder = finished(tmp_path / "clone", changed(("seeds", [0]), ("experiments.widths.grid.width", [2])))
-    (path,) = (folder / "results/segments").glob("*-task1-*/ntk-*.h5")
+    folder = shutil.copytree(finished_study, tmp_path / "clone")
+    (path,) = (folder / "results/segments").glob("*-cnn-w2-*-s0-task1-*/ntk-*.h5")
     with pytest.raises(InputError, match="is in results/, which the workflow makes and prunes: copy it elsewhere"):
         monkeypatch.chdir(folder)
         of_file(str(path))
     shutil.copy(path, tmp_path / "theirs.h5")
     shared = {"kernels": {"path": str(tmp_path / "theirs.h5")}}
-    figure = TINY["figures"]["fig4"] | {"experiment": "shared", "panels": [{"metric": "alignment"}]} | {"color": None}
-    config = changed(("seeds", [0]), ("experiments.shared", shared), ("figures.mine", figure))
-    config["experiments"]["widths"]["grid"]["width"] = [2]
-    run = snakemake(folder, "--cores", "2", config=config)
+    config = changed(("seeds", [0]), ("experiments.shared", shared), of=shared_study.STUDY)
+    run = snakemake(folder, "--cores", "2", "results/tiny/runs/shared-s0.csv", config=config)
     assert run.returncode == 0, run.stdout
     tables = [pd.read_csv(folder / f"results/tiny/runs/{name}.csv") for name in ("shared-s0", "widths-width2-s0")]
+    tables = [table[table["layer"].isna()] for table in tables]
     keys = ["step", "metric", "kernel", "block", "reference", "dt", "index"]
     given, trained = (table.set_index(keys)["value"] for table in tables)
     assert len(given) > 100 and set(tables[0]["block"]) == {"all", "task1"}

@@ -6,29 +6,20 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import changed, finished, planned
 from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_images, read_normalisation
 from reactivation.storage.kernels import read_kernels
 from reactivation.training.networks import cnn
 
-CURVES = {"metric": "kernel_velocity", "color": "layer"}
-STUDY = changed(
-    ("seeds", [0]),
-    ("experiments.widths.layers", True),
-    ("experiments.widths.grid.width", [2]),
-    ("figures.layers", {"experiment": "widths", "color": "layer", "panels": [CURVES, {"metric": "spectral_norm"}]}),
-)
 
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("layers") / "clone", STUDY)
+@pytest.fixture
+def done(finished_study):
+    return finished_study
 
 
 def test_shares_of_layers_add_up_to_the_kernel(done):
-    paths = sorted((done / "results/segments").glob("*/ntk-*.h5"))
-    assert len(paths) == 2
+    paths = sorted((done / "results/segments").glob("*-cnn-w2-*/ntk-*.h5"))
+    assert len(paths) == 4
     for path in paths:
         read = read_kernels(path)
         assert list(read["layers"]) == ["conv1", "conv2", "conv3", "head"]
@@ -41,7 +32,7 @@ def test_shares_of_layers_add_up_to_the_kernel(done):
 
 def test_the_heads_share_is_that_of_its_parameters(done):
     """Each logit alone has the kernel of features and bias: the features' Gram matrix plus one."""
-    (path,) = (done / "results/segments").glob("*task1*/ntk-*.h5")
+    (path,) = (done / "results/segments").glob("*-cnn-w2-*-s0-task1-*/ntk-*.h5")
     read = read_kernels(path)
     (data,) = (done / "results/data").glob("*.h5")
     pixels, _ = read_images(data, "train", read["probe"]["index"])
@@ -56,7 +47,7 @@ def test_the_heads_share_is_that_of_its_parameters(done):
 
 
 def test_tables_and_figures_have_them(done):
-    (path,) = (done / "results/tiny/runs").glob("*.csv")
+    (path,) = (done / "results/tiny/runs").glob("widths-width2-s0.csv")
     run = pd.read_csv(path)
     assert run["layer"].dropna().unique().tolist() == ["conv1", "conv2", "conv3", "head"]
     traces = run[(run["metric"] == "trace") & (run["block"] == "all")]
@@ -64,9 +55,3 @@ def test_tables_and_figures_have_them(done):
     pd.testing.assert_series_equal(2 * totals[0], totals[1])  # the layers alone; the layers and the whole
     drawn = pd.read_csv(done / "results/tiny/figures/layers.csv")
     assert drawn["layer"].unique().tolist() == ["conv1", "conv2", "conv3", "head"]
-
-
-def test_asking_for_layers_later_trains_nothing_that_is_there(done):
-    without = changed(("seeds", [0]), ("experiments.widths.grid.width", [2]))
-    jobs = planned(done, "fig4", config=without)
-    assert jobs["ntk"] == 2 and "train" not in jobs

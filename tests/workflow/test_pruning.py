@@ -1,8 +1,11 @@
 """`snakemake prune`, as a user calls it."""
 
-from helpers import TINY, changed, copy_repository, finished, planned, snakemake
+import shutil
+
+from helpers import TINY, changed, copy_repository, planned, snakemake
 from plans import HASH, files, fill, named
 from reactivation.planning.prune import load_studies
+from shared_study import STUDY, WIDTHS
 
 
 def test_every_config_of_the_repository_loads(tmp_path):
@@ -67,11 +70,13 @@ def test_a_dry_run_of_prune_deletes_nothing(tmp_path):
     assert (folder / f"results/data/a{HASH}.h5").exists()
 
 
-def test_after_pruning_only_what_was_pruned_is_made_again(tmp_path):
-    wide = changed(("seeds", [0]))
-    folder = finished(tmp_path, wide)
-    narrow = changed(("seeds", [0]), ("experiments.widths.grid.width", [4]))
+def test_after_pruning_only_what_was_pruned_is_made_again(finished_study, tmp_path):
+    folder = shutil.copytree(finished_study, tmp_path / "clone")
+    figures = {"fig4": STUDY["figures"]["fig4"]}
+    narrow = changed(("figures", figures), ("claims", ...), of=STUDY) | {"experiments": {"widths": WIDTHS}}
+    narrow = changed(("experiments.widths.grid.width", [4]), of=narrow)
     run = snakemake(folder, "prune", "--config", "delete=true", config=narrow)
     assert run.returncode == 0 and "tiny/runs/widths-width2-s0.csv" in run.stdout and "-w4-" not in run.stdout
     assert planned(folder, config=narrow) == {"figure": 1, "all": 1}
-    assert planned(folder, config=wide) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}
+    jobs = {"train": 8, "ntk": 4, "function": 4, "metrics": 8, "figure": 3, "all": 1}
+    assert planned(folder, config=STUDY) == jobs

@@ -5,56 +5,25 @@ import re
 
 import pandas as pd
 import pytest
-import yaml
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from browser import errors, opened, until, url
-from helpers import all_planned, changed, copy_repository, snakemake
 from reactivation.catalogue import LOGARITHMIC, WORDS
 from reactivation.report import pages
 from reactivation.report.explore import compact, explore_page
+from shared_study import NASTY, STUDY, TABLE
 
-NASTY = "*Norm* |x|_ `code` <img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 1 }} α\\b"
-STUDY = changed(
-    ("figures.fig4.caption", f"What to look for:\n  {NASTY}\n\nA second paragraph."),
-    ("experiments.widths.metrics", {"velocity_dt": [1, 2]}),
-    ("experiments.widths.layers", True),
-)
-# It has the same segments as the narrower network of `widths`.
-STUDY["experiments"]["rates"] = STUDY["experiments"]["widths"] | {
-    "model": {"name": "cnn", "width": 2},
-    "training": {"epochs": 2, "batch_size": 8},
-    "grid": {"lr": [0.05]},
-}
-STUDY["figures"]["norm"] = {"experiment": "rates", "panels": [{"metric": "spectral_norm"}]}
-TABLE = "run,velocity_ratio,holds,sentence\n" + "".join(
-    f"{name},{value},{holds},{sentence}\n"
-    for name, value, holds, sentence in [
-        ("b", 1234567.891, "True", "<b>bold</b> & a sentence that is too long for one line of a table in a report"),
-        ("a", 0.000123456, "False", "</script><script>alert(3)</script>"),
-        ("c", "", "", ""),
-        ("d", 9.87654321, "True", "short"),
-    ]
-)
-TARGETS = ("all", "results/tiny/tables/hand.html")
 CURVES = (
     "return document.getElementById('plot').data"
     ".filter(trace => trace.showlegend).map(trace => [trace.name, trace.x, trace.y])"
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder in which STUDY has been run, with a table that a user put there, and its report."""
-    folder = copy_repository(tmp_path_factory.mktemp("report") / "clone")
-    (folder / "results/tiny").mkdir(parents=True)
-    (folder / "results/tiny/hand.csv").write_text(TABLE)
-    for arguments in (["--cores", "2"], ["--report", "results/tiny/report.html"]):
-        run = snakemake(folder, *TARGETS, *arguments, config=STUDY)
-        assert run.returncode == 0, run.stdout
-    return folder
+@pytest.fixture
+def folder(finished_study):
+    return finished_study
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +54,10 @@ def press(page, entry, icon):
 
 def enter(page, entry):
     """Open the page that an entry of the report shows. A report that is still being drawn loses a click."""
-    for _ in range(5):
+    for _ in range(30):
         press(page, entry, "eye")
         with contextlib.suppress(TimeoutException):
-            until(page, "return document.querySelector('iframe')", seconds=5)
+            until(page, "return document.querySelector('iframe')", seconds=1)
             break
     page.switch_to.frame(page.find_element(By.TAG_NAME, "iframe"))
 
@@ -342,10 +311,3 @@ def test_the_page_of_curves_fits_wide_and_narrow_windows(folder, page, width):
     )
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert outside <= inside <= width and plot > 0.85 * width
-
-
-def test_a_new_caption_makes_no_figure_again(folder):
-    config = yaml.safe_load(yaml.safe_dump(STUDY))
-    assert all_planned(folder, *TARGETS, config=config) == {}
-    config["figures"]["fig4"]["caption"] = "Another"
-    assert all_planned(folder, *TARGETS, config=config) == {"resolved": 1, "all": 1}

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 import h5py
 import numpy as np
@@ -13,7 +14,19 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import TINY, all_planned, changed, copy_repository, finished, planned, snakemake
+from helpers import (
+    PAGES,
+    TINY,
+    all_planned,
+    call,
+    changed,
+    copy_repository,
+    edit,
+    finished,
+    jobs_of,
+    planned,
+    snakemake,
+)
 from reactivation.data.images import Images
 from reactivation.planning.plan import make_plan
 from reactivation.seeds import stream
@@ -25,20 +38,25 @@ from reactivation.storage.tables import read_tables
 from reactivation.study.load import load_study
 from reactivation.study.reserved import TARGETS
 from reactivation.training.networks import cnn
+from shared_study import EVERYTHING, STUDY
 
 EXPERIMENT = "experiments.widths"
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A folder in which the tiny study has been run."""
-    return finished(tmp_path_factory.mktemp("study") / "clone", TINY)
+@pytest.fixture
+def done(finished_study):
+    return finished_study
 
 
 @pytest.fixture
 def copy(done, tmp_path):
     """A copy of that folder, for tests that change files; times are kept."""
     return shutil.copytree(done, tmp_path / "clone")
+
+
+def edited(*edits):
+    """STUDY with the values at dotted paths replaced."""
+    return changed(*edits, of=STUDY)
 
 
 def files(folder, pattern):
@@ -48,23 +66,24 @@ def files(folder, pattern):
 # --------------------------------------------------------------------------------------------- what is written
 def test_a_figure_is_a_pdf_a_png_and_the_numbers_it_shows(done):
     figures = done / "results/tiny/figures"
-    assert sorted(path.name for path in figures.iterdir()) == ["fig4.csv", "fig4.json", "fig4.pdf", "fig4.png"]
+    assert sorted(path.name for path in figures.glob("fig4*")) == ["fig4.csv", "fig4.json", "fig4.pdf", "fig4.png"]
     with Image.open(figures / "fig4.png") as image:
         assert image.size[0] > 1500  # 200 dots an inch
     assert (figures / "fig4.pdf").read_bytes().startswith(b"%PDF")
     drawn = pd.read_csv(figures / "fig4.csv")
-    assert sorted(drawn["metric"].unique()) == sorted(p["metric"] for p in TINY["figures"]["fig4"]["panels"])
+    assert sorted(drawn["metric"].unique()) == sorted(p["metric"] for p in STUDY["figures"]["fig4"]["panels"])
     assert (drawn["seeds"] == 2).all() and sorted(drawn["width"].unique()) == [2, 4]
     assert np.isfinite(drawn[["mean", "low", "high"]]).all().all()
-    runs = read_tables(files(done, "tiny/runs/*.csv"))
+    runs = read_tables(files(done, "tiny/runs/widths-*.csv"))
     norm = runs[(runs["metric"] == "spectral_norm") & (runs["kernel"] == "sum") & (runs["block"] == "all")]
+    norm = norm[norm["layer"].isna()]
     expected = norm.groupby(["width", "step"])["value"].mean()
     shown = drawn[drawn["metric"] == "spectral_norm"].set_index(["width", "step"])["mean"]
     pd.testing.assert_series_equal(shown, expected, check_names=False)
 
 
 def test_a_segment_has_its_checkpoints_logs_and_origin(done):
-    segments = files(done, "segments/*")
+    segments = files(done, "segments/*-cnn-w*")
     assert len(segments) == 8
     for segment in segments:
         record = json.loads((segment / "segment.json").read_text())
@@ -145,7 +164,8 @@ ORIGIN = {"config", "code", "git_commit", "versions", "host", "device", "started
 
 def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_from(tmp_path):
     panels = [{"metric": "alignment", "title": "Größe α → β"}]
-    folder = finished(tmp_path / "clone", changed(("seeds", [0]), ("figures.fig4.panels", panels)))
+    config = changed(("seeds", [0]), (f"{EXPERIMENT}.grid.width", [4]), ("figures.fig4.panels", panels))
+    folder = finished(tmp_path / "clone", config, "fig4")
     for path in folder.glob("results/**/*.h5"):
         with h5py.File(path) as file:
             assert file.attrs.keys() >= ORIGIN and all(file.attrs[key] for key in ORIGIN)
@@ -156,9 +176,9 @@ def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_fr
     assert beside["config"] == {
         "study": "tiny",
         "seeds": [0],
-        "datasets": TINY["datasets"],
-        "experiments": TINY["experiments"],
-        "figures": {"fig4": TINY["figures"]["fig4"] | {"panels": panels}},
+        "datasets": config["datasets"],
+        "experiments": config["experiments"],
+        "figures": {"fig4": config["figures"]["fig4"]},
     }
     for name, digest in beside["files"].items():
         assert hashlib.sha256((figure.parent / name).read_bytes()).hexdigest() == digest
@@ -176,12 +196,13 @@ def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_fr
 
 
 def test_the_same_config_gives_the_same_bits(done, tmp_path):
-    """In another folder, on one core instead of two."""
+    """In another folder, on one core instead of two, and in a Python of its own for each job, as users have it."""
     again = copy_repository(tmp_path / "again")
-    run = snakemake(again, "--cores", "1", config=changed(("seeds", [0])))
-    assert run.returncode == 0, run.stdout
+    target = "results/tiny/runs/widths-width4-s0.csv"
+    real = subprocess.run(**call(again, "--cores", "1", target, config=STUDY), capture_output=True, text=True)
+    assert real.returncode == 0, real.stderr
     kernels, tables = files(again, "segments/*/ntk-*.h5"), files(again, "tiny/runs/*.csv")
-    assert len(kernels) == 4 and len(tables) == 2
+    assert len(kernels) == 2 and len(tables) == 1
     for path in kernels:
         with h5py.File(path) as new, h5py.File(done / path.relative_to(again)) as old:
             for name in ("kernels/sum", "kernels/trace", "step", "epoch", "probe/index"):
@@ -192,28 +213,35 @@ def test_the_same_config_gives_the_same_bits(done, tmp_path):
 
 # ---------------------------------------------------------------------------------------------- what is planned
 def test_a_second_call_has_nothing_to_do(done):
-    assert planned(done, config=TINY) == {}
-    assert planned(done, "fig4", config=TINY) == {}
-    assert planned(done, "results/tiny/figures/fig4.pdf", config=TINY) == {}
+    assert planned(done, *EVERYTHING, config=STUDY) == {}
+    assert planned(done, "fig4", "results/tiny/figures/figS2.pdf", config=STUDY) == {}
 
 
-def test_adding_a_width_plans_only_the_new_widths_jobs(done):
-    wider = changed((f"{EXPERIMENT}.grid.width", [2, 4, 8]))
-    assert planned(done, config=wider) == {"train": 4, "ntk": 4, "metrics": 2, "figure": 1} | {"all": 1}
-
-
-def test_adding_a_seed_plans_only_its_jobs(done):
-    jobs = {"train": 4, "ntk": 4, "metrics": 2, "figure": 1}
-    assert planned(done, config=changed(("seeds", [0, 1, 2]))) == jobs | {"all": 1}
+def test_adding_a_width_and_a_seed_plans_only_their_jobs(done):
+    """Five runs of `widths` more: three of the new width, two of the new seed."""
+    wider = edited((f"{EXPERIMENT}.grid.width", [2, 4, 8]), ("seeds", [0, 1, 2]), ("claims", ...))
+    jobs = {"train": 10, "ntk": 10, "metrics": 5, "figure": 1, "fig4": 1}
+    assert planned(done, "fig4", config=wider) == jobs
 
 
 def test_a_figure_of_its_own_choice_is_redrawn_alone(done):
-    assert planned(done, config=changed(("figures.fig4.title", "Other"))) == {"figure": 1, "all": 1}
+    assert planned(done, config=edited(("figures.fig4.title", "Other"))) == {"figure": 1, "all": 1}
 
 
 def test_where_things_run_and_lie_changes_nothing_but_the_record_of_the_config(done):
-    elsewhere = changed(("device", "auto"), ("data_root", "/elsewhere"))
+    elsewhere = edited(("device", "auto"), ("data_root", "/elsewhere"))
     assert all_planned(done, config=elsewhere) == {"resolved": 1, "all": 1}
+
+
+def test_a_new_caption_makes_no_figure_again(done):
+    assert all_planned(done, *EVERYTHING, config=STUDY) == {}
+    another = edited(("figures.fig4.caption", "Another"))
+    assert all_planned(done, *EVERYTHING, config=another) == {"resolved": 1, "all": 1}
+
+
+def test_a_threshold_reruns_the_claims_only(done):
+    config = edited(("claims.velocity_spikes.ratio", 3))
+    assert {"switches", "claims", "metrics", "figure"} & set(all_planned(done, config=config)) == {"claims"}
 
 
 def test_images_are_read_again_when_they_change_and_not_when_they_move(tmp_path):
@@ -242,19 +270,25 @@ def test_names_that_figures_cannot_have(tmp_path):
 
 
 def test_another_study_shares_what_is_the_same(done):
-    other = changed(("study", "other"), ("seeds", [1]))
-    assert planned(done, config=other) == {"metrics": 2, "figure": 1} | {"all": 1}
+    """And asking for no layers, or for no twins, trains nothing anew, though the kernels' files are others."""
+    other = changed(("study", "other"), ("seeds", [1]), (f"{EXPERIMENT}.grid.width", [2]))
+    assert planned(done, config=other) == {"ntk": 2, "metrics": 1, "figure": 1, "all": 1}
+    other["experiments"]["widths"]["layers"] = True
+    assert planned(done, config=other) == {"metrics": 1, "figure": 1, "all": 1}
 
 
 def test_a_target_trains_only_what_it_needs(done):
-    figures = TINY["figures"] | {
+    figures = STUDY["figures"] | {
         "narrow": {"kind": "curves", "experiment": "lrs", "color": "lr", "panels": [{"metric": "alignment"}]}
     }
-    lrs = TINY["experiments"]["widths"] | {"grid": {"lr": [0.01]}, "model": {"name": "cnn", "width": 3}}
+    lrs = STUDY["experiments"]["widths"] | {"grid": {"lr": [0.01]}, "model": {"name": "cnn", "width": 3}}
     lrs["training"] = {"epochs": 2, "batch_size": 8}
-    config = changed(("figures", figures), ("experiments.lrs", lrs))
+    config = edited(("figures", figures), ("experiments.lrs", lrs))
     jobs = {"train": 4, "ntk": 4, "metrics": 2, "figure": 1, "narrow": 1}
     assert planned(done, "narrow", config=config) == jobs
+
+
+CLAIMED = {"switches": 1, "claims": 1}
 
 
 @pytest.mark.parametrize(
@@ -264,35 +298,39 @@ def test_a_target_trains_only_what_it_needs(done):
             "reactivation/ntk/contraction.py",
             "kernel.triu() + kernel.triu(1).T",
             "kernel.triu() + kernel.tril(-1)",
-            {"ntk": 8, "metrics": 4, "figure": 1},
+            {"ntk": 8, "metrics": 8, "figure": 3} | CLAIMED,
         ),
-        ("reactivation/figures/layout.py", '"font.size": 8', '"font.size": 9', {"figure": 1}),
-        ("reactivation/analysis/run_table.py", "chosen.sum() > 1", "chosen.sum() > 2", {"metrics": 4, "figure": 1}),
+        ("reactivation/figures/layout.py", '"font.size": 8', '"font.size": 9', {"figure": 3}),
+        (
+            "reactivation/analysis/run_table.py",
+            "chosen.sum() > 1",
+            "chosen.sum() > 2",
+            {"metrics": 10, "figure": 3} | CLAIMED,
+        ),
         (
             "train_segment.py",
             "threads=snakemake.threads",
             "threads=int(snakemake.threads)",
-            {"train": 8, "ntk": 8, "metrics": 4, "figure": 1},
+            {"train": 12, "ntk": 8, "function": 4, "metrics": 10, "figure": 3} | CLAIMED,
         ),
-        ("reactivation/ntk/kernel.py", '"""The empirical', '"""An empirical', {}),
-        ("train_segment.py", "\nwith logged", "\n# A comment.\nwith logged", {}),
-        ("reactivation/study/schema.py", '"""Name of', '"""The name of', {}),
+        ("reactivation/analysis/switches.py", "away.max() / 2", "away.max() / 3", CLAIMED),
+        ("reactivation/analysis/verdicts.py", "EXACT = 5", "EXACT = 4", {"claims": 1}),
     ],
 )
 def test_code_reruns_what_it_can_change(copy, module, old, new, jobs):
-    path = copy / "workflow/scripts" / module
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    assert planned(copy, config=TINY) == (jobs | {"all": 1} if jobs else {})
-    if jobs:
-        assert f"{module}:" in snakemake(copy, "-n", config=TINY).stdout  # the reason names the module
+    edit(copy, module, old, new)
+    dry = snakemake(copy, "-n", config=STUDY).stdout
+    assert {rule: count for rule, count in jobs_of(dry).items() if rule not in PAGES} == jobs | {"all": 1}
+    assert f"{module}:" in dry  # the reason names the module
 
 
-def test_touched_code_reruns_nothing(copy):
+def test_comments_docstrings_and_times_of_code_rerun_nothing(copy):
+    edit(copy, "reactivation/ntk/kernel.py", '"""The empirical', '"""An empirical')
+    edit(copy, "reactivation/study/schema.py", '"""Name of', '"""The name of')
+    edit(copy, "train_segment.py", "\nwith logged", "\n# A comment.\nwith logged")
     for path in copy.glob("workflow/**/*"):
         os.utime(path)
-    assert planned(copy, config=TINY) == {}
+    assert all_planned(copy, config=STUDY) == {}
 
 
 # --------------------------------------------------------------------------------------------------- bad input
