@@ -3,8 +3,9 @@
 Call: python tests/conda/channel.py FOLDER ENVIRONMENT.yaml ...
 
 With FOLDER/bin on PATH, `conda` (conda.py beside this file) makes environments that need what the given ones name.
-Versions, files and dependencies of the packages are those of the distributions, so that rattler's solver has real work
-to do.
+Versions and dependencies of the packages are those of the distributions, so that rattler's solver has real work to do.
+Their folders of modules are soft links to where they are installed: to pack, unpack, link and delete the 37,000 files
+in these would take minutes. Python calls modules by the path of the link, in the environment.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import itertools
 import json
 import os
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import zipfile
@@ -29,6 +31,7 @@ from packaging.utils import canonicalize_name
 
 PYTHON = "python{}.{}".format(*sys.version_info)
 SUBDIR = "linux-64"
+MODULES = Path(sysconfig.get_path("purelib"))
 # PyPI's and conda's names, where they differ.
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "snakemake": "snakemake-minimal", "torch": "pytorch"}
 PYPI_NAMES = {conda: pypi for pypi, conda in CONDA_NAMES.items()}
@@ -83,12 +86,20 @@ def python_package(channel: Path) -> None:
 
 
 def distribution_package(channel: Path, distribution: metadata.Distribution) -> None:
-    """A package of all files that its installation wrote; scripts and compiled modules must keep their times."""
-    paths = (Path(os.path.normpath(file.locate())) for file in distribution.files or [])
-    files = {str(path.relative_to(sys.prefix)): path for path in paths if path.exists()}
+    """A package of all that its installation wrote; scripts and compiled modules must keep their times."""
+    paths = {top(Path(os.path.normpath(file.locate()))) for file in distribution.files or []}
+    files = {str(path.relative_to(sys.prefix)): path for path in sorted(paths) if path.exists()}
     depends = [f"{conda_name(wanted.name)} {wanted.specifier}".strip() for wanted in requirements(distribution)]
     depends.append("python {}.{}.*".format(*sys.version_info))
     write_package(channel, conda_name(distribution.name), distribution.version.split("+")[0], depends, files)
+
+
+def top(path: Path) -> Path:
+    """The folder of modules that `path` is in, if its distribution has it for itself; otherwise `path`."""
+    if not path.is_relative_to(MODULES):
+        return path
+    first = MODULES / path.relative_to(MODULES).parts[0]
+    return path if first.name == "__pycache__" else first
 
 
 def conda_name(name: str) -> str:
@@ -111,12 +122,17 @@ def write_package(channel: Path, name: str, version: str, depends: list[str], fi
                 tar.addfile(member, BytesIO(text))
         with archive(package, f"pkg-{stem}") as tar:
             for place, path in files.items():
-                tar.add(path, place)
+                member = tar.gettarinfo(path, place)
+                if member.isdir():
+                    member.type, member.linkname = tarfile.SYMTYPE, str(path)
+                    tar.addfile(member)
+                else:
+                    tar.add(path, place)
 
 
 @contextmanager
 def archive(package: zipfile.ZipFile, name: str) -> Iterator[tarfile.TarFile]:
-    """A new tar archive in the package, compressed as fast as possible: torch alone has 750 MB."""
+    """A new tar archive in the package, compressed as fast as possible."""
     with (
         package.open(f"{name}.tar.zst", "w", force_zip64=True) as raw,
         zstandard.ZstdCompressor(level=1).stream_writer(raw) as stream,
@@ -127,7 +143,7 @@ def archive(package: zipfile.ZipFile, name: str) -> Iterator[tarfile.TarFile]:
 
 def path_entry(place: str, path: Path) -> dict[str, str]:
     """How to install a file. A script begins with the path of its interpreter, which must become the environment's."""
-    entry = {"_path": place, "path_type": "softlink" if path.is_symlink() else "hardlink"}
+    entry = {"_path": place, "path_type": "softlink" if path.is_symlink() or path.is_dir() else "hardlink"}
     if place.startswith("bin/") and path.read_bytes()[:2] == b"#!":
         entry |= {"prefix_placeholder": sys.prefix, "file_mode": "text"}
     return entry

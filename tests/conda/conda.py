@@ -11,12 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-from rattler import Channel, ChannelConfig, Gateway, install, solve
-
 
 async def create(installation: Path, file: Path, prefix: Path) -> None:
     """The environment that `file` describes, in `prefix`."""
+    import yaml  # here, because most calls need neither
+    from rattler import Channel, ChannelConfig, Gateway, install, solve
+
     environment = yaml.safe_load(file.read_text())
     config = ChannelConfig(channel_alias=f"file://{installation}/channels/")
     channels = [Channel(name, config) for name in environment["channels"] if name != "nodefaults"]

@@ -111,27 +111,23 @@ def check_isolated(folder, scripts):
         assert script in ENVIRONMENTS[environment] and elsewhere == []
 
 
-def test_a_figure_of_the_quickstart_is_made_in_environments_only(conda, clone):
-    run = snakemake(conda, clone, "--sdm", "conda", "--cores", "all", "fig4")
-    assert run.returncode == 0, run.stdout
-    check_isolated(clone, RESULTS)
-    assert ("build_dataset", "data", []) in jobs(clone)
-    assert (clone / "results/quickstart/figures/fig4.pdf").exists()
-
-
-def test_results_are_those_of_a_run_without_conda_and_tools_run_too(conda, clone, tmp_path):
+def test_in_environments_only_results_are_those_of_a_run_without_conda_and_tools_run_too(conda, clone, tmp_path):
+    """Takes half a minute. Only here do scripts run with no more than what envs/ names for them."""
     config = changed(("seeds", [0]), ("experiments.widths.grid.width", [2]))
     plain = finished(tmp_path / "plain", config)
-    for targets in ([], ["budget"], ["prune"]):
+    for targets in ([], ["budget", "prune"]):
         run = snakemake(conda, clone, *targets, "--sdm", "conda", "--cores", "2", config=config)
         assert run.returncode == 0, run.stdout
-    tables = [path.relative_to(plain) for path in plain.glob("results/tiny/*/*.csv")]
-    assert len(tables) == 2
+    tables = [path.relative_to(plain) for path in plain.glob("results/tiny/**/*.csv")]
+    assert len(tables) == 6  # of the figure, the run and the study
     assert all((plain / table).read_bytes() == (clone / table).read_bytes() for table in tables)
     check_isolated(clone, [*RESULTS, *REPORT, "print_budget", "prune_results"])
+    assert ("build_dataset", "data", []) in jobs(clone)
+    assert (clone / "results/tiny/figures/fig4.pdf").exists()
 
 
 def test_a_data_set_of_torchvision_is_read_with_torchvision(conda, clone):
+    """Takes 5 s; only here is this environment made and used."""
     config = changed(("datasets.glyphs", {"source": "torchvision", "name": "CIFAR10"}))
     run = snakemake(conda, clone, "--sdm", "conda", "--cores", "2", config=config)
     assert run.returncode != 0 and "no readable CIFAR10" in run.stdout
@@ -164,6 +160,7 @@ def test_without_conda_one_line_says_so(conda, clone):
 
 
 def test_snakemakes_own_environment_plans_image_folders_and_knows_slurm(conda, clone):
+    """Takes 5 s; only here is this environment made and used."""
     create(conda, REPOSITORY / "envs/snakemake.yaml", conda / "snakemake").check_returncode()
     (clone / "data").mkdir()
     (clone / "data/images.tar").write_bytes(b"\0" * 1024)
