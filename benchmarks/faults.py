@@ -111,12 +111,21 @@ def unsaved(process: psutil.Process) -> float:
 
 
 def kill_jobs(
-    folder: Path, fault: Fault, count: int, scripts: tuple[str, ...], number: int, rng: random.Random
+    folder: Path,
+    fault: Fault,
+    count: int,
+    scripts: tuple[str, ...],
+    numbers: tuple[int, ...],
+    rng: random.Random,
+    config: dict = STUDY,
 ) -> None:
-    """Run the study to its end, killing a random one of its jobs every now and then, `count` times at most."""
+    """Run the study to its end, killing a random one of its jobs every now and then, `count` times at most.
+
+    Signals of these `numbers` take turns.
+    """
     left = count
     while True:
-        run = started(folder, "--cores", "2", "--keep-going")
+        run = started(folder, "--cores", "2", "--keep-going", config=config)
         due = time.monotonic() + rng.uniform(0.5, 3)
         while run.poll() is None:
             time.sleep(0.02)
@@ -124,7 +133,7 @@ def kill_jobs(
             # Mostly not those that are still starting: they have nothing to lose.
             running = [process for process in running if rng.random() < 0.1 or unsaved(process) > 0]
             if running:
-                process = rng.choice(running)
+                process, number = rng.choice(running), numbers[left % len(numbers)]
                 lost = unsaved(process)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
@@ -135,15 +144,20 @@ def kill_jobs(
             return
 
 
-def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng: random.Random) -> None:
-    """Run the study to its end, killing Snakemake itself `count` times at most; its jobs live on unless `with_jobs`."""
-    for _ in range(count):
-        run = started(folder, "--cores", "2")
+def kill_snakemake(
+    folder: Path, fault: Fault, count: int, with_jobs: tuple[bool, ...], rng: random.Random, config: dict = STUDY
+) -> None:
+    """Run the study to its end, killing Snakemake itself `count` times at most.
+
+    Its jobs are killed too, or live on, as `with_jobs` says in turn.
+    """
+    for turn in range(count):
+        run = started(folder, "--cores", "2", config=config)
         with contextlib.suppress(subprocess.TimeoutExpired):
             if run.wait(rng.uniform(1, START)) == 0:
                 return
         lost = max(map(unsaved, jobs(folder, ("train_segment.py", "compute_kernels.py"))), default=0.0)
-        if with_jobs:
+        if with_jobs[turn % len(with_jobs)]:
             os.killpg(run.pid, signal.SIGKILL)
             fault.lost = max(fault.lost or 0.0, lost)
         else:
@@ -151,8 +165,8 @@ def kill_snakemake(folder: Path, fault: Fault, count: int, with_jobs: bool, rng:
             fault.lost = 0.0  # its jobs live on, and the next call waits for them
         run.wait()
         fault.injected += 1
-        assert snakemake(folder, "--unlock", config=STUDY).returncode == 0
-    done = snakemake(folder, "--cores", "2", config=STUDY)
+        assert snakemake(folder, "--unlock", config=config).returncode == 0
+    done = snakemake(folder, "--cores", "2", config=config)
     assert done.returncode == 0, done.stdout
 
 
@@ -252,16 +266,16 @@ def main() -> None:
         )
         half, kernel = arguments.jobs // 2, arguments.jobs - arguments.jobs // 2
         plans = [
-            ("kill -9 of a training", half, ("train_segment.py",), signal.SIGKILL),
-            ("kill -9 of a kernel job", kernel, ("compute_kernels.py",), signal.SIGKILL),
-            ("SIGTERM to either", arguments.jobs // 10, ("train_segment.py", "compute_kernels.py"), signal.SIGTERM),
+            ("kill -9 of a training", half, ("train_segment.py",), (signal.SIGKILL,)),
+            ("kill -9 of a kernel job", kernel, ("compute_kernels.py",), (signal.SIGKILL,)),
+            ("SIGTERM to either", arguments.jobs // 10, ("train_segment.py", "compute_kernels.py"), (signal.SIGTERM,)),
         ]
-        for name, count, scripts, number in plans:
-            inject = partial(kill_jobs, scripts=scripts, number=number, rng=rng)
+        for name, count, scripts, numbers in plans:
+            inject = partial(kill_jobs, scripts=scripts, numbers=numbers, rng=rng)
             faults.append(injected(Fault(name), wanted, count, inject))
             print(faults[-1], flush=True)
         for name, with_jobs in (("kill -9 of Snakemake alone", False), ("kill -9 of Snakemake and its jobs", True)):
-            inject = partial(kill_snakemake, with_jobs=with_jobs, rng=rng)
+            inject = partial(kill_snakemake, with_jobs=(with_jobs,), rng=rng)
             faults.append(injected(Fault(name), wanted, arguments.snakemakes // 2, inject))
             print(faults[-1], flush=True)
         faults.append(Fault("full disk"))

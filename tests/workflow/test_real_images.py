@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from helpers import REPOSITORY, finished
+from helpers import REPOSITORY, finished, jobs_of, snakemake
 
 FOLDER = Path(os.environ.get("REACTIVATION_DATA", REPOSITORY / "data"))
 WHERE = ("--config", f"data_root={FOLDER.resolve()}")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """Figure 4 of config/cifar10-small.yaml with a quarter of its images and half of its epochs."""
+    """A clone with Figure 4 of config/cifar10-small.yaml: a quarter of its images, half of its epochs, one network."""
     experiment, figure = CONFIG["experiments"]["width_lr"], CONFIG["figures"]["fig4"]
     experiment["scenario"]["limit_per_class"] //= 4
     experiment["training"]["epochs"] = 4
@@ -36,11 +36,12 @@ def done(tmp_path_factory):
         "experiments": {"width_lr": experiment},
         "figures": {"fig4": figure},
     }
-    return finished(tmp_path_factory.mktemp("cifar") / "clone", config, *WHERE) / "results"
+    return finished(tmp_path_factory.mktemp("cifar") / "clone", config, "fig4", *WHERE)
 
 
 def test_cifar10_is_whole(done):
-    (path,) = (done / "data").iterdir()
+    """The tarballs as people have them: no drawn images have their sizes, counts and names of classes."""
+    (path,) = (done / "results/data").glob("cifar10-*")
     with h5py.File(path) as file:
         assert file["train/images"].shape == (50_000, 32, 32, 3) and file["test/images"].shape == (10_000, 32, 32, 3)
         assert file.attrs["class_names"][0] == "airplane" and len(file.attrs["class_names"]) == 10
@@ -53,7 +54,7 @@ def test_cifar10_is_whole(done):
 
 
 def test_it_learns_and_the_norm_drops_at_the_switch(done):
-    (path,) = (done / "cifar10-small/runs").iterdir()
+    (path,) = (done / "results/cifar10-small/runs").iterdir()
     run = pd.read_csv(path)
     accuracy = run[(run["metric"] == "test_accuracy") & (run["block"] == "task1")].set_index("epoch")["value"]
     assert accuracy[4] > 0.3  # chance is 0.2
@@ -62,18 +63,21 @@ def test_it_learns_and_the_norm_drops_at_the_switch(done):
     assert norm.loc[4 + 1e-6 : 5].min() < 0.5 * norm[4]
 
 
-def test_new_classes_of_cifar100_and_frequencies_of_cifar10(tmp_path):
-    """Figures 2 and 3 of config/cifar-small.yaml, one seed of a few images."""
+def test_new_classes_of_cifar100_and_frequencies_of_cifar10(done):
+    """Figures 2 and 3 of config/cifar-small.yaml, one seed of a few images; CIFAR-10 is read already."""
     for experiment, grid in zip(BOTH["experiments"].values(), ({"shift": [0, 10]}, {"alpha": [0.9]}), strict=True):
         experiment["grid"] = grid
         experiment["scenario"]["limit_per_class"] = 100
         experiment["model"] = {"name": "cnn", "width": 8}
         experiment["training"] = {"lr": 0.01, "epochs": 2, "batch_size": 32}
-    folder = finished(tmp_path / "clone", BOTH | {"seeds": [0], "device": "cpu"}, *WHERE)
-    with h5py.File(next(folder.glob("results/data/cifar100-*.h5"))) as file:
+    config = BOTH | {"seeds": [0], "device": "cpu"}
+    run = snakemake(done, "figures", "--cores", "2", *WHERE, config=config)
+    assert run.returncode == 0, run.stdout
+    assert jobs_of(run.stdout)["dataset"] == 1
+    with h5py.File(next(done.glob("results/data/cifar100-*.h5"))) as file:
         assert list(file.attrs["class_names"][:3]) == ["apple", "aquarium_fish", "baby"]
         assert (np.bincount(file["train/labels"][:]) == 500).all() and len(file.attrs["class_names"]) == 20
-    drawn = pd.read_csv(folder / "results/cifar-small/figures/fig2.csv")
+    drawn = pd.read_csv(done / "results/cifar-small/figures/fig2.csv")
     last = drawn[(drawn["kind"] == "summary") & (drawn["metric"] == "kernel_distance")].set_index("shift")["value"]
     assert last[10] > last[0]  # new classes move the kernel further than the old ones do again
-    assert (folder / "results/cifar-small/figures/fig3.png").exists()
+    assert (done / "results/cifar-small/figures/fig3.png").exists()

@@ -14,7 +14,7 @@ from terminals import read, screen, terminal
 LONG = changed(
     ("seeds", [0]),
     ("experiments.widths.grid.width", [4]),
-    ("experiments.widths.training", {"lr": 0.05, "epochs": 300, "batch_size": 4}),
+    ("experiments.widths.training", {"lr": 0.05, "epochs": 200, "batch_size": 4}),
     ("experiments.widths.checkpoints", {"every": 100}),
     ("experiments.widths.metrics", {"velocity_dt": [100]}),
 )
@@ -46,9 +46,9 @@ def test_without_a_terminal_lines_say_how_far_jobs_are(tmp_path):
 
 
 def test_in_a_terminal_bars_stay_below_and_leave_nothing_behind(tmp_path):
-    """Calls end by Ctrl-C, by a job's failure, and well; each goes on from the one before."""
+    """Calls end by Ctrl-C, by a job's failure, and well; each goes on from the one before. Only a terminal shows it."""
     folder = clone(tmp_path / "clone")
-    longer = LONG["experiments"]["widths"] | {"training": {"lr": 0.05, "epochs": 900, "batch_size": 4}}
+    longer = LONG["experiments"]["widths"] | {"training": {"lr": 0.05, "epochs": 500, "batch_size": 4}}
     config = LONG | {"experiments": {"widths": longer}}  # begun three times, ended twice before it is done
     (name, *_) = make_plan(load_study(config)).segments
     called = call(folder, "--cores", "1", f"results/segments/{name}/final.pt", config=config)
