@@ -167,7 +167,7 @@ def test_without_an_effect_alignment_moves_no_faster_across_a_switch_than_before
     """Denser checkpoints after it do not matter, although the largest of more deviations is larger."""
     rng, ratios = np.random.default_rng(0), []
     epochs = [*range(11), *(10 + 0.02 * 2**k for k in range(6)), *range(11, 21)]
-    for _ in range(100):
+    for _ in range(50):
         noise = rows("alignment", dict(zip(epochs, rng.normal(0.4, 0.01, len(epochs)), strict=True)))
         quiet = rows("spectral_norm", dict.fromkeys(epochs, 1.0)) + rows(
             "kernel_velocity", dict.fromkeys(range(20), 1.0), dt=1

@@ -1,5 +1,7 @@
 """The kernel's convergence with the width, and its slope."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -38,35 +40,36 @@ def test_the_interval_is_two_standard_errors_of_slopes_over_further_initialisati
     assert np.mean((high - low) / 4) == pytest.approx(slopes.std(), rel=0.2)
 
 
-def kernels_of(spec, widths, kind, initialisations=12):
-    """Kernels of random images of 8×8 pixels, in float64: (widths, initialisations, n, n)."""
+MLP = {"name": "mlp", "depth": 2, "activation": "relu"}, (64, 128, 256, 512, 1024)
+CNN = {"name": "cnn"}, (16, 32, 64, 128)
+
+
+@functools.cache
+def kernels_of(name, parametrization="ntk", initialisations=12):
+    """Widths, and kernels of random images of 8×8 pixels, in float64: {kind: (widths, initialisations, n, n)}."""
     torch.manual_seed(0)
+    spec, widths = {"mlp": MLP, "cnn": CNN}[name]
     x, found = torch.randn(6, 3, 8, 8, dtype=torch.float64), []
     for width in widths:
         for _ in range(initialisations):
-            model = networks.build(spec | {"width": width}, 8, 5).double().eval()
-            found.append(empirical_ntk(model, x, kernels=(kind,))[kind])
-    return np.reshape(found, (len(widths), initialisations, 6, 6))
-
-
-MLP = {"name": "mlp", "depth": 2, "activation": "relu", "parametrization": "ntk"}
-CNN = {"name": "cnn", "parametrization": "ntk"}
+            model = networks.build(spec | {"parametrization": parametrization, "width": width}, 8, 5).double().eval()
+            found.append(empirical_ntk(model, x))
+    shape = len(widths), initialisations, 6, 6
+    return np.array(widths), {kind: np.reshape([of[kind] for of in found], shape) for kind in ("sum", "trace")}
 
 
 @pytest.mark.parametrize("kind", ["sum", "trace"])
-@pytest.mark.parametrize(
-    "spec, widths", [(MLP, [64, 128, 256, 512, 1024]), (CNN, [16, 32, 64, 128])], ids=["mlp", "cnn"]
-)
-def test_kernels_converge_like_one_over_the_root_of_the_width(spec, widths, kind):
-    values = distances(kernels_of(spec, widths, kind))
-    fitted, low, high = slope(np.array(widths[:-1]), values)
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_kernels_converge_like_one_over_the_root_of_the_width(network, kind):
+    widths, kernels = kernels_of(network)
+    values = distances(kernels[kind])
+    fitted, low, high = slope(widths[:-1], values)
     assert abs(fitted + 0.5) < 0.15 and low < -0.5 < high
     assert values[-1].mean() < 0.7 * values[0].mean()
 
 
 def test_without_the_parametrization_they_do_not():
     """The kernel of `standard` grows with the width, so that one width is always far from the next."""
-    widths = [64, 128, 256, 512, 1024]
-    K = kernels_of(MLP | {"parametrization": "standard"}, widths, "trace")
+    K = kernels_of("mlp", "standard", initialisations=4)[1]["trace"]
     each = np.linalg.norm(K[:-1] - K[1:], axis=(2, 3)) / np.linalg.norm(K[1:], axis=(2, 3))
     assert each[-1].mean() > 0.4 and np.linalg.norm(K[-1].mean(0)) > 8 * np.linalg.norm(K[0].mean(0))

@@ -286,12 +286,12 @@ def test_streaming_keeps_memory_flat(tmp_path):
             yield ("train" if i % 2 else "test"), "ab"[i // 2 % 2], np.zeros((64, 64, 3), np.uint8)
 
     peaks = []
-    for n in (8_000, 16_000):
+    for n in (2_000, 6_000):
         tracemalloc.start()
         write_dataset(tmp_path / "images.h5", samples(n))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + (16 << 20)  # for 98 MB more of images
+    assert peaks[1] < peaks[0] + (16 << 20)  # for 49 MB more of images
 
 
 # ------------------------------------------------------------------------------------------ JPEGs, in threads

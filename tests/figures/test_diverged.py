@@ -114,7 +114,7 @@ def test_nothing_at_all_can_be_drawn(tmp_path, spec, title):
     assert "all 4 runs diverged: left out" in legend(figure)
     layout.save(figure, tmp_path / "figure.pdf")
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
+    figure.get_layout_engine().execute(figure)  # the part of drawing that places everything
     assert all(figure.bbox.x1 >= box.get_window_extent(renderer).x1 for box in figure.legends)
 
 

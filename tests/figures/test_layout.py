@@ -39,21 +39,25 @@ def test_every_curve_is_drawn_with_its_band(runs):
 
 
 LONG = "What happens to the Neural Tangent Kernel of a network when its task changes, a title longer than a page"
+TITLES = ["", "A title", LONG]
+# Each small number of panels in each number of columns, under each title in turn; and two full pages.
+PAGES = [
+    *((panels, columns, TITLES[(panels + columns) % 3]) for panels in (1, 2, 3, 4) for columns in (1, 2, 3)),
+    *((6, 2, "A title"), (6, 3, ""), (12, 3, LONG)),
+]
 
 
-@pytest.mark.parametrize("panels", [1, 2, 3, 4, 6, 12])
-@pytest.mark.parametrize("columns", [1, 2, 3])
-@pytest.mark.parametrize("title", ["", "A title", LONG])
+@pytest.mark.parametrize("panels, columns, title", PAGES)
 def test_any_number_of_panels_without_overlap(runs, panels, columns, title):
     drawn = [panel | {"title": title[:60], "block": ["task1", "task2"]} for panel in SPEC["panels"] * 3]
     spec = SPEC | {"panels": drawn[:panels], "title": title, "columns": columns}
     figure = figure_of(spec, runs)
     figure.dpi = layout.STYLE["savefig.dpi"]
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
+    figure.get_layout_engine().execute(figure)  # the part of drawing that places everything
     boxes = [ax.get_tightbbox(renderer) for ax in figure.axes if ax.axison]
-    boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
-    assert len(boxes) == panels + 1
+    boxes += [artist.get_window_extent(renderer) for artist in (*figure.legends, *figure.texts)]
+    assert len(boxes) == panels + 1 + bool(title)
     page = figure.bbox
     for i, box in enumerate(boxes):
         assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1

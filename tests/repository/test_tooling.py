@@ -44,7 +44,7 @@ def test_continuous_integration_lints_and_tests_with_the_python_that_is_needed()
 def test_a_commit_is_checked_by_the_same_tools():
     (repository,) = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
     (hook,) = repository["hooks"]
-    assert repository["repo"] == "local" and hook["language"] == "system" and hook["entry"] == "make --silent lint"
+    assert repository["repo"] == "local" and hook["language"] == "system" and hook["entry"] == "make --silent check"
 
 
 def test_the_catalog_finds_what_a_workflow_of_standard_usage_has():

@@ -111,7 +111,10 @@ with atomic({str(tmp_path / "a.txt")!r}) as temporary:
 
 
 def test_a_bit_that_flips_is_noticed_or_of_no_account(tmp_path):
-    """Each reader raises InputError with the file's name, or reads what was written."""
+    """Each reader raises InputError with the file's name, or reads what was written.
+
+    Only many random places find what no checksum of a format covers.
+    """
     rng = np.random.default_rng(0)
     probe = {"index": np.arange(4), "label": np.array([0, 0, 1, 1]), "task": np.array([1, 1, 2, 2])}
     kernels = {"sum": rng.normal(size=(3, 4, 4)), "trace": rng.normal(size=(3, 4, 4))}
