@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export MPLBACKEND := agg
 
-.PHONY: demo report test lint benchmarks lock schema clean
+.PHONY: demo report check test units lint benchmarks lock schema clean
 
 demo: .venv/runtime        ## install, then draw the quickstart's figures
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
@@ -12,8 +12,16 @@ demo: .venv/runtime        ## install, then draw the quickstart's figures
 report: demo               ## the same, then everything in one page
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report results/quickstart/report.html
 
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+check: .venv/development   ## what each commit must pass, within a minute: `lint` and `units`, side by side
+	$(MAKE) --jobs 2 --output-sync=target lint units
+
 test: .venv/development    ## install what tests need, then run them all
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+units: .venv/development   ## all tests but those that run whole studies
+	$(PYTEST) --ignore tests/workflow
 
 lint: .venv/development    ## style and types of Python, style and habits of Snakemake files
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
