@@ -12,7 +12,8 @@ demo: .venv/runtime        ## install, then draw the quickstart's figures
 report: demo               ## the same, then everything in one page
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report results/quickstart/report.html
 
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three on two cores: one of them often waits, for Slurm above all.
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/development   ## what each commit must pass, within a minute: `lint` and `units`, side by side
 	$(MAKE) --jobs 2 --output-sync=target lint units

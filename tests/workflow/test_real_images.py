@@ -25,10 +25,10 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A clone with Figure 4 of config/cifar10-small.yaml: a quarter of its images, half of its epochs, one network."""
+    """A clone with Figure 4 of config/cifar10-small.yaml: a quarter of its images and epochs, one network."""
     experiment, figure = CONFIG["experiments"]["width_lr"], CONFIG["figures"]["fig4"]
     experiment["scenario"]["limit_per_class"] //= 4
-    experiment["training"]["epochs"] = 4
+    experiment["training"]["epochs"] = 2
     experiment["grid"] = {"width": [16], "lr": [0.01]}
     config = CONFIG | {
         "seeds": [0],
@@ -57,17 +57,17 @@ def test_it_learns_and_the_norm_drops_at_the_switch(done):
     (path,) = (done / "results/cifar10-small/runs").iterdir()
     run = pd.read_csv(path)
     accuracy = run[(run["metric"] == "test_accuracy") & (run["block"] == "task1")].set_index("epoch")["value"]
-    assert accuracy[4] > 0.3  # chance is 0.2
+    assert accuracy[2] > 0.25  # chance is 0.2
     norm = run[(run["metric"] == "spectral_norm") & (run["kernel"] == "sum") & (run["block"] == "all")]
     norm = norm.set_index("epoch")["value"]
-    assert norm.loc[4 + 1e-6 : 5].min() < 0.5 * norm[4]
+    assert norm.loc[2 + 1e-6 : 3].min() < 0.5 * norm[2]
 
 
 def test_new_classes_of_cifar100_and_frequencies_of_cifar10(done):
     """Figures 2 and 3 of config/cifar-small.yaml, one seed of a few images; CIFAR-10 is read already."""
     for experiment, grid in zip(BOTH["experiments"].values(), ({"shift": [0, 10]}, {"alpha": [0.9]}), strict=True):
         experiment["grid"] = grid
-        experiment["scenario"]["limit_per_class"] = 100
+        experiment["scenario"]["limit_per_class"] = 50
         experiment["model"] = {"name": "cnn", "width": 8}
         experiment["training"] = {"lr": 0.01, "epochs": 2, "batch_size": 32}
     config = BOTH | {"seeds": [0], "device": "cpu"}
