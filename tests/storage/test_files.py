@@ -33,6 +33,21 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Otherwise a machine that dies may leave the name without its content, which no kill of a process shows."""
+    synced, path = [], tmp_path / "file.txt"
+    fsync = os.fsync
+
+    def noted(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+    assert synced == [(path.stat().st_ino, 5, False)]
+
+
 def test_a_pickle_in_place_of_weights_or_indices_is_refused(tmp_path):
     class Evil:
         def __reduce__(self):

@@ -2,9 +2,10 @@
 
 import re
 
+import pytest
 import torch
 
-from reactivation.training.training_log import log_columns
+from reactivation.training.training_log import log_columns, mean_loss
 from trainings import train
 
 
@@ -33,6 +34,13 @@ def test_the_log_has_what_a_person_wants(capsys):
         )
         scores = f"{row['test_accuracy_task1']:.3f} {row['test_accuracy_task2']:.3f}"
         assert line == f"{said}test accuracy by task {scores}"
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images():
+    """A last batch that is smaller weighs less."""
+    of_images = torch.linspace(0.5, 2.4, 20)
+    losses = [batch.mean() for batch in of_images.split(8)]
+    assert mean_loss(losses, 20, 8) == pytest.approx(of_images.double().mean().item(), rel=1e-6)
 
 
 def test_a_long_epoch_has_lines_too_and_they_change_no_bit(capsys, monkeypatch):
