@@ -12,7 +12,7 @@ demo: .venv/runtime        ## install, then draw the quickstart's figures
 report: demo               ## the same, then everything in one page
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --report results/quickstart/report.html
 
-# Three on two cores: one of them often waits, for Slurm above all.
+# Three workers on two cores: one is often waiting, mostly for Slurm.
 PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/development   ## what each commit must pass, within a minute: `lint` and `units`, side by side

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    import torch  # not above: the process that only hands tests out needs it not
+    import torch  # not above: the process that only hands tests out does not need it
 
     torch.set_num_threads(1)  # on a busy machine, waiting threads slow tensors as small as the tests' a hundredfold
     gc.enable()  # the module that scripts import first switches it off

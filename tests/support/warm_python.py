@@ -2,8 +2,14 @@
 
 Importing them takes Snakemake one second and a job of torch one and a half, which is most of what a tiny study takes.
 `program` is a file to call like `python script.py ...`. It hands its arguments, folder, environment and open files to a
-server, which forks; the fork runs the script as Python would. Nothing of this repository is imported beforehand, and
-Snakemake is not changed. Tests that are about processes (kills, signals, memory, Slurm, conda) call the real Python.
+server, which forks; the fork runs the script. Nothing of this repository is imported beforehand, and Snakemake is not
+changed.
+
+What a fork does not take from its caller: limits, umask, process group, and environment that packages read when they
+are imported (numbers of threads, matplotlib's backend, the seed of hashes). It has all PACKAGES, whether or not the
+script imports them; a fork that ends by `os._exit` counts as killed; and it outlives a caller that is killed. So tests
+about any of that call the real Python, and so do some on real studies: their bits must be the same (test_study,
+test_slurm, test_conda).
 """
 
 import atexit
@@ -31,9 +37,12 @@ PACKAGES = (
 )
 # Before the packages load: these libraries read it once. Snakemake sets it to one for nearly all jobs.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-CLIENT = """#!{python} -IS
+# Started by sh, as the path of Python may have spaces or be too long for a first line.
+CLIENT = """#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import json, os, socket, sys
-if sys.argv[1][0] == "-" or "PYTHONPATH" in os.environ:
+if sys.argv[1:2] == [] or sys.argv[1][0] == "-" or "PYTHONPATH" in os.environ:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
@@ -57,8 +66,8 @@ def program() -> Path:
 
 @functools.cache
 def folder() -> Path:
-    """Where the program and the server's address are: a short path, as addresses must be."""
-    return Path(tempfile.mkdtemp())
+    """Where the program and the server's address are: a short path, as addresses must be, whatever TMPDIR is."""
+    return Path(tempfile.mkdtemp(dir="/tmp"))
 
 
 @functools.cache
@@ -72,7 +81,7 @@ def server() -> subprocess.Popen:
 
 
 def stop() -> None:
-    """End the server, if there is one, and wait for it, so that its processor time counts as this process's."""
+    """End the server, if there is one, and wait for it, so that its processor time is counted with this process's."""
     if server.cache_info().currsize:
         server().communicate()
         shutil.rmtree(folder())
@@ -102,6 +111,9 @@ def serve(place: Path) -> socket.socket | None:
 
 def run(connection: socket.socket, client: Path) -> NoReturn:
     """Run the script that the client was called with, in the place of the client."""
+    import numpy as np  # the server has both already
+    import torch
+
     _, descriptors, *_ = socket.recv_fds(connection, 1, 3)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -112,6 +124,9 @@ def run(connection: socket.socket, client: Path) -> NoReturn:
     os.environ.update(environment)
     sys.path[0] = str(Path(sys.argv[0]).parent.resolve())
     sys.executable = str(client)
+    # Python's own generator is seeded anew by the fork; these two would start alike in all forks.
+    np.random.seed()  # noqa: NPY002
+    torch.seed()
     status = 0
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -127,7 +142,8 @@ def run(connection: socket.socket, client: Path) -> NoReturn:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    connection.sendall(str(status).encode())
+    with contextlib.suppress(OSError):  # the caller may be gone
+        connection.sendall(str(status).encode())
     os._exit(status)  # to take all modules apart, as Python does at its end, would copy the server's memory
 
 

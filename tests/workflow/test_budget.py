@@ -11,6 +11,7 @@ from reactivation.study.load import load_study
 
 
 def test_a_finished_study_has_what_was_foreseen(tmp_path):
+    """Sizes of real files, which no formula of ours can tell."""
     figures = TINY["figures"] | {"narrow": TINY["figures"]["fig4"] | {"where": {"width": 2}, "color": None}}
     config = changed(("figures", figures), ("experiments.widths.grid.width", [2, 64]))
     study, folder = load_study(config), finished(tmp_path / "clone", config | {"figures": {}})

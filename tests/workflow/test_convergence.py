@@ -12,6 +12,7 @@ from reactivation.analysis.width_convergence import slope
 
 
 def test_the_workflow_compares_untrained_networks_and_trains_none(tmp_path):
+    """The only run of the rule `convergence`, and of what it plans."""
     config = study(PANEL, PANEL | {"kernel": "trace"})
     config["figures"]["again"] = {"experiment": "widths", "panels": [PANEL], "beside": "wide"}
     folder = finished(tmp_path / "clone", config, "wide", "again")

@@ -89,6 +89,7 @@ def extended(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "cifar100"])
 def test_a_study_runs_as_it_is_written(extended, name):
+    """Whether a reader who pastes diff and study gets the figure: nothing else runs them."""
     run = snakemake(extended, "--cores", "2", "--configfile", f"config/{name}.yaml")
     assert run.returncode == 0, run.stdout
     for figure, spec in STUDIES[name]["figures"].items():

@@ -138,6 +138,7 @@ def stopped_midway(folder, config):
 
 
 def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
+    """Only a real job, stopped midway, has a state that a fingerprint of real code must match."""
     folder = tmp_path / "clone"
     name, targets, log = stopped_midway(folder, SLOW)
     schedule = folder / "workflow/scripts/reactivation/jobs/schedule.py"
@@ -176,7 +177,7 @@ def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
 
 @pytest.mark.parametrize("keep, left", [("final", {"final.pt"}), ("none", set())])
 def test_weights_go_once_they_have_been_used(finished_study, tmp_path, keep, left):
-    """By kernels, and by functions of linearised twins."""
+    """By kernels, and by functions of linearised twins: Snakemake deletes them, so it takes a run to see."""
     both = shared_study.STUDY["experiments"]["twins"]
     study = ONE | {"experiments": {"twins": both}, "figures": {}}
     config = study | {"checkpoints": {"keep": keep}}
@@ -197,6 +198,7 @@ def test_weights_go_once_they_have_been_used(finished_study, tmp_path, keep, lef
 
 
 def test_two_snakemakes_in_one_folder(tmp_path):
+    """The first is a process of its own: only then is there a lock."""
     folder = copy_repository(tmp_path / "clone")
     _, targets, _ = first_segment(folder, SLOW)
     first = faults.started(folder, "--cores", "1", *targets, config=SLOW)
@@ -269,6 +271,7 @@ def test_another_branch_and_back_reruns_nothing(copy):
     ],
 )
 def test_an_edit_runs_what_it_can_change_and_then_nothing(copy, module, old, new, ran):
+    """Dry runs show what is planned; only a run shows that it is done and settled by that."""
     folder, config = copy, ONE
     before = faults.results(folder)
     edit(folder, f"reactivation/{module}", old, new)
@@ -283,6 +286,7 @@ def test_an_edit_runs_what_it_can_change_and_then_nothing(copy, module, old, new
 
 # -------------------------------------------------------------------------------------------------- divergence
 def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
+    """From the training that diverges to the figure: no step alone shows that all the others bear it."""
     experiment = {
         "model": {"name": "cnn", "width": 4},
         "training": {"epochs": 2, "batch_size": 8},

@@ -14,6 +14,7 @@ def test_every_config_of_the_repository_loads(tmp_path):
 
 
 def test_the_command(tmp_path):
+    """Words and exit status of the command, and that nothing is deleted where it is wrong: rules decide that."""
     folder = copy_repository(tmp_path)
     fill(folder / "results", [*named(), f"segments/a{HASH}/segment.json"])
     run = snakemake(folder, "prune", config=TINY)

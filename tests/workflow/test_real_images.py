@@ -57,7 +57,7 @@ def test_it_learns_and_the_norm_drops_at_the_switch(done):
     (path,) = (done / "results/cifar10-small/runs").iterdir()
     run = pd.read_csv(path)
     accuracy = run[(run["metric"] == "test_accuracy") & (run["block"] == "task1")].set_index("epoch")["value"]
-    assert accuracy[2] > 0.25  # chance is 0.2
+    assert accuracy[2] > 0.25  # it is 0.32; chance is 0.2
     norm = run[(run["metric"] == "spectral_norm") & (run["kernel"] == "sum") & (run["block"] == "all")]
     norm = norm.set_index("epoch")["value"]
     assert norm.loc[2 + 1e-6 : 3].min() < 0.5 * norm[2]

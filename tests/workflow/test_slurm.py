@@ -87,15 +87,15 @@ def sitting(folder, task):
     return 0
 
 
-def cluster_clone(folder, slow_task, sittings):
-    """A clone with partition and GPU type filled in; the first jobs that train a task wait a second in each step.
+def cluster_clone(folder, slow_task, sittings, partition=""):
+    """A clone with a GPU type, and a partition, filled in; the first jobs that train a task wait a second in each step.
 
     That changes no number.
     """
     clone = copy_repository(folder / "clone")
     profile = clone / "slurm/config.yaml"
-    filled = profile.read_text().replace('partition: ""', "partition: gpu").replace('gpu_type: ""', "gpu_type: standin")
-    profile.write_text(filled)
+    filled = profile.read_text().replace('gpu_type: ""', "gpu_type: standin")
+    profile.write_text(filled.replace('partition: ""', f'partition: "{partition}"'))
     loop, step = clone / "workflow/scripts/reactivation/training/loop.py", "            now.step += 1\n"
     text = loop.read_text()
     assert text.count(step) == 1
@@ -124,7 +124,7 @@ def started(folder, *arguments, config=None):
 @pytest.fixture(scope="module")
 def hurried(slurm, tmp_path_factory):
     """A training of two minutes, in progress, under a time limit of one."""
-    folder = cluster_clone(tmp_path_factory.mktemp("hurried"), slow_task=1, sittings=1)
+    folder = cluster_clone(tmp_path_factory.mktemp("hurried"), slow_task=1, sittings=1, partition="gpu")
     limits = ("--set-resources", "train:runtime=1", "ntk:runtime=0")
     with started(folder, "--until", "ntk", *limits, config=ONE | {"device": "auto"}) as process:
         yield folder, process
@@ -220,7 +220,7 @@ def test_what_a_job_makes_after_its_snakemake_was_killed_is_not_made_again(distu
 def test_without_a_gpu_none_is_asked_for_whatever_the_profile_says(disturbed):
     """The other case is asked of the jobs below, whose study says `device: auto`."""
     for _, number in submitted(disturbed.folder):
-        assert "Partition=gpu" in shown(number) and "gres" not in shown(number)
+        assert "Partition=cpu" in shown(number) and "gres" not in shown(number)
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,10 @@ def test_every_file_of_images_or_kernels_and_every_figure_says_where_it_comes_fr
 
 
 def test_the_same_config_gives_the_same_bits(done, tmp_path):
-    """In another folder, on one core instead of two, and in a Python of its own for each job, as users have it."""
+    """In another folder, on one core instead of two, and in a Python of its own for each job, as users have it.
+
+    Second tasks and tables are compared in this way by the tests of Slurm and conda.
+    """
     again = copy_repository(tmp_path / "again")
     (name,) = [name for name in make_plan(load_study(STUDY)).kernels if "-w4-lr0.05-s0-task1-" in name]
     target = f"results/segments/{name}.h5"

@@ -23,6 +23,7 @@ def table(done, run):
 
 
 def test_all_of_it_runs_once(done):
+    """The only run of every scenario, network and kind of panel; the other tests here look at it."""
     assert planned(done, config=ZOO) == {}
     assert len(list(done.glob("results/segments/*"))) == 3 + 3 + 4
     for name in FIGURES:

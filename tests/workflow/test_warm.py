@@ -48,3 +48,11 @@ def test_options_and_a_path_of_modules_are_left_to_python_itself(tmp_path):
     for arguments, environment in ((["-c", "import module"], {}), (["script.py"], {"PYTHONPATH": str(tmp_path)})):
         done = run(warm_python.program(), tmp_path, *arguments, **environment)
         assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr
+
+
+def test_no_two_forks_draw_the_same_numbers(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import numpy, random, torch\nprint(random.random())\nprint(torch.rand(1), numpy.random.rand())\n"
+    )
+    first, second = (run(warm_python.program(), tmp_path, "script.py").stdout.splitlines() for _ in range(2))
+    assert len(first) == 2 and not set(first) & set(second)
