@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(small_disk, tiny):
     }
     whole = faults.results(tiny)
     for stage, targets in stages.items():
-        for left in (0, 12_000) if stage in ("train", "ntk") else (0,):
+        for left in (0, 12_000) if stage in ("dataset", "train", "ntk") else (0,):
             ballast = faults.fill(folder, left)
             run = snakemake(folder, "--cores", "1", *targets, config=config)
             assert run.returncode != 0 and "Traceback" not in run.stdout, (stage, left, run.stdout)
@@ -123,9 +123,10 @@ def first_segment(folder, config):
 
 
 def stopped_midway(folder, config):
-    """A folder in which the first training has been stopped by SIGTERM."""
+    """A folder in which the training of the second task has been stopped by SIGTERM."""
     copy_repository(folder)
-    name, targets, log = first_segment(folder, config)
+    (name,) = [name for name in make_plan(load_study(config)).segments if "-task2-" in name]
+    targets, log = [f"results/segments/{name}/final.pt"], folder / f"results/logs/train/{name}.log"
     run = faults.started(folder, "--cores", "1", *targets, config=config)
     state = f"results/.state/{name}/train-*/state.pt"
     while run.poll() is None and not list(folder.glob(state)):
