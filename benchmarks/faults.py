@@ -121,17 +121,16 @@ def kill_jobs(
 ) -> None:
     """Run the study to its end, killing a random one of its jobs every now and then, `count` times at most.
 
-    Signals of these `numbers` take turns.
+    A job is killed at a random age: while it starts, before it has saved anything, or later. Signals of these `numbers`
+    take turns.
     """
-    left = count
+    left, age = count, rng.uniform(0.5, 4)
     while True:
         run = started(folder, "--cores", "2", "--keep-going", config=config)
-        due = time.monotonic() + rng.uniform(0.5, 3)
         while run.poll() is None:
             time.sleep(0.02)
-            running = jobs(folder, scripts) if left and time.monotonic() > due else []
-            # Mostly not those that are still starting: they have nothing to lose.
-            running = [process for process in running if rng.random() < 0.1 or unsaved(process) > 0]
+            running = jobs(folder, scripts) if left else []
+            running = [process for process in running if time.time() - process.create_time() > age]
             if running:
                 process, number = rng.choice(running), numbers[left % len(numbers)]
                 lost = unsaved(process)
@@ -139,7 +138,7 @@ def kill_jobs(
                     process.send_signal(number)
                     fault.lost = max(fault.lost or 0.0, lost if number == signal.SIGKILL else 0.0)
                     fault.injected, left = fault.injected + 1, left - 1
-                due = time.monotonic() + rng.uniform(0.2, 2)
+                age = rng.uniform(0.5, 4)
         if run.returncode == 0:
             return
 

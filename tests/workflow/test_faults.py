@@ -25,7 +25,7 @@ EXPERIMENT = "experiments.widths"
 ONE = changed(("seeds", [0]), (f"{EXPERIMENT}.grid.width", [4]), ("figures.fig4.panels", [{"metric": "spectral_norm"}]))
 # Its jobs live for some seconds.
 LONG = changed(
-    (f"{EXPERIMENT}.grid.width", [24]), (f"{EXPERIMENT}.training.epochs", 4), ("figures", {}), of=faults.STUDY
+    (f"{EXPERIMENT}.grid.width", [24]), (f"{EXPERIMENT}.training.epochs", 6), ("figures", {}), of=faults.STUDY
 )
 SCRIPTS = ("train_segment.py", "compute_kernels.py")
 
