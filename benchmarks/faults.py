@@ -50,6 +50,7 @@ STUDY = changed(
     ("experiments.widths.training", {"lr": 0.05, "epochs": 12, "batch_size": 16, "momentum": 0.9}),
     ("experiments.widths.probe.size", 32),
 )
+SCRIPTS = ("train_segment.py", "compute_kernels.py")  # whose jobs live for long
 START = 10  # seconds, at most, before Snakemake is killed
 
 
@@ -155,7 +156,7 @@ def kill_snakemake(
         with contextlib.suppress(subprocess.TimeoutExpired):
             if run.wait(rng.uniform(1, START)) == 0:
                 return
-        lost = max(map(unsaved, jobs(folder, ("train_segment.py", "compute_kernels.py"))), default=0.0)
+        lost = max(map(unsaved, jobs(folder, SCRIPTS)), default=0.0)
         if with_jobs[turn % len(with_jobs)]:
             os.killpg(run.pid, signal.SIGKILL)
             fault.lost = max(fault.lost or 0.0, lost)
@@ -267,7 +268,7 @@ def main() -> None:
         plans = [
             ("kill -9 of a training", half, ("train_segment.py",), (signal.SIGKILL,)),
             ("kill -9 of a kernel job", kernel, ("compute_kernels.py",), (signal.SIGKILL,)),
-            ("SIGTERM to either", arguments.jobs // 10, ("train_segment.py", "compute_kernels.py"), (signal.SIGTERM,)),
+            ("SIGTERM to either", arguments.jobs // 10, SCRIPTS, (signal.SIGTERM,)),
         ]
         for name, count, scripts, numbers in plans:
             inject = partial(kill_jobs, scripts=scripts, numbers=numbers, rng=rng)

@@ -27,7 +27,6 @@ ONE = changed(("seeds", [0]), (f"{EXPERIMENT}.grid.width", [4]), ("figures.fig4.
 LONG = changed(
     (f"{EXPERIMENT}.grid.width", [24]), (f"{EXPERIMENT}.training.epochs", 6), ("figures", {}), of=faults.STUDY
 )
-SCRIPTS = ("train_segment.py", "compute_kernels.py")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def wanted(tmp_path_factory):
 
 def test_killed_jobs_end_in_the_same_bits(wanted):
     """Real processes at work, killed by SIGKILL and SIGTERM in turn: nothing else shows what a kill leaves behind."""
-    fault, kill = faults.Fault("jobs"), partial(faults.kill_jobs, scripts=SCRIPTS, config=LONG)
+    fault, kill = faults.Fault("jobs"), partial(faults.kill_jobs, scripts=faults.SCRIPTS, config=LONG)
     faults.injected(fault, wanted, 4, partial(kill, numbers=(signal.SIGKILL, signal.SIGTERM), rng=random.Random(9)))
     assert fault.injected >= 4 and fault.wrong == 0
 
@@ -105,7 +104,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(small_disk, tiny):
 
 
 # --------------------------------------------------------------------------------------------- states and outputs
-# Its first training goes on long enough to be stopped midway.
+# Its trainings go on long enough to be stopped midway.
 SLOW = ONE | {"save_every": 0, "figures": {}}
 SLOW["experiments"] = {
     "widths": ONE["experiments"]["widths"]
@@ -117,16 +116,16 @@ SLOW["experiments"] = {
 }
 
 
-def first_segment(folder, config):
-    name, _ = min(make_plan(load_study(config)).segments.items())
+def segment_of(folder, config, task):
+    """The name of a task's only segment, the target that trains it, and the log of its training."""
+    (name,) = [name for name in make_plan(load_study(config)).segments if f"-task{task}-" in name]
     return name, [f"results/segments/{name}/final.pt"], folder / f"results/logs/train/{name}.log"
 
 
 def stopped_midway(folder, config):
     """A folder in which the training of the second task has been stopped by SIGTERM."""
     copy_repository(folder)
-    (name,) = [name for name in make_plan(load_study(config)).segments if "-task2-" in name]
-    targets, log = [f"results/segments/{name}/final.pt"], folder / f"results/logs/train/{name}.log"
+    name, targets, log = segment_of(folder, config, task=2)
     run = faults.started(folder, "--cores", "1", *targets, config=config)
     state = f"results/.state/{name}/train-*/state.pt"
     while run.poll() is None and not list(folder.glob(state)):
@@ -164,7 +163,7 @@ def test_a_state_is_gone_on_from_under_the_same_code_only(tmp_path):
 def test_what_snakemake_had_not_taken_note_of_is_not_trained_again(tmp_path):
     """This happens after a kill between a job's end and Snakemake's record of it; once used, the job's state goes."""
     folder = copy_repository(tmp_path / "clone")
-    name, targets, log = first_segment(folder, ONE)
+    name, targets, log = segment_of(folder, ONE, task=1)
     assert snakemake(folder, "--cores", "1", *targets, config=ONE).returncode == 0
     made = faults.results(folder)
     shutil.rmtree(folder / f"results/segments/{name}")
@@ -201,7 +200,7 @@ def test_weights_go_once_they_have_been_used(finished_study, tmp_path, keep, lef
 def test_two_snakemakes_in_one_folder(tmp_path):
     """The first is a process of its own: only then is there a lock."""
     folder = copy_repository(tmp_path / "clone")
-    _, targets, _ = first_segment(folder, SLOW)
+    _, targets, _ = segment_of(folder, SLOW, task=1)
     first = faults.started(folder, "--cores", "1", *targets, config=SLOW)
     while first.poll() is None and not list(folder.glob(".snakemake/locks/*")):
         time.sleep(0.02)
