@@ -1,24 +1,49 @@
 """The forward pass, taken apart into operations that keep their inputs and can pass cotangents of all logits back.
 
-It runs in float64, so that ReLU and pooling decide near ties as exact arithmetic would: in float32 such flips move a
-kernel by 1e-5. Each operation that is taken apart is cut out of autograd's graph as a `Node`; whatever lies between two
-nodes stays in the graph. On the way back a node turns the cotangents of its output into those of its input, for all C
-logits together and in the precision asked for. Autograd carries them on to earlier nodes.
+Values come from a pass in float64 (exact.py). This second pass runs in the precision of the weights, takes each value
+from the first one, and only makes the graph. Each operation that has a rule (operations/) is cut out of autograd's
+graph as a `Node`; whatever lies between two nodes stays in the graph.
 """
 
-import math
-from collections.abc import Callable
-from functools import partial
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
-from reactivation.ntk.convolution import Window, convolve
-from reactivation.ntk.cotangents import Node, Use, between, port, positions, pull_convolution, pull_linear, pull_scale
-from reactivation.ntk.guards import INNER_GRADIENT, explained, in_float64
+import reactivation.ntk.operations  # noqa: F401  (fills the tables of rules)
+from reactivation.ntk.exact import (
+    HOOKS,
+    OTHER_PATH,
+    Exact,
+    Record,
+    in_precision,
+    is_attribute,
+    settled,
+    storage,
+    tensors,
+    undisturbed,
+    values_of,
+)
+from reactivation.ntk.graph import Node, Use, between, port
+from reactivation.ntk.guards import INNER_GRADIENT, explained, in_default, ran_out, refuse_torch_func
+from reactivation.ntk.rules import OPENED, RULES
+from reactivation.ntk.snapshot import Snapshot
+
+# Operations in which a tensor computed from parameters alone may stand for a row of it for each sample.
+BROADCASTING = {
+    function
+    for name in ["add", "sub", "mul", "div", "true_divide", "maximum", "minimum", "where", "lerp", "addcmul", "pow"]
+    for function in (getattr(torch, name, None), getattr(Tensor, name, None), getattr(Tensor, f"{name}_", None))
+} | {getattr(Tensor, f"__{way}{name}__") for way in ("", "r", "i") for name in ("add", "sub", "mul", "truediv", "pow")}
+REPEATING = {Tensor.expand, Tensor.expand_as, Tensor.repeat, torch.broadcast_to, Tensor.broadcast_to, torch.tile}
+MOST = 1 << 22  # entries of a tensor with a row for each sample, times the samples, up to which it is taken apart
+MULTIPLYING = {torch.matmul, Tensor.matmul, Tensor.__matmul__}
+JOINING = {torch.cat, torch.concat, torch.stack}
 
 
 class _Tap(torch.autograd.Function):
@@ -34,221 +59,293 @@ class _Tap(torch.autograd.Function):
         raise ValueError(INNER_GRADIENT)
 
 
-def doubled(tensor: Tensor, *, copy: bool = False) -> Tensor:
-    """`tensor` outside autograd's graph, in float64 if it holds floats."""
-    return tensor.detach().to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=copy)
+class _Value(torch.autograd.Function):
+    """Other values for a result. The operation keeps its own, which its backward pass may compare with its input."""
+
+    @staticmethod
+    def forward(ctx, result, value):
+        ctx.mark_dirty(value)  # the same tensor, not a view: later operations may change it in place
+        return value
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
 
 
 class Capture(TorchFunctionMode):
-    """While active, takes the operations of a forward pass apart into `nodes`, in the order in which they ran."""
+    """While active, takes the operations of a forward pass apart into `nodes`, in the order in which they ran.
 
-    def __init__(self, model: nn.Module, samples: int, dtype: torch.dtype):
+    It is what a rule gets as its first argument. `record`: the values from a pass in float64, or None if this pass is
+    in float64 itself.
+    """
+
+    def __init__(self, model: nn.Module, samples: int, dtype: torch.dtype, record: Record | None):
         super().__init__()
-        self.trained = {p for p in model.parameters() if p.requires_grad}
-        self.state = {*model.parameters(), *model.buffers()}
-        self.samples, self.dtype = samples, dtype
+        self.trained: set[Tensor] = {p for p in model.parameters() if p.requires_grad and p.numel()}
+        attributes = {t for module in model.modules() for t in vars(module).values() if isinstance(t, Tensor)}
+        self.state = {*model.parameters(), *model.buffers(), *attributes}
+        self.samples, self.dtype, self.own, self.record = samples, dtype, dtype, record
         self.nodes: dict[object, Node] = {}
-        self.doubles: dict[Tensor, Tensor] = {}
-        self.token = torch.zeros((), dtype=torch.float64, device=next(model.parameters()).device, requires_grad=True)
+        self.token = torch.zeros((), dtype=dtype, device=next(model.parameters()).device, requires_grad=True)
+        self.constant: dict[int, Tensor] = {}  # tensors that do not depend on the samples, apart from `state`
+        self.turned: dict[int, Tensor] = {}  # transposed parameters
+        self.looked_up: dict[int, tuple[Tensor, Tensor]] = {}  # embeddings of constants: their indices and tables
+        self.batch_at = 0  # the dimension that holds the samples
+        self.call: tuple[Callable, tuple, dict] = (torch.add, (), {})
+        self.found: list[Tensor | None] | None = None  # values of the present call
+        self.bytes = sum(t.nbytes for _, made in record or () for t in made if t is not None)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if torch._C._functorch.peek_interpreter_stack() is not None:
-            raise ValueError("the network uses torch.func in its forward pass, which empirical_ntk does not support")
-        first = args[0] if args else kwargs.get("input")
-        # Otherwise samples are not the first dimension, as in an RNN over (T, n, …).
-        if func in HANDLERS and getattr(first, "shape", ())[:1] == (self.samples,):
-            z = HANDLERS[func](self, *args, **kwargs)
-            if z is not NotImplemented:
-                return z
-        return func(*self.double(args), **{key: self.double(value) for key, value in kwargs.items()})
+        refuse_torch_func()
+        if is_attribute(func):
+            return self.noted(func, args, kwargs, func(*args, **kwargs))
+        if func in HOOKS:
+            return RemovableHandle(OrderedDict())
+        if func in OPENED:
+            result = OPENED[func](self, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        given = args, kwargs
+        called, args, kwargs = settled(func, args, kwargs, self.dtype)
+        if self.record is not None:
+            if not self.record or self.record[0][0] is not func:
+                raise ValueError(OTHER_PATH)
+            self.found = self.record.popleft()[1]
+        self.call = func, args, kwargs
+        if func in RULES and any(map(self.of_samples, tensors((args, kwargs)))):
+            result = RULES[func](self, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        if func in REPEATING and (result := self.repeated(args, kwargs)) is not None:
+            return result
+        args = self.spread(func, args, kwargs)
+        result = self.exactly(called(*args, **kwargs), args, kwargs)
+        return self.noted(func, *given, result)
 
-    def double(self, value):
-        """`value` with parameters and buffers, alone or in lists, in float64; trained ones are leaves of the graph."""
-        if type(value) in (list, tuple):
-            return type(value)(map(self.double, value))
-        if not isinstance(value, Tensor) or value not in self.state:
-            return value
-        if value not in self.doubles:
-            trained = value in self.trained
-            self.doubles[value] = doubled(value, copy=not trained).requires_grad_(trained)  # a pass may change buffers
-        return self.doubles[value]
+    def exactly(self, result: Any, args: Any, kwargs: Any) -> Any:
+        """A result with the values of the pass in float64."""
+        found = self.found or []
+        single = isinstance(result, Tensor) and len(found) == 1 and found[0] is not None
+        if single and storage(result) not in {storage(t) for t in tensors((args, kwargs))}:
+            return _Value.apply(result, found[0]) if result.requires_grad else found[0]
+        for tensor, value in zip(tensors(result), found, strict=False):
+            if value is not None:
+                tensor.data.copy_(value)  # the version counter stays: autograd has saved these very tensors
+        return result
 
-    def fixed(self, *tensors: Tensor | None) -> bool:
-        """Whether each is a parameter itself or a constant, not computed from parameters or activations."""
-        return all(t is None or t in self.trained or not t.requires_grad for t in tensors)
+    # ------------------------------------------------------------------------------- what rules ask and what they make
+    def values(self) -> list[Tensor]:
+        """The value of the present call outside autograd's graph, and what its replacement says besides."""
+        if self.record is None:
+            func, args, kwargs = self.call
+            return list(tensors(values_of(func, args, kwargs)))
+        assert self.found is not None
+        return [value for value in self.found if value is not None]
 
-    def add(self, x: Tensor, z: Tensor, pull, uses: list[Use], *, source: int = 1, output: int = 1) -> Tensor:
-        """Return z, computed from x without autograd, as a new node's output; `source`, `output`: channel dimension."""
-        uses = [use for use in uses if use.parameter in self.trained]
-        if not (uses or x.requires_grad) or not torch.is_grad_enabled():
+    def varies(self, tensor: Tensor | None) -> bool:
+        """Whether a tensor depends on the samples, as far as is known."""
+        return tensor is not None and tensor not in self.state and id(tensor) not in self.constant
+
+    def of_samples(self, tensor: Tensor | None) -> bool:
+        """Whether a tensor depends on the samples, or has a row for each, such as a first hidden state."""
+        if tensor is None or self.varies(tensor):
+            return tensor is not None
+        rows = tensor.dim() > 1 and len(tensor) == self.samples
+        return rows and not tensor.requires_grad and tensor not in self.state
+
+    def by_sample(self, tensor: Tensor) -> bool:
+        """Whether the rows of a tensor can be those of the samples, each in as many neighbouring rows."""
+        return tensor.dim() > 0 and tensor.numel() > 0 and len(tensor) % self.samples == 0
+
+    def fixed(self, *parameters: Tensor | None) -> bool:
+        """Whether each is a parameter, or computed from parameters alone, or has no gradient."""
+        return all(t is None or not t.requires_grad or not self.varies(t) for t in parameters)
+
+    def uses(self, parameter: Tensor | None, kind: str, *args, **options) -> list[Use]:
+        """The use of a parameter that requires gradients, otherwise nothing."""
+        if parameter is None or not parameter.requires_grad:
+            return []
+        if id(parameter) in self.turned:
+            parameter = self.turned[id(parameter)]
+            options["turned"] = not options.get("turned", False)
+        return [Use(parameter, kind, *args, **options)]
+
+    def channel(self, *inputs: Tensor) -> int:
+        """Which dimension of an element-wise operation's inputs holds channels: as in the operation before."""
+        for x in inputs:
+            before = self.nodes.get(x.grad_fn)
+            if before is not None and before.output.channel:
+                return before.output.channel
+        return (1 if inputs[0].dim() == 4 else -1) if inputs[0].dim() > 1 and self.by_sample(inputs[0]) else 0
+
+    def node(
+        self, z: Tensor, pull: Callable, sources: Sequence[tuple[Tensor, int]] = (), uses: Sequence[Use] = (), channel=0
+    ) -> Tensor:
+        """Return z, computed without autograd, as a new node's output.
+
+        `sources`: the inputs that need gradients, and their dimension of channels; `channel`: that of z. `pull` turns a
+        cotangent of z into a list of those of the sources.
+        """
+        if not (uses or sources) or not torch.is_grad_enabled():
             return z
-        incoming = port(x, source) if x.requires_grad else None
+        incoming = [port(x, at, self.samples) for x, at in sources]
+        if z.requires_grad:  # the input itself, written in place: what came before is reached through `sources`
+            z.detach_()
         z = _Tap.apply(z.clone() if z._is_view() else z, self.token)  # in-place changes of a view lose the tap
-        outgoing = port(z, output)
-        self.nodes[outgoing.edge.node] = Node(incoming, outgoing, pull, uses)
+        outgoing = port(z, channel, self.samples)
+        self.nodes[outgoing.edge.node] = Node(incoming, outgoing, pull, list(uses))
         return z
 
-    def producer(self, x: Tensor) -> Node | None:
-        """The node whose unchanged output is x, if there is one."""
-        return self.nodes.get(x.grad_fn)
+    # -------------------------------------------------------------------------------------- parameters and constants
+    def noted(self, func: Callable, args: Any, kwargs: Any, result: Any) -> Any:
+        """Note whether a result depends on the samples, and how it was made; returns it."""
+        seen = list(tensors((args, kwargs)))
+        if any(map(self.varies, seen)):
+            for tensor in seen[:1] if getattr(func, "__name__", "").endswith("_") else ():
+                self.constant.pop(id(tensor), None)  # written in place
+            return result
+        for tensor in tensors(result):
+            self.constant[id(tensor)] = tensor
+            if seen and seen[0] in self.trained and _turned(tensor, seen[0]):
+                self.turned[id(tensor)] = seen[0]
+            if func is torch.nn.functional.embedding and len(args) > 1 and args[1] in self.trained:
+                self.looked_up[id(tensor)] = args[0], args[1]
+        return result
+
+    def plain(self, tensor: Any) -> bool:
+        """Whether a tensor has gradients by parameters, and does not depend on the samples."""
+        return isinstance(tensor, Tensor) and tensor.requires_grad and not self.varies(tensor)
+
+    def repeated(self, args: tuple, kwargs: dict) -> Tensor | None:
+        """What is computed from parameters alone, once for each sample, as a node; None if it is not repeated so."""
+        if self.samples == 1 or not self.plain(args[0]) or kwargs or not torch.is_grad_enabled():
+            return None
+        z = self.call[0](*(t.detach() if isinstance(t, Tensor) else t for t in args), **kwargs)
+        rows = args[0][(None,) * (z.dim() - args[0].dim())]
+        if z.dim() == 0 or z.shape[1:] != rows.shape[1:] or len(z) != self.samples * len(rows):
+            return None
+        return self.node(z.contiguous(), list, [], [Use(args[0], "entries")])
+
+    def spread(self, func: Callable, args: tuple, kwargs: dict) -> tuple:
+        """Give each sample its own row of what is computed from parameters alone and meets activations here."""
+        if not (func in JOINING or func in BROADCASTING or func in MULTIPLYING) or not torch.is_grad_enabled():
+            return args
+        operands = [t for t in (args[0] if func in JOINING else args) if isinstance(t, Tensor)]
+        if not any(map(self.plain, operands)) or not any(map(self.varies, operands)):
+            return args
+        if func in JOINING:
+            shape = next(t.shape for t in operands if not self.plain(t))
+            if (args[1] if len(args) > 1 else kwargs.get("dim", 0)) in (0, -len(shape)):
+                return args
+        elif func in BROADCASTING:
+            shape = torch.broadcast_shapes(*(t.shape for t in operands))
+        elif min(t.dim() for t in operands) < 3:
+            return args
+        else:
+            shape = torch.broadcast_shapes(*(t.shape[:-2] for t in operands))
+        if not shape or shape[0] == 0 or shape[0] % self.samples:
+            return args
+        rank = max(t.dim() for t in operands)
+        rows = {id(t): self.row(t, shape[0], rank) for t in operands if self.plain(t)}
+        if func in JOINING:
+            return ([rows.get(id(t), t) for t in args[0]], *args[1:])
+        return tuple(rows.get(id(t), t) for t in args)
+
+    def row(self, parameter: Tensor, count: int, rank: int) -> Tensor:
+        """`parameter` once more for each of `count` rows, as a node; itself if it has too large rows of its own."""
+        whole = parameter[(None,) * (rank - parameter.dim())]
+        own = len(whole) == count and self.samples > 1
+        if (own and whole.numel() * self.samples > MOST) or (not own and len(whole) not in (1, count)):
+            return parameter
+        z = whole.detach().expand(count, *whole.shape[1:])
+        if id(parameter) in self.looked_up and count == self.samples and rank > 2:
+            indices, table = self.looked_up[id(parameter)]
+            rows = indices.reshape(len(whole), -1).expand(self.samples, -1)
+            return self.node(z, list, [], [Use(table, "embedding", rows)], -1)
+        return self.node(z, list, [], [Use(parameter, "rows" if own else "entries")])
 
 
-# Each handler has the signature of the function that it replaces, and returns NotImplemented to leave it to autograd.
-def _convolution(capture, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Take a conv2d apart, or a conv1d, which is a conv2d over images one pixel high."""
-    if input.dim() != weight.dim() or not capture.fixed(weight, bias):
-        return NotImplemented
-    kernel = tuple(weight.shape[2:])
-    stride, dilation = ((v,) * len(kernel) if isinstance(v, int) else tuple(v) for v in (stride, dilation))
-    if isinstance(padding, str):  # "same" may pad one more after than before: pad in autograd's graph
-        spare = [d * (k - 1) * (padding == "same") for d, k in zip(dilation, kernel, strict=True)]
-        input, padding = F.pad(input, [side for s in reversed(spare) for side in (s // 2, s - s // 2)]), 0
-    padding = (padding,) * len(kernel) if isinstance(padding, int) else tuple(padding)
-    line = len(kernel) == 1
-    if line:
-        kernel, stride, padding, dilation = (1, *kernel), (1, *stride), (0, *padding), (1, *dilation)
-    window = Window(kernel, stride, padding, dilation, groups)
-    x, w = (t.detach().unsqueeze(2) if line else t.detach() for t in (input.double(), weight))
-    z = convolve(x, w, bias, window)
-    seen = x.permute(0, 2, 3, 1).to(capture.dtype, copy=True, memory_format=torch.contiguous_format)
-    pull = partial(pull_convolution, w.to(capture.dtype), window, tuple(x.shape[2:]))
-    return capture.add(
-        input, z.squeeze(2) if line else z, pull, [Use(weight, "weight", seen, window), Use(bias, "bias")]
+def _turned(tensor: Tensor, parameter: Tensor) -> bool:
+    """Whether a tensor is the transpose of a matrix."""
+    same = storage(tensor) == storage(parameter) and tensor.storage_offset() == parameter.storage_offset()
+    return (
+        same
+        and tensor.dim() == 2
+        and tensor.shape == parameter.shape[::-1]
+        and tensor.stride() == parameter.stride()[::-1]
     )
 
 
-def _linear(capture, input, weight, bias=None):
-    if input.dim() < 2 or not capture.fixed(weight, bias):
-        return NotImplemented
-    x = input.detach().double()
-    z = F.linear(x, weight.detach().double(), None if bias is None else bias.detach().double())
-    seen = positions(x, -1).to(capture.dtype, copy=True)[:, None]
-    pull = partial(pull_linear, weight.detach().to(capture.dtype))
-    return capture.add(input, z, pull, [Use(weight, "weight", seen), Use(bias, "bias")], source=-1, output=-1)
+@contextmanager
+def linearized(
+    model: nn.Module, x: Tensor, dtype: torch.dtype, snapshot: Snapshot
+) -> Iterator[tuple[Tensor, Capture, set[Tensor]]]:
+    """Run one forward pass over a batch (n, …), after one in float64. The graph is valid inside the context.
 
-
-def _recurrent_cell(activation, capture, input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    if input.dim() < 2 or not capture.fixed(w_ih, w_hh, b_ih, b_hh):
-        return NotImplemented
-    return activation(_linear(capture, input, w_ih, b_ih) + _linear(capture, hx, w_hh, b_hh))
-
-
-def _embedding(capture, input, weight, padding_idx=None, max_norm=None, *args, **kwargs):
-    if max_norm is not None:
-        raise ValueError("an embedding with max_norm rewrites its weights as it runs: it has no kernel")
-    if not capture.fixed(weight):
-        return NotImplemented
-    seen = input if padding_idx is None else input.masked_fill(input == padding_idx % len(weight), -1)
-    use = Use(weight, "embedding", seen.reshape(len(input), -1))
-    return capture.add(input, F.embedding(input, weight.detach().double()), None, [use], output=-1)
-
-
-def _affine(capture, x, normal, weight, bias, factor, channel):
-    """normal · weight + bias, channel by channel, where ∂normal/∂x is `factor`: the end of every normalization."""
-    shape = [1] * x.dim()
-    shape[channel] = -1
-    z = normal.clone()
-    if weight is not None:
-        z, factor = z.mul_(weight.detach().double().view(shape)), factor * weight.detach().double()
-    if bias is not None:
-        z.add_(bias.detach().double().view(shape))
-    pull = partial(pull_scale, factor.to(capture.dtype))
-    uses = [Use(weight, "scale", positions(normal, channel).to(capture.dtype)), Use(bias, "bias")]
-    return capture.add(x, z, pull, uses, source=channel, output=channel)
-
-
-def _batch_norm(
-    capture, input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
-    if training or running_mean is None:
-        raise ValueError("batch norm with the statistics of the batch couples the samples: call model.eval() first")
-    if not capture.fixed(running_mean, running_var, weight, bias):
-        return NotImplemented
-    factor, shape = (running_var.double() + eps).rsqrt(), (-1,) + (1,) * (input.dim() - 2)
-    normal = (input.detach().double() - running_mean.double().view(shape)) * factor.view(shape)
-    return _affine(capture, input, normal, weight, bias, factor, 1)
-
-
-def _layer_norm(capture, input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    if len(normalized_shape) != 1 or input.dim() < 2 or not capture.fixed(weight, bias):
-        return NotImplemented
-    normal = F.layer_norm(input.double(), normalized_shape, eps=eps)
-    return _affine(capture, normal, normal.detach(), weight, bias, normal.new_ones(normalized_shape), -1)
-
-
-def _group_norm(capture, input, num_groups, weight=None, bias=None, eps=1e-5):
-    if not capture.fixed(weight, bias):
-        return NotImplemented
-    normal = F.group_norm(input.double(), num_groups, eps=eps)
-    return _affine(capture, normal, normal.detach(), weight, bias, normal.new_ones(input.shape[1]), 1)
-
-
-def _relu(capture, input, inplace=False):
-    before = capture.producer(input)
-    if before is None or inplace:
-        return NotImplemented
-    x, channel = input.detach(), before.output.channel
-    alive = positions(~(x <= 0), channel).contiguous()  # a NaN passes, as in autograd
-    return capture.add(input, x.relu(), lambda z: z.masked(alive), [], source=channel, output=channel)
-
-
-def _max_pool2d(capture, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    before = capture.producer(input)
-    if before is None or input.dim() != 4 or before.output.channel != 1 or return_indices:
-        return NotImplemented
-    z, winner = F.max_pool2d(input.detach(), kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)
-    winner, length = positions(winner, 1).contiguous(), math.prod(input.shape[2:])
-    return capture.add(input, z, lambda z: z.moved(winner, length), [])
-
-
-def _dropout(capture, input, p=0.5, training=True, inplace=False):
-    if training and p > 0:
-        raise ValueError("dropout is active, so the logits are random: call model.eval() first")
-    return input
-
-
-HANDLERS: dict[Callable, Callable[..., Any]] = {
-    torch.conv1d: _convolution,
-    torch.conv2d: _convolution,
-    F.linear: _linear,
-    torch.rnn_tanh_cell: partial(_recurrent_cell, torch.tanh),
-    torch.rnn_relu_cell: partial(_recurrent_cell, torch.relu),
-    F.embedding: _embedding,
-    F.batch_norm: _batch_norm,
-    F.layer_norm: _layer_norm,
-    F.group_norm: _group_norm,
-    F.relu: _relu,
-    torch.relu: _relu,
-    Tensor.relu: _relu,
-    F.max_pool2d: _max_pool2d,
-    F.dropout: _dropout,
-}
-
-
-def linearize(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, dict[object, Node], set[Tensor]]:
-    """Run one forward pass over a batch (n, …).
-
-    Returns the logits (n, C) in float64; the nodes in the order in which they ran, with inputs kept in `dtype`; and the
-    parameters that reach the logits other than through nodes. ValueError if the outputs are not such logits, or cannot
-    be followed back.
+    Gives the logits (n, C); the capture, with its nodes in the order in which they ran; and the parameters that reach
+    the logits other than through nodes. ValueError if the outputs are not such logits, or cannot be followed back.
     """
-    capture = Capture(model, len(x), dtype)
-    with in_float64(), capture:
-        buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    record = None
+    if dtype != torch.float64:
+        with _run(model, x, Exact(len(x), dtype, dtype), torch.float64, snapshot) as (_, values):
+            record = values.record
+    with _run(model, x, Capture(model, len(x), dtype, record), dtype, snapshot) as (logits, capture):
+        if record:
+            raise ValueError(OTHER_PATH)
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x) or not logits.shape[1]:
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"a kernel needs logits (n, C), but for {len(x)} samples this model returns {shape}")
+        if not logits.requires_grad:
+            raise ValueError("no parameter that requires gradients reaches the logits")
+        starts: list[Any] = [logits.grad_fn]
+        starts += [source.edge.node for node in capture.nodes.values() for source in node.sources]
+        leaves = {leaf.variable for start in starts for leaf in between(start, capture.nodes)[1]}
+        if capture.token in leaves:
+            raise ValueError(
+                "the network changes an operation's output in place in a way that empirical_ntk cannot follow"
+            )
+        yield logits, capture, capture.trained & leaves
+
+
+def warm(model: nn.Module, x: Tensor, snapshot: Snapshot) -> None:
+    """Run the network once as it is: what it keeps outside of itself, such as a table of positions, is then its own."""
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    try:
+        with in_default(torch.promote_types(own, torch.float32)):
+            model(x.clone())
+    finally:
+        snapshot.restore()
+
+
+def exact_logits(model: nn.Module, x: Tensor, own: torch.dtype, snapshot: Snapshot) -> Tensor:
+    """The logits of a batch in float64; `own`: the network's precision."""
+    with _run(model, x, Exact(len(x), torch.float64, own), torch.float64, snapshot) as (logits, _):
+        return logits.detach().clone()
+
+
+@contextmanager
+def _run(
+    model: nn.Module, x: Tensor, mode: TorchFunctionMode, dtype: torch.dtype, snapshot: Snapshot
+) -> Iterator[tuple[Any, Any]]:
+    """The network's output under `mode`, and `mode`. Afterwards the network is as before."""
+    failed: RuntimeError | None = None
+    try:
+        with in_precision(model, dtype), undisturbed(model):
+            try:
+                with in_default(dtype), mode, explained():
+                    logits = model(x.to(dtype if x.is_floating_point() else x.dtype, copy=True))
+            except RuntimeError as error:
+                if ran_out(error) or not isinstance(mode, Exact):
+                    raise
+                failed = error
+            else:
+                yield logits, mode
+    finally:
+        snapshot.restore()
+    if failed is not None:
         try:
-            with explained():
-                logits = model(doubled(x, copy=True))
+            model(x.clone())  # raises its own error, if it has one
         finally:
-            for module, held in buffers:
-                module._buffers.update(held)  # a buffer that the forward pass replaced is a copy in float64
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x) or not logits.shape[1]:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"a kernel needs logits (n, C), but for {len(x)} samples this model returns {shape}")
-    if not logits.requires_grad:
-        raise ValueError("no parameter that requires gradients reaches the logits")
-    starts = [logits.grad_fn, *(node.source.edge.node for node in capture.nodes.values() if node.source)]
-    leaves = {leaf for start in starts for leaf in between(start, capture.nodes)[1]}
-    if capture.token in leaves:
-        raise ValueError("the network changes an operation's output in place in a way that empirical_ntk cannot follow")
-    return logits, capture.nodes, {p for p in capture.trained if p in leaves or capture.doubles.get(p) in leaves}
+            snapshot.restore()
+        raise ValueError(f"the network does not run in float64, which its kernel needs: {failed}") from failed

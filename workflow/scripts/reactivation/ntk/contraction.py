@@ -8,7 +8,7 @@ by position:  Σ_lm (P_i P_jᵀ)[l, m] (G_ic G_jdᵀ)[l, m] for each pair of sam
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,106 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reactivation.ntk import sparse
-from reactivation.ntk.convolution import Window, long_row_products, pad, patch_gram, patches, row_products
-from reactivation.ntk.cotangents import NOTHING, Cotangent, Use
-from reactivation.ntk.guards import ran_out
+from reactivation.ntk.cotangent import Cotangent
+from reactivation.ntk.gram import few_row_products
+from reactivation.ntk.graph import NOTHING, Use, Values
+from reactivation.ntk.sums import Sums, in_chunks
+from reactivation.ntk.windows import Window, pad, patch_gram, patches
 
 # Costs in multiply-adds of a large matrix product; benchmarks/products.py measures what they rest on.
 ELEMENT = 20.0  # one pass over one element of a tensor
 ENTRY = 1.5  # reading a dense row for an entry of a list, per element; adding it C times comes on top
-ROWS = 128  # rows of a symmetric product at a time
 VECTOR = 16  # columns that a processor multiplies at once
 SIDE = 256  # positions of samples whose pairs with others are contracted at once
-
-
-@dataclass
-class Sums:
-    """Kernels being added up, in float64: sum (n, m); trace (n, m), not yet divided by C; full (n, C, m, C).
-
-    `rows` and `columns` say which of the samples at hand are a kernel's rows and columns. If they are the same, only
-    entries on and above the diagonal count.
-    """
-
-    kernels: dict[str, Tensor]
-    rows: slice
-    columns: slice
-
-    @staticmethod
-    def zeros(kinds: Iterable[str], rows: slice, columns: slice, classes: int, device: torch.device) -> "Sums":
-        n, m = rows.stop - rows.start, columns.stop - columns.start
-        shapes = {"sum": (n, m), "trace": (n, m), "full": (n, classes, m, classes)}
-        kernels = {kind: torch.zeros(shapes[kind], dtype=torch.float64, device=device) for kind in kinds}
-        return Sums(kernels, rows, columns)
-
-    def block(self, i: slice, j: slice) -> "Sums":
-        """The part of samples i with samples j. The samples at hand are then i and j, or i alone if they are equal."""
-        rows = slice(0, i.stop - i.start)
-        columns = rows if i == j else slice(rows.stop, rows.stop + j.stop - j.start)
-        i = slice(i.start - self.rows.start, i.stop - self.rows.start)
-        j = slice(j.start - self.columns.start, j.stop - self.columns.start)
-        kernels = {kind: k[i, :, j] if kind == "full" else k[i, j] for kind, k in self.kernels.items()}
-        return Sums(kernels, rows, columns)
-
-    @property
-    def symmetric(self) -> bool:
-        return self.rows == self.columns
-
-    def add(self, i: slice, j: slice, parts: dict[str, Tensor]) -> None:
-        """Add blocks of the kernels, samples i with samples j; if `full` is given, the others follow from it."""
-        if "full" in parts:
-            full = parts["full"].double()
-            parts = {"full": full, "trace": full.diagonal(dim1=1, dim2=3).sum(-1), "sum": full.sum((1, 3))}
-        for kind, kernel in self.block(i, j).kernels.items():
-            kernel += parts[kind].to(kernel.device)
-
-    def add_jacobian(self, jacobian: Tensor) -> None:
-        """Add what some columns of the Jacobian of all samples, (samples, C, …), contribute."""
-        jacobian = jacobian.flatten(2)
-        left, right = jacobian[self.rows], jacobian[self.columns]
-        parts = {}
-        if "full" in self.kernels:
-            full = _product(left.flatten(0, 1), right.flatten(0, 1), self.symmetric)
-            parts["full"] = full.view(self.kernels["full"].shape)
-        elif "trace" in self.kernels:
-            parts["trace"] = _product(left.flatten(1), right.flatten(1), self.symmetric)
-        if "sum" in self.kernels and "full" not in self.kernels:
-            parts["sum"] = _product(left.sum(1), right.sum(1), self.symmetric)
-        self.add(self.rows, self.columns, parts)
-
-    def finished(self, classes: int) -> dict[str, np.ndarray]:
-        """Return sum (n, m), trace (n, m), the mean over the C logits, and full (n·C, m·C).
-
-        They are exactly symmetric if rows and columns are the same.
-        """
-        done = {}
-        for kind, kernel in self.kernels.items():
-            kernel = kernel.flatten(2).flatten(0, 1) if kind == "full" else kernel
-            kernel = kernel.triu() + kernel.triu(1).T if self.symmetric else kernel
-            done[kind] = (kernel / classes if kind == "trace" else kernel).cpu().numpy()
-        return done
-
-
-def _product(left: Tensor, right: Tensor, symmetric: bool) -> Tensor:
-    """left rightᵀ; if both are the same (`symmetric`), computed only on and above the diagonal."""
-    if not symmetric or len(left) <= ROWS:
-        return long_row_products(left, right)
-    product = left.new_zeros(len(left), len(left), dtype=torch.float64)
-    for start in range(0, len(left), ROWS):
-        product[start : start + ROWS, start:] = long_row_products(left[start : start + ROWS], right[start:])
-    return product.triu() + product.triu(1).T
-
-
-def in_chunks(start: int, stop: int, size: int, work: Callable[[slice], None]) -> None:
-    """Call work(slice) over start … stop, `size` at a time; once memory runs out, half as many from there on."""
-    while start < stop:
-        try:
-            work(slice(start, min(stop, start + size)))
-        except (MemoryError, RuntimeError) as error:
-            if size == 1 or not ran_out(error):
-                raise
-            size //= 2
-        else:
-            start += size
 
 
 @dataclass
@@ -180,19 +91,56 @@ def factors(uses: list[tuple[Use, Cotangent]], group: int = 0) -> Factors:
     shape = n, classes, outputs, sum(cotangent.length for cotangent in sent)
     dense = NOTHING
     if lists is None:
-        dense = torch.cat([cotangent.dense() for cotangent in sent], 2).transpose(2, 3).contiguous()
+        dense = (sent[0].dense() if len(sent) == 1 else torch.cat([part.dense() for part in sent], 2)).transpose(2, 3)
+        dense = dense if classes == 1 else dense.contiguous()
     return Factors(x, window, shape, dense, lists)
 
 
-def jacobian(use: Use, cotangent: Cotangent) -> Tensor:
-    """The whole Jacobian (n, C, D) of one use of a bias, a scale or a weight."""
+def jacobian(use: Use, values: Values, samples: int) -> Tensor:
+    """The whole Jacobian (n, C, D) of one use of a parameter."""
+    if use.kind in ("entries", "leaf"):
+        assert isinstance(values, Tensor), "the cotangent has the form of the parameter"
+        rows = values.reshape(len(values), samples, -1, use.parameter.numel())
+        return rows.sum(2).transpose(0, 1)
+    if use.kind == "rows":
+        assert isinstance(values, Tensor), "the cotangent has the form of the parameter"
+        by_sample = values.reshape(len(values), samples, -1).transpose(0, 1)
+        return torch.diag_embed(by_sample.permute(1, 2, 0)).permute(2, 0, 3, 1).flatten(2)
+    assert isinstance(values, Cotangent), "the cotangent is ordered by sample"
     if use.kind == "bias":
-        return cotangent.total()
+        return values.total()
     if use.kind == "scale":
-        return (cotangent.dense() * use.x[:, None]).sum(2)
-    parts = [factors([(use, cotangent)], group).jacobian() for group in range(use.window.groups)]
-    columns = use.parameter[0].numel()
-    return torch.cat([part[..., :columns].flatten(2) for part in parts], dim=2)
+        return torch.einsum("ncqo,nqo->nco", values.dense(), use.x)
+    if use.kind == "embedding":
+        return _of_table(use, values.dense())
+    if use.window.groups > 1:
+        return _of_groups(use, values.dense())
+    found = factors([(use, values)]).jacobian()[..., : use.parameter.numel() // values.values.shape[-1]]
+    return (found.transpose(2, 3) if use.turned else _stored(found, use.window)).flatten(2)
+
+
+def _stored(found: Tensor, window: Window) -> Tensor:
+    """The Jacobian of a filter (…, taps · channels) as the filter is stored, (…, channels, taps)."""
+    taps = math.prod(window.kernel)
+    return found if taps == 1 else found.unflatten(-1, (taps, -1)).transpose(-1, -2)
+
+
+def _of_table(use: Use, g: Tensor) -> Tensor:
+    """The Jacobian of an embedding's table, from cotangents (n, C, positions, O) of the rows that were looked up."""
+    n, classes, _, outputs = g.shape
+    rows = g.new_zeros(n, classes, len(use.parameter) + 1, outputs)  # the last one for indices without gradient
+    at = torch.where(use.x < 0, len(use.parameter), use.x)[:, None, :, None].expand_as(g)
+    return rows.scatter_add_(2, at, g)[:, :, :-1].flatten(2)
+
+
+def _of_groups(use: Use, g: Tensor) -> Tensor:
+    """The Jacobian of a grouped convolution's filter, all groups at once."""
+    (n, classes, length, _), groups, window = g.shape, use.window.groups, use.window
+    seen = patches(use.x, window).view(n, length, math.prod(window.kernel), groups, -1)
+    left = g.unflatten(3, (groups, -1)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # (n · groups, C · O, L)
+    right = seen.permute(0, 3, 1, 2, 4).flatten(3).flatten(0, 1)  # (n · groups, L, taps · channels)
+    found = torch.bmm(left.contiguous(), right.contiguous()).view(n, groups, classes, -1, right.shape[-1])
+    return _stored(found.transpose(1, 2), window).flatten(2)
 
 
 def contract(factors: Factors, sums: Sums, chunk_bytes: int) -> None:
@@ -266,7 +214,7 @@ def _pairs_of_lists(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) 
     count, classes = j.stop - j.start, factors.shape[1]
     trace, total = np.zeros(count), np.zeros(count)
     full = np.zeros((count, classes, classes) if "full" in kinds else (0, 0, 0))
-    gram = factors.patch_gram(i, j)[0]
+    gram = factors.patch_gram(i, j)[0].to(factors.x.dtype)
     sparse.pairs(factors.lists, i.start, j.start, gram, trace, total, full)
     if "full" in kinds:
         return {"full": torch.from_numpy(full).permute(1, 0, 2)[None]}
@@ -279,7 +227,7 @@ def _pairs_dense(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> 
     for kind in kinds:
         g = factors.dense.flatten(1, 2) if kind == "trace" else factors.dense.sum(1)
         left, right = (g[at].transpose(1, 2).flatten(0, 1) for at in (i, j))
-        products = row_products(left, right).view(len(gram), length, -1, length).transpose(1, 2)
+        products = few_row_products(left, right).view(len(gram), length, -1, length).transpose(1, 2)
         parts[kind] = (gram * products).sum((2, 3), dtype=torch.float64)
     return parts
 
@@ -287,6 +235,6 @@ def _pairs_dense(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> 
 def _pairs_full(factors: Factors, i: slice, j: slice, kinds: Iterable[str]) -> dict[str, Tensor]:
     """The blocks of `full` of one sample i with samples j."""
     _, classes, outputs, length = factors.shape
-    through = factors.dense[i].flatten(0, 2) @ factors.patch_gram(i, j)[0]
+    through = factors.dense[i].flatten(0, 2) @ factors.patch_gram(i, j)[0].to(factors.dense.dtype)
     left = through.view(-1, classes, outputs * length)
     return {"full": torch.bmm(left, factors.dense[j].flatten(2).transpose(1, 2)).permute(1, 0, 2)[None]}

@@ -1,23 +1,30 @@
 """What a kernel is protected from: lower precision, random numbers, coupled samples, too little memory."""
 
+import ctypes
 import logging
+import shutil
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+Result = TypeVar("Result")
+
 LOG = logging.getLogger("reactivation.ntk")
 INNER_GRADIENT = "the network differentiates in its forward pass, which empirical_ntk does not support"
+DRAWS = "the network draws random numbers"
 ONE_AT_A_TIME = threading.RLock()  # torch has one default dtype for all threads, and a kernel changes it
 
 
-def in_less_memory(limit: int, work: Callable[[int], dict]) -> dict:
+def in_less_memory(limit: int, work: Callable[[int], Result]) -> Result:
     """Return work(limit), again with half the limit whenever memory runs out.
 
     Inside a chunk `in_chunks` halves the chunk instead.
@@ -42,6 +49,25 @@ def _free_bytes(device: torch.device) -> int:
         return psutil.virtual_memory().available
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for new tensors
     return torch.cuda.mem_get_info(device)[0] + held
+
+
+def give_back(device: torch.device) -> None:
+    """Return freed memory that the C library keeps for later, and which counts as taken."""
+    if device.type == "cpu" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # glibc's
+        trim(0)
+
+
+@contextmanager
+def scratch(size: int) -> Iterator[IO[bytes]]:
+    """A temporary file that is gone with the process; OSError if no disk has room for twice `size` bytes."""
+    in_memory = {part.mountpoint for part in psutil.disk_partitions(all=True) if part.fstype in ("tmpfs", "ramfs")}
+    for folder in map(Path.resolve, map(Path, (tempfile.gettempdir(), "/var/tmp"))):
+        mount = next((str(at) for at in (folder, *folder.parents) if at.is_mount()), "")
+        if mount not in in_memory and folder.is_dir() and shutil.disk_usage(folder).free > 2 * size:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                yield file
+            return
+    raise OSError(f"no disk for temporary files has room for {size / 1e6:.0f} MB")
 
 
 @contextmanager
@@ -77,10 +103,14 @@ def exact(device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision(older)
 
 
-def tell_unknown(model: nn.Module, names: list[str]) -> None:
+def tell_unknown(model: nn.Module, unknown: Collection[Tensor]) -> None:
     """Warn, once for the same ones, of parameters that are differentiated sample by sample."""
     modules = dict(model.named_modules())
-    listed = [f"{name} ({type(modules[name.rpartition('.')[0]]).__name__})" for name in names]
+    listed = [
+        f"{name} ({type(modules[name.rpartition('.')[0]]).__name__})"
+        for name, p in model.named_parameters()
+        if p in unknown
+    ]
     if listed:
         _warn_once(f"these are differentiated sample by sample, which is exact but slow: {', '.join(listed)}")
 
@@ -88,6 +118,12 @@ def tell_unknown(model: nn.Module, names: list[str]) -> None:
 @cache
 def _warn_once(message: str) -> None:
     LOG.warning(message)
+
+
+def refuse_torch_func() -> None:
+    """Raise ValueError inside a function transform of torch."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        raise ValueError("the network uses torch.func in its forward pass, which empirical_ntk does not support")
 
 
 def refuse_by_name(model: nn.Module) -> None:
@@ -102,6 +138,11 @@ def refuse_by_name(model: nn.Module) -> None:
             )
         if module._backward_hooks or module._backward_pre_hooks:
             raise ValueError(f"{name or 'the model'} has a backward hook, which may change gradients: remove it first")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"{name} ({type(module).__name__}) is a batch norm with the statistics of the batch, which couples the "
+                "samples: track_running_stats=True and call model.eval()"
+            )
         coupling = isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
         if coupling and module.training:
             raise ValueError(f"{name} ({type(module).__name__}) is in training mode: call model.eval() first")
@@ -118,25 +159,38 @@ class NoDraws(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))
-        before = _generators()
+        before = generators()
         result = func(*args, **(kwargs or {}))
-        if not all(map(torch.equal, before, _generators())):  # attention without dropout has the tag and draws nothing
-            raise ValueError(
-                f"the network draws random numbers ({func}), so its logits are random: call model.eval() first"
-            )
+        if not all(map(torch.equal, before, generators())):  # attention without dropout has the tag and draws nothing
+            raise ValueError(f"{DRAWS} ({func}), so its logits are random: call model.eval() first")
         return result
 
 
-def _generators() -> list[Tensor]:
+def generators() -> list[Tensor]:
     """The states of torch's random generators."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
 
 
 @contextmanager
-def in_float64() -> Iterator[None]:
-    """Make float64 the default for tensors that a model creates itself, such as its first hidden state."""
+def undrawn() -> Iterator[None]:
+    """Give the random generators their states back if a network is refused because it draws."""
+    states = generators()
+    try:
+        yield
+    except ValueError as error:
+        if DRAWS not in str(error):
+            raise
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state_all(states[1:])
+        raise
+
+
+@contextmanager
+def in_default(dtype: torch.dtype) -> Iterator[None]:
+    """Make `dtype` the default for tensors that a model creates itself, such as its first hidden state."""
     default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         yield
     finally:
@@ -149,11 +203,9 @@ def explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "differentiated Tensor" in str(error):
-            raise ValueError(INNER_GRADIENT) from error
-        if "dtype" not in str(error):
+        if not any(said in str(error) for said in ("differentiated Tensor", "does not require grad and does not have")):
             raise
-        raise ValueError(f"the network does not run in float64, which its kernel needs: {error}") from error
+        raise ValueError(INNER_GRADIENT) from error
 
 
 def ran_out(error: Exception) -> bool:
