@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reactivation.data.indices import first_task
+from reactivation.errors import InputError
 from reactivation.jobs.memory import memory_limit
 from reactivation.jobs.provenance import provenance, versions
 from reactivation.jobs.workplace import workplace
@@ -97,10 +98,13 @@ def kernels_of(
     limit = memory_limit(resources, model, x.device.type == "cuda", most, total)
     last, wait = time.monotonic(), float(SAVE_EVERY)
     found: list[Row] = []
+    proved = False
     for i, path in enumerate(paths):
         digest = archive_digest(path)
         if digest not in rows:
-            rows[digest] = {"checkpoint": digest, **kernels_row(path, model, x, spec, limit)}
+            prove = i == count - 1 or not proved  # the first that this job computes, and the last
+            rows[digest] = {"checkpoint": digest, **kernels_row(path, model, x, spec, limit, prove)}
+            proved = True
             seconds = rows[digest]["seconds"]
             left = timedelta(seconds=int(seconds * (count - i - 1)))
             at = f"checkpoint {i + 1}/{count}  epoch {rows[digest]['epoch']:.3f}"
@@ -127,13 +131,16 @@ def rows_in(saved: Path) -> dict[str, Row]:
     return {digest: {key: found[key][i] for key in found} for i, digest in enumerate(found["checkpoint"])}
 
 
-def kernels_row(path: Path, model: nn.Module, x: Tensor, spec: "specs.Kernels", limit: int) -> Row:
-    """The kernels of one checkpoint, computed in `limit` bytes."""
+def kernels_row(path: Path, model: nn.Module, x: Tensor, spec: "specs.Kernels", limit: int, prove: bool) -> Row:
+    """The kernels of one checkpoint, computed in `limit` bytes, and proved if so asked."""
     checkpoint = read_checkpoint(path)
     model.load_state_dict(checkpoint["model"])
     reset_peak(x.device)
     began = time.perf_counter()
-    computed = kernels_by_name(model, x, spec, limit)
+    try:
+        computed = kernels_by_name(model, x, spec, limit, prove)
+    except ValueError as error:  # there is no such kernel, or it could not be proved
+        raise InputError(f"{path.name}: {error}") from error
     seconds = time.perf_counter() - began
     return {
         **computed,
@@ -144,10 +151,13 @@ def kernels_row(path: Path, model: nn.Module, x: Tensor, spec: "specs.Kernels", 
     }
 
 
-def kernels_by_name(model: nn.Module, x: Tensor, spec: "specs.Kernels", limit: int) -> dict[str, np.ndarray]:
+def kernels_by_name(
+    model: nn.Module, x: Tensor, spec: "specs.Kernels", limit: int, prove: bool
+) -> dict[str, np.ndarray]:
     """The kernels (n, n) of a network, by `kernel_names`. A layer's kernel is the sum of its modules' shares."""
     per_layer = bool(layers(model, spec))
-    computed = empirical_ntk(model, x, kernels=spec["kernels"], per_layer=per_layer, memory_limit=limit)
+    options: Any = {"per_layer": per_layer, "memory_limit": limit, "prove": prove}
+    computed = empirical_ntk(model, x, kernels=spec["kernels"], **options)
     found: dict[str, Any] = dict.fromkeys(kernel_names(model, spec), 0.0) | computed
     for module, share in computed.layers.items():
         for kind in spec["kernels"]:

@@ -58,7 +58,8 @@ def kernels_at_initialisation(
             torch.manual_seed(stream(i, "init", width))
             model = networks.build(spec["model"] | {"width": width}, images.image_size, classes).to(x.device).eval()
             limit = memory_limit(resources, model, x.device.type == "cuda", default_memory_limit(x.device))
-            for kind, kernel in empirical_ntk(model, x, kernels=spec["kernels"], memory_limit=limit).items():
+            computed = empirical_ntk(model, x, kernels=spec["kernels"], memory_limit=limit, prove=i == 0)
+            for kind, kernel in computed.items():
                 if not np.isfinite(kernel).all():
                     raise InputError(
                         f"the kernel at initialisation is not finite at width {width}: choose other widths"
