@@ -1,9 +1,9 @@
-"""Ways to compute the empirical NTK of the paper's CNN, and the process that measures one of them.
+"""Ways to compute the empirical NTK, and the process that measures one of them.
 
-Each approach is a function of a torch model in evaluation mode, images x (n, 3, 32, 32) and a kernel's name: "sum" (the
-summed logits) or "trace" (mean over outputs). It prepares, which may include a compilation, and returns the call to
-measure, whose result is the kernel (n, n). `ntk_peers.py` starts this file once per measurement, pinned to its cores,
-with the task as JSON on the command line.
+Each approach is a function of a torch model in evaluation mode, samples x (n, …) and a kernel's name: "sum" (the summed
+logits) or "trace" (mean over outputs). It prepares, which may include a compilation, and returns the call to measure,
+whose result is the kernel (n, n). Those of neural-tangents know the paper's CNN alone. `ntk_process.py` starts this
+file once per measurement, pinned to its cores, with the task as JSON on the command line.
 """
 
 import ctypes
@@ -25,31 +25,34 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, jacrev, jvp, vjp, vmap
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+sys.path.append(str(Path(__file__).parents[1] / "workflow" / "scripts"))  # PYTHONPATH may name another version
 from machine import available_bytes, peak_bytes, reset_peak, resident_bytes
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.training.networks import cnn
 
-LONG = 60  # seconds: a first call that takes longer is itself the measurement
+LONG, LONG_IN_ZOO = 60, 5  # seconds: a first call that takes longer is itself the measurement
 
 
 # ---------------------------------------------------------------------------------------------------- torch
 def ours(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
     """This repository's `empirical_ntk`."""
-    return lambda: empirical_ntk(model, x, kernels=(kernel,))[kernel]
+    return lambda: empirical_ntk(model, x, kernels=(kernel,), prove=False)[kernel]
 
 
 def loop(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
     """One backward pass per image (and output), then a double loop of dot products.
 
     This is the definition: in float64 it is the reference. The outer loop is over outputs, so it holds n gradients.
+    In the reference each image stands twice in its batch: torch's backward pass of a batch norm is wrong on a CPU for a
+    batch of one whose gradient is a transposed view, as in the stems of XCiT and LeViT.
     """
-    parameters = list(model.parameters())
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    copies = 2 if parameters[0].dtype == torch.float64 else 1
 
     def gradient(image, output):
-        logits = model(image[None])[0]
+        logits = model(torch.stack([image] * copies))[0]
         value = logits.sum() if output is None else logits[output]
-        return torch.cat([g.flatten() for g in torch.autograd.grad(value, parameters)])
+        return torch.cat([g.flatten() for g in torch.autograd.grad(value, parameters, materialize_grads=True)])
 
     def call():
         with torch.no_grad():
@@ -72,7 +75,7 @@ def functional(model: nn.Module, kernel: str) -> tuple[Callable, dict[str, torch
         logits = functional_call(model, parameters, (image[None],))[0]
         return logits.sum(0, keepdim=True) if kernel == "sum" else logits
 
-    return f, {name: p.detach() for name, p in model.named_parameters()}
+    return f, {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def torch_jacobian(model: nn.Module, x: torch.Tensor, kernel: str) -> Callable:
@@ -219,14 +222,19 @@ PACKAGES = {"nt": ("jax", "neural_tangents"), "nngeometry": ("nngeometry",)}  # 
 
 # -------------------------------------------------------------------------------------------------- measuring
 def network(spec: dict) -> tuple[nn.Module, torch.Tensor]:
-    """The same weights and images for every approach, in the precision and on the device that `spec` names."""
+    """The same weights and samples for every approach, in the precision and on the device that `spec` names."""
     torch.manual_seed(0)
-    model = cnn(spec["width"], image_size=32, classes=spec["classes"])
     where = {"dtype": getattr(torch, spec["dtype"]), "device": spec["device"]}
-    return model.to(**where).eval(), torch.from_numpy(np.load(spec["images"])).to(**where)
+    if "network" in spec:  # one of the zoo
+        model, x = importlib.import_module("zoo_networks").network(spec["network"], spec["classes"], spec["samples"])
+    else:
+        model, x = cnn(spec["width"], image_size=32, classes=spec["classes"]), torch.from_numpy(np.load(spec["images"]))
+    return model.to(**where).eval(), x.to(**where) if x.is_floating_point() else x.to(spec["device"])
 
 
-def measured(call: Callable, device: str) -> tuple[float, float, np.ndarray]:
+def measured(
+    call: Callable, device: str, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, float, np.ndarray]:
     """Seconds and extra peak memory (bytes) of one call, and its result in float64."""
     gc.collect()
     if device == "cuda":
@@ -237,26 +245,31 @@ def measured(call: Callable, device: str) -> tuple[float, float, np.ndarray]:
         ctypes.CDLL(None).malloc_trim(0)  # memory that an earlier call left in the heap would hide what this one takes
         reset_peak()
         before, peak = resident_bytes(), peak_bytes
-    began = time.perf_counter()
+    began = clock()
     result = call()
     if device == "cuda":
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - began
+    seconds = clock() - began
     extra = peak() - before
     return seconds, extra, torch.as_tensor(result).detach().double().cpu().numpy()
 
 
 def measure(spec: dict) -> dict:
-    """Median time and largest extra memory of an approach; its kernel's error if there is a reference."""
+    """Median time and largest extra memory of an approach; its kernel's error if there is a reference.
+
+    The zoo's times are the processor's, which depend less on what else the machine does than those of a clock.
+    """
+    clock, long = (time.process_time, LONG_IN_ZOO) if "network" in spec else (time.perf_counter, LONG)
     model, x = network(spec)
     began = time.perf_counter()
     call = APPROACHES[spec["approach"]](model, x, spec["kernel"])
     compilation = time.perf_counter() - began
-    runs = [measured(call, spec["device"])]
-    if runs[0][0] <= LONG and spec["repeats"]:
-        runs = [measured(call, spec["device"]) for _ in range(spec["repeats"])]
+    runs = [measured(call, spec["device"], clock)]
+    if runs[0][0] <= long and spec["repeats"]:
+        runs = [measured(call, spec["device"], clock) for _ in range(spec["repeats"])]
     seconds, extra, kernels = zip(*runs, strict=True)
     result = {"seconds": statistics.median(seconds), "repeats": len(runs), "extra": max(extra)}
+    result["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if spec["approach"].startswith("nt-"):
         result["compilation"] = compilation
     if spec["save"]:
@@ -291,6 +304,8 @@ def outcome(spec: dict) -> dict:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if family == "gemm":
         return gemm_rates(spec["device"])
+    if family == "nt" and spec["device"] == "cuda":
+        return {"note": "CPU only"}
     try:
         if family == "nt":
             let_neural_tangents_import()
@@ -303,7 +318,8 @@ def outcome(spec: dict) -> dict:
     except Exception as error:
         asked = asked_bytes(error)
         if asked is None:
-            return {"note": f"error: {type(error).__name__}: {' '.join(str(error).split())[:100]}"}
+            said = "refused" if spec["approach"] == "ours" and isinstance(error, ValueError) else "error"
+            return {"note": f"{said}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
         held = torch.cuda.memory_allocated() if spec["device"] == "cuda" else resident_bytes()
         return {"note": f"does not fit ({(asked + held) / 1e9:.1f} GB)"}
 

@@ -6,24 +6,20 @@ Each measurement has its own process, pinned to its cores. It is ended when it e
 
 import argparse
 import csv
-import json
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from machine import available_bytes, pinned, resident_bytes
 from ntk_approaches import APPROACHES
+from ntk_process import LIMITS, add_limits, in_own_process
 from reactivation.data.sources import folder_samples
 from reactivation.errors import InputError
-from report import checked, new_parser, printed, table, versions
+from report import add_data, checked, new_parser, printed, table, versions
 
 IMAGES, SIDE, IMAGE_CLASSES = 32, 32, 10
-RESERVE = 0.02  # share of the available memory; below it a process is ended, whatever its own ceiling
 PEERS = ("torch", "numpy", "jax", "jaxlib", "neural-tangents", "nngeometry")
 COLUMNS = {  # header: how its numbers are printed
     "approach": "",
@@ -47,17 +43,15 @@ COLUMNS = {  # header: how its numbers are printed
 def arguments() -> argparse.Namespace:
     """The command line, checked."""
     parser, positive = new_parser(__doc__, APPROACHES)
+    add_data(parser)
     positive("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
     positive("--classes", type=int, nargs="+", default=[10, 100], help="outputs of the network")
     parser.add_argument("--kernels", nargs="+", default=["sum", "trace"], choices=["sum", "trace"])
     positive("--repeats", type=int, default=5)
-    positive("--timeout", type=float, default=900, help="seconds a process may take")
-    positive("--memory", type=float, default=0.9 * available_bytes() / 1e9, help="GB a process may hold")
+    add_limits(positive)
     positive("--reference-max-width", type=int, default=512, help="beyond it no error is measured")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    options = checked(parser, ("widths", "classes", "repeats", "timeout", "memory"))
-    options.memory *= 1e9
-    return options
+    return checked(parser, ("widths", "classes", "repeats", *LIMITS))
 
 
 def images(data: Path) -> np.ndarray:
@@ -75,48 +69,6 @@ def images(data: Path) -> np.ndarray:
         raise InputError(f"{data} has fewer than {each} training images of some class")
     x = np.stack(turns[:IMAGES]).transpose(0, 3, 1, 2) / 255
     return ((x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)).astype(np.float32)
-
-
-# -------------------------------------------------------------------------------------------------- processes
-def run(task: dict, options: argparse.Namespace) -> dict:
-    """The outcome of one task in its own process; a `note` if the process failed or had to be ended."""
-    if task["approach"].startswith("nt-") and options.device == "cuda":
-        return {"note": "CPU only"}
-    result = Path(task["images"]).with_name("result.json")
-    result.unlink(missing_ok=True)
-    task = {"result": str(result), "device": options.device, "threads": options.threads, **task}
-    how = pinned(options.threads)
-    how["env"]["JAX_PLATFORMS"] = "cpu"
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("ntk_approaches.py"), json.dumps(task)],
-            stdout=log,
-            stderr=log,
-            **how,
-        )
-        try:
-            note = watch(process, options)
-        finally:
-            process.kill()
-            process.wait()
-        if note is None and result.exists():
-            return json.loads(result.read_text())
-        log.seek(0)
-        return {"note": note or f"error: {(log.read().strip().splitlines() or ['no output'])[-1][:100]}"}
-
-
-def watch(process: subprocess.Popen, options: argparse.Namespace) -> str | None:
-    """Wait for a process; return a note if it takes too much time or memory and should be ended."""
-    began, held, reserve = time.monotonic(), 0, RESERVE * available_bytes()
-    while process.poll() is None:
-        held = max(held, resident_bytes(process.pid))
-        if held > options.memory or available_bytes() < reserve:
-            return f"does not fit (> {held / 1e9:.1f} GB)"
-        if time.monotonic() - began > options.timeout:
-            return f"> {options.timeout:g} s"
-        time.sleep(0.05)
-    # Killed by the operating system, which noticed before this loop did that memory ran out.
-    return f"does not fit (> {held / 1e9:.1f} GB)" if process.returncode == -9 else None
 
 
 # ------------------------------------------------------------------------------------------------------ table
@@ -141,18 +93,18 @@ def dense_flops(width: int, classes: int, kernel: str) -> float:
 
 def rows(options: argparse.Namespace, folder: Path, rate: float) -> Iterator[dict]:
     """The table, row by row: ours first in each group of the same network and kernel."""
-    common = {"images": str(folder / "images.npy"), "save": None, "reference": None}
+    common = {"images": str(folder / "images.npy"), "device": options.device, "save": None, "reference": None}
     for width, classes, kernel in [(w, c, k) for w in options.widths for c in options.classes for k in options.kernels]:
         group = {"width": width, "classes": classes, "kernel": kernel, "dtype": "float32", "repeats": options.repeats}
         reference = folder / f"{width}-{classes}-{kernel}.npy"
         if width <= options.reference_max_width:
             doubles = {"approach": "loop", "dtype": "float64", "repeats": 0, "save": str(reference)}
-            made = run(common | group | doubles, options)
+            made = in_own_process(common | group | doubles, options, folder)
             print(f"reference  width {width}  C {classes}  {kernel}: {made.get('note', 'done')}", file=sys.stderr)
         ours: dict = {}
         for approach in options.approaches:
             known = str(reference) if reference.exists() else None
-            got = run(common | group | {"approach": approach, "reference": known}, options)
+            got = in_own_process(common | group | {"approach": approach, "reference": known}, options, folder)
             ours = got if approach == "ours" else ours
             flops = dense_flops(width, classes, kernel)
             yield {
@@ -183,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "images.npy", images(options.data))
-        rates = run({"approach": "gemm", "images": str(folder / "images.npy")}, options)
+        rates = in_own_process({"approach": "gemm", "device": options.device}, options, folder)
         if "note" in rates:
             raise InputError(f"the rate of matrix products on {options.device} could not be measured: {rates['note']}")
         for row in rows(options, folder, rates["float32"]):
@@ -194,7 +146,7 @@ def main() -> None:
                     writer = csv.DictWriter(file, list(COLUMNS))
                     writer.writeheader()
                     writer.writerows(done)
-    print(f"{options.device}, {options.threads} threads, at most {options.memory / 1e9:.1f} GB; {versions(PEERS)}")
+    print(f"{options.device}, {options.threads} threads, at most {options.memory:.1f} GB; {versions(PEERS)}")
     print("GEMM: " + ", ".join(f"{dtype} {value / 1e9:.0f} Gflop/s" for dtype, value in rates.items()) + "\n")
     print(table(done, COLUMNS))
 

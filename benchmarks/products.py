@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from reactivation.ntk import sparse
-from reactivation.ntk.convolution import row_products
+from reactivation.ntk.gram import row_products
 
 IMAGES, SIDE, CHANNELS = 8, 16, 256
 

@@ -23,12 +23,15 @@ def new_parser(document: str, approaches: Iterable[str]) -> tuple[argparse.Argum
     """A parser with the options that all have, and a function that adds an option whose numbers must be positive."""
     parser = Parser(description=document.splitlines()[0])
     positive = functools.partial(parser.add_argument, metavar="N")
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
     names = list(approaches)
     parser.add_argument("--approaches", nargs="+", default=names, choices=names, metavar="NAME")
     positive("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the table as CSV")
     return parser, positive
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as an image folder or a tarball of one")
 
 
 def checked(parser: argparse.ArgumentParser, positive: Iterable[str]) -> argparse.Namespace:
@@ -39,7 +42,7 @@ def checked(parser: argparse.ArgumentParser, positive: Iterable[str]) -> argpars
             parser.error(f"--{name} must be positive")
     if options.threads > (cores := len(os.sched_getaffinity(0))):
         parser.error(f"--threads {options.threads}: this process may use {cores} cores")
-    if not options.data.exists():
+    if "data" in options and not options.data.exists():
         parser.error(f"--data: there is no {options.data}")
     if options.out and not options.out.parent.is_dir():
         parser.error(f"--out: there is no folder {options.out.parent}")

@@ -26,7 +26,7 @@ from reactivation.data.sources import folder_samples
 from reactivation.errors import InputError
 from reactivation.planning.network_sizes import network
 from reactivation.storage.rows import write_rows
-from report import checked, new_parser, printed, table, versions
+from report import add_data, checked, new_parser, printed, table, versions
 
 WORK = 3e11  # operations in an epoch: the wider a network, the fewer images it is trained on
 FEWEST, MOST = 4, 64  # batches in an epoch
@@ -47,6 +47,7 @@ COLUMNS = {  # header: how its numbers are printed
 def arguments() -> argparse.Namespace:
     """The command line, checked."""
     parser, positive = new_parser(__doc__, APPROACHES)
+    add_data(parser)
     positive("--widths", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512])
     positive("--batch", type=int, default=32, help="images in a step")
     positive("--rounds", type=int, default=5)
