@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from reactivation.ntk.guards import in_float64
+from reactivation.ntk.guards import in_default
 from reactivation.training.networks import build
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -26,5 +26,5 @@ def spec(network, parametrization, width=6, base_width=4):
 
 def fresh(network, parametrization="pytorch", width=6, seed=0, base_width=4, image_size=8, classes=3):
     torch.manual_seed(seed)
-    with in_float64():
+    with in_default(torch.float64):
         return build(spec(network, parametrization, width, base_width), image_size, classes)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from reactivation.data.images import Images
-from reactivation.ntk.guards import in_float64
+from reactivation.ntk.guards import in_default
 from reactivation.training.networks import cnn
 
 
@@ -280,6 +280,34 @@ NETWORKS = {
         image(11, 3),
     ),
     "frozen layer": lambda: (frozen(), torch.randn(4, 5)),
+    "attention": lambda: (
+        Functional(attention, attention=nn.MultiheadAttention(6, 2, batch_first=True), head=nn.Linear(6, 3)),
+        torch.randn(3, 5, 6),
+    ),
+    "computed weight": lambda: (
+        nn.Sequential(weight_norm(nn.Linear(6, 5)), nn.ReLU(), nn.Linear(5, 3)),
+        torch.randn(4, 6),
+    ),
+    "weight also used otherwise": lambda: (
+        Functional(
+            lambda m, x: m["head"](torch.tanh(m["layer"](x) @ m["layer"].weight)),
+            layer=nn.Linear(6, 6),
+            head=nn.Linear(6, 3),
+        ),
+        torch.randn(4, 6),
+    ),
+    "embedding tied to the head": lambda: (
+        Functional(
+            lambda m, i: F.linear(torch.tanh(m["table"](i)).sum(1), m["table"].weight), table=nn.Embedding(7, 5)
+        ),
+        torch.randint(0, 7, (4, 8)),
+    ),
+    "learnt token": lambda: (Functional(learnt_token, layer=nn.Linear(5, 5), head=nn.Linear(5, 3)), torch.randn(4, 5)),
+    "transposed convolution": lambda: (
+        network(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 3, 2), nn.PReLU()),
+        image(),
+    ),
+    "scale for every pixel": lambda: (network(nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 10, 10]), nn.ReLU()), image()),
 }
 
 # Networks with parameters that are differentiated sample by sample, and the names of those.
@@ -301,55 +329,6 @@ EXAMPLEWISE = {
             torch.randn(3, 4, 6),
         ),
         {f"parts.lstm.{name}_l0 (LSTM)" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
-    ),
-    "attention": (
-        lambda: (
-            Functional(attention, attention=nn.MultiheadAttention(6, 2, batch_first=True), head=nn.Linear(6, 3)),
-            torch.randn(3, 5, 6),
-        ),
-        {
-            *(f"parts.attention.in_proj_{name} (MultiheadAttention)" for name in ("weight", "bias")),
-            *(f"parts.attention.out_proj.{name} (NonDynamicallyQuantizableLinear)" for name in ("weight", "bias")),
-        },
-    ),
-    "transposed convolution": (
-        lambda: (network(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 3, 2), nn.PReLU()), image()),
-        {"2.weight (ConvTranspose2d)", "2.bias (ConvTranspose2d)", "3.weight (PReLU)"},
-    ),
-    "computed weight": (
-        lambda: (nn.Sequential(weight_norm(nn.Linear(6, 5)), nn.ReLU(), nn.Linear(5, 3)), torch.randn(4, 6)),
-        {
-            "0.bias (ParametrizedLinear)",
-            *(f"0.parametrizations.weight.original{i} (ParametrizationList)" for i in (0, 1)),
-        },
-    ),
-    "weight also used otherwise": (
-        lambda: (
-            Functional(
-                lambda m, x: m["head"](torch.tanh(m["layer"](x) @ m["layer"].weight)),
-                layer=nn.Linear(6, 6),
-                head=nn.Linear(6, 3),
-            ),
-            torch.randn(4, 6),
-        ),
-        {"parts.layer.weight (Linear)"},
-    ),
-    "embedding tied to the head": (
-        lambda: (
-            Functional(
-                lambda m, i: F.linear(torch.tanh(m["table"](i)).sum(1), m["table"].weight), table=nn.Embedding(7, 5)
-            ),
-            torch.randint(0, 7, (4, 8)),
-        ),
-        {"parts.table.weight (Embedding)"},
-    ),
-    "scale for every pixel": (
-        lambda: (network(nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 10, 10]), nn.ReLU()), image()),
-        {"1.weight (LayerNorm)", "1.bias (LayerNorm)"},
-    ),
-    "learnt token": (
-        lambda: (Functional(learnt_token, layer=nn.Linear(5, 5), head=nn.Linear(5, 3)), torch.randn(4, 5)),
-        {"parts.layer.weight (Linear)", "parts.layer.bias (Linear)"},
     ),
     "two steps first": (
         lambda: (Functional(time_first, layer=nn.Linear(5, 6), head=nn.Linear(6, 3)), torch.randn(4, 2, 5)),
@@ -380,11 +359,14 @@ def reference(model, x, x2=None):
         rows = []
         for sample in x:
             for logit in model(sample[None])[0]:
+                if not logit.requires_grad:  # this sample does not use these parameters
+                    rows.append(torch.zeros(sum(p.numel() for p in parameters)))
+                    continue
                 grads = torch.autograd.grad(logit, parameters, retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([g.flatten() for g in grads]))
         return torch.stack(rows).view(len(x), -1, len(rows[0]))
 
-    with in_float64():
+    with in_default(torch.float64):
         left = jacobian(x)
         right = left if x2 is None else jacobian(x2)
     full = (left.flatten(0, 1) @ right.flatten(0, 1).T).numpy()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from architectures import ARCHITECTURES, PARAMETRIZATIONS, fresh, spec
 from reactivation.ntk import guards, kernel
-from reactivation.ntk.guards import in_float64
+from reactivation.ntk.guards import in_default
 from reactivation.ntk.kernel import empirical_ntk
 from reactivation.training.networks import group_norm, layer_names
 from reactivation.training.optimizer import learning_rate_factors
@@ -80,7 +80,7 @@ def test_resnet18_is_torchvisions_but_for_the_stem():
     from torchvision.models import resnet18
 
     model = fresh("resnet18, batch norm", width=64).train()
-    with in_float64():
+    with in_default(torch.float64):
         usual = resnet18(num_classes=3).train()
         usual.conv1, usual.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     ours, theirs = model.state_dict(), usual.state_dict()
