@@ -12,7 +12,7 @@ from reactivation.figures import layout
 from reactivation.figures.origin import excerpt, metadata
 from reactivation.planning.plan import make_plan
 from reactivation.study.load import load_study
-from zoo import ZOO
+from zoo_study import ZOO
 
 ORIGIN = {"config": '{"title": "(Δ → \\\\Größe)"}', "host": "Zürich (3)", "started": "2025-01-02T03:04:05Z"}
 

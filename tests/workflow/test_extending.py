@@ -14,6 +14,7 @@ import yaml
 from helpers import REPOSITORY, copy_repository, planned, snakemake
 from reactivation.data.sources import folder_samples
 from reactivation.jobs.fingerprint import fingerprint
+from reactivation.ntk.kernel import UNPROVED
 from reactivation.study.load import load_study
 
 TEXT = (REPOSITORY / "docs/extending.md").read_text()
@@ -140,3 +141,13 @@ def test_an_added_network_has_the_sizes_that_torch_counts(extended):
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=Path(extended, "workflow/scripts"), capture_output=True)
     assert run.stdout == b"0\n", run.stderr
+
+
+def test_an_added_operation_is_right_and_a_wrong_one_is_refused_as_the_page_says(extended):
+    """Whether the page's operation, which this repository does not have, passes the page's own tests."""
+    paths = f"pythonpath={extended / 'workflow/scripts'} {REPOSITORY / 'tests/support'}"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", paths, "tests/ntk/operations"]
+    run = subprocess.run(command, cwd=extended, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    (message,) = blocks("text", SECTIONS["An operation of the kernel"])
+    assert message.split() == f"ValueError: {UNPROVED.format(layer='0', error=3)}".split()

@@ -10,7 +10,7 @@ from helpers import copy_repository, finished, planned
 from reactivation.storage.arrays import read_arrays
 from reactivation.storage.datasets import read_labels
 from reactivation.storage.tables import read_tables
-from zoo import FIGURES, ZOO
+from zoo_study import FIGURES, ZOO
 
 
 @pytest.fixture(scope="module")
