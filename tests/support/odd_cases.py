@@ -1,5 +1,7 @@
 """Odd networks, beside plain ones that compute the same: what the right kernels are, and what a call leaves."""
 
+import contextlib
+
 import numpy as np
 import torch
 from torch import nn
@@ -68,6 +70,14 @@ def assert_untouched(model, x, fresh):
         logits.square().sum().backward()
         results.append([logits, *(p.grad for p in network.parameters() if p.grad is not None)])
     torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def assert_left_as_it_was(make):
+    """A kernel, or a refusal, leaves the network as it was."""
+    model, x = built(make, False, torch.float32)
+    with contextlib.suppress(ValueError):
+        empirical_ntk(model, x)
+    assert_untouched(model, x, built(make, False, torch.float32)[0])
 
 
 def layers():

@@ -147,7 +147,7 @@ def _collect(
 ) -> tuple[Tensor, dict[Tensor, list]]:
     """Add what a part of the samples contributes to the store, of parameters to be taken `alone` or of the others.
 
-    With `shares`, which the part must hold all samples of, a parameter's share is added as soon as it is complete.
+    `shares` are given if the part is all samples: each parameter's share is then added as soon as it is complete.
     Returns the logits, and in which ways parameters were used: parts must agree to be joined.
     """
     n = part.stop - part.start
@@ -190,7 +190,7 @@ def _collect(
 
 @dataclass
 class _Found:
-    """The Jacobians (n, S, D) of parameters, and of tensors computed from parameters alone, as they are added up."""
+    """Adds up the Jacobians (n, S, D) of parameters, and of tensors that depend on nothing but parameters."""
 
     trained: Collection[Tensor]
     without: Collection[Tensor]  # parameters that are left out

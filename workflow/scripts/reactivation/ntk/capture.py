@@ -5,7 +5,6 @@ from the first one, and only makes the graph. Each operation that has a rule (op
 graph as a `Node`; whatever lies between two nodes stays in the graph.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,15 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 import reactivation.ntk.operations  # noqa: F401  (fills the tables of rules)
 from reactivation.ntk.exact import (
-    HOOKS,
     OTHER_PATH,
     Exact,
     Record,
     in_precision,
+    instead,
     is_attribute,
     settled,
     storage,
@@ -100,12 +98,8 @@ class Capture(TorchFunctionMode):
         refuse_torch_func()
         if is_attribute(func):
             return self.noted(func, args, kwargs, func(*args, **kwargs))
-        if func in HOOKS:
-            return RemovableHandle(OrderedDict())
-        if func in OPENED:
-            result = OPENED[func](self, *args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if (result := instead(self, func, args, kwargs, OPENED)) is not NotImplemented:
+            return result
         given = args, kwargs
         called, args, kwargs = settled(func, args, kwargs, self.dtype)
         if self.record is not None:
@@ -309,7 +303,7 @@ def linearized(
 
 
 def warm(model: nn.Module, x: Tensor, snapshot: Snapshot) -> None:
-    """Run the network once as it is: what it keeps outside of itself, such as a table of positions, is then its own."""
+    """Run the network once in its own precision, so that caches outside of it, of positions for example, have that."""
     own = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     try:
         with in_default(torch.promote_types(own, torch.float32)):

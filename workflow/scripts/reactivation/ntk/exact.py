@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from reactivation.ntk.guards import refuse_torch_func
-from reactivation.ntk.rules import EXACT, FASTER, MENDED, OPENED
+from reactivation.ntk.rules import EXACT, FASTER, MENDED, OPENED, Rule
 
 HOOKS = (Tensor.register_hook, Tensor.retain_grad)  # what they do to gradients does not count
 FLOAT_TENSORS = ("HalfTensor", "BFloat16Tensor", "FloatTensor", "DoubleTensor")
@@ -51,12 +51,8 @@ class Exact(TorchFunctionMode):
         refuse_torch_func()
         if is_attribute(func):
             return func(*args, **kwargs)
-        if func in HOOKS:
-            return RemovableHandle(OrderedDict())
-        if func in OPENED:
-            result = OPENED[func](self, *args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if (result := instead(self, func, args, kwargs, OPENED)) is not NotImplemented:
+            return result
         called, args, kwargs = settled(func, args, kwargs, torch.float64)
         seen = list(tensors((args, kwargs)))
         held = {storage(t): t._version for t in seen}
@@ -83,16 +79,19 @@ class Settled(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func in HOOKS:
-            return RemovableHandle(OrderedDict())
-        if func in MENDED:
-            result = MENDED[func](self, *args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if (result := instead(self, func, args, kwargs, MENDED)) is not NotImplemented:
+            return result
         if is_attribute(func):
             return func(*args, **kwargs)
         called, args, kwargs = settled(func, args, kwargs, self.dtype)
         return called(*args, **kwargs)
+
+
+def instead(mode: TorchFunctionMode, func: Callable, args: Any, kwargs: Any, table: dict[Callable, Rule]) -> Any:
+    """What a call that sets a hook returns, or one that `table` computes by other functions; else NotImplemented."""
+    if func in HOOKS:
+        return RemovableHandle(OrderedDict())
+    return table[func](mode, *args, **kwargs) if func in table else NotImplemented
 
 
 def values_of(func: Callable, args: tuple, kwargs: dict) -> Any:

@@ -19,7 +19,7 @@ from reactivation.ntk.snapshot import Snapshot
 UNPROVED = (
     "the kernel of {layer} could not be proved: it is off by {error:.2g} of what the network's own backward pass "
     "gives. Does the layer keep tensors from an earlier pass, or reach parameters otherwise than as its own? "
-    "prove=False returns the kernel as it is"
+    "prove=False returns the unproved kernel"
 )
 _ALONE: WeakKeyDictionary[nn.Module, set[str]] = (
     WeakKeyDictionary()

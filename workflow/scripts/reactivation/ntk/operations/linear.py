@@ -55,6 +55,11 @@ def _product(capture, input: Tensor, weight: Tensor, bias: Tensor | None, *, tur
     if not capture.by_sample(input):
         return NotImplemented
     (z,) = capture.values()
+    return _node(capture, z, input, weight, bias, turned)
+
+
+def _node(capture, z: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None, turned: bool) -> Tensor:
+    """The layer's output z, for an input whose rows are ordered by sample."""
     seen = positions(input.detach(), -1, capture.samples)[:, None]
     uses = capture.uses(weight, "weight", _copied(seen, input), turned=turned) + capture.uses(bias, "bias")
     sources = [(input, -1)] if input.requires_grad else []
@@ -69,24 +74,19 @@ def _copied(seen: Tensor, input: Tensor) -> Tensor:
 
 def _batch_second(capture, input, weight, bias, turned):
     """Rows (time · n, K) or (time, n, K), as inside torch's multi-head attention."""
-    z = capture.values()[0]
+    (z,) = capture.values()
     n = capture.samples
     x = (input if input.dim() == 3 else input.unflatten(0, (-1, n))).transpose(0, 1)
     out = z.view(*input.shape[:-1], -1)
     out = (out if out.dim() == 3 else out.unflatten(0, (-1, n))).transpose(0, 1).contiguous()
-    seen = positions(x.detach(), -1, n)[:, None]
-    uses = capture.uses(weight, "weight", _copied(seen, input), turned=turned) + capture.uses(bias, "bias")
-    sources = [(x, -1)] if x.requires_grad else []
-    made = capture.node(out, partial(_pull, weight.detach() if not turned else weight.detach().T), sources, uses, -1)
-    made = made.transpose(0, 1).contiguous()
+    made = _node(capture, out, x, weight, bias, turned).transpose(0, 1).contiguous()
     return made if input.dim() == 3 else made.flatten(0, 1)
 
 
 def _pull(weight: Tensor, cotangent: Cotangent) -> list[Cotangent]:
     """Carry a cotangent from the output of y = weight · x, weight (O, K), to its input."""
     dense = cotangent.dense()
-    if dense.transpose(0, 1).is_contiguous():  # logits come first: one product, without copies
-        values = (dense.transpose(0, 1).flatten(0, 2) @ weight).view(*dense.transpose(0, 1).shape[:3], -1)
-        return [Cotangent(values.transpose(0, 1), cotangent.length)]
-    values = (dense.flatten(0, 2) @ weight).view(*dense.shape[:3], -1)
-    return [Cotangent(values, cotangent.length)]
+    logits_first = dense.transpose(0, 1).is_contiguous()  # in memory: one product needs no copy then
+    rows = dense.transpose(0, 1) if logits_first else dense
+    values = (rows.flatten(0, 2) @ weight).view(*rows.shape[:3], -1)
+    return [Cotangent(values.transpose(0, 1) if logits_first else values, cotangent.length)]
