@@ -11,6 +11,7 @@ from edits import BOTH, EXPERIMENT, GRID
 from elsewhere import mine, write
 from helpers import REPOSITORY, changed
 from plans import plan
+from reactivation.planning.inputs import run_inputs, switch_runs
 from reactivation.planning.plan import make_plan, sources
 from reactivation.study.load import load_study
 
@@ -323,6 +324,28 @@ def test_a_path_without_seed_is_one_run(tmp_path):
     plan = make_plan(load_study(mine(tmp_path, claims={"velocity_spikes": {"experiment": "mine"}})))
     assert list(plan.runs) == ["mine-s0"] and plan.runs["mine-s0"].spec["epochs"] == [2, 2]
     assert plan.claims["tested"]["velocity_spikes"]["runs"] == {"mine-s0": {"seed": 0, "tasks": 2}}
+
+
+@pytest.mark.parametrize(
+    "root, path, listed",
+    [
+        ("{folder}", "mine.h5", "mine.h5"),
+        ("{folder}", "{folder}/mine.h5", "mine.h5"),
+        ("relative", "mine.h5", "relative/mine.h5"),
+        ("relative", "../relative/mine.h5", "relative/../relative/mine.h5"),
+    ],
+)
+def test_tables_of_files_name_no_folder_of_a_user(tmp_path, monkeypatch, root, path, listed):
+    folder = tmp_path / "secretuser"
+    for place in (folder, folder / "relative"):
+        place.mkdir()
+        write(place / "mine.h5")
+    monkeypatch.chdir(folder)
+    kernels = {"path": path.format(folder=folder)}
+    plan = make_plan(load_study(mine(root.format(folder=folder), kernels=kernels)))
+    ((files,),) = [of["files"][:1] for of in switch_runs(plan).values()]
+    assert files == {"kernels": listed}
+    assert run_inputs(plan, "mine-s0")["given"] == plan.runs["mine-s0"].given
 
 
 def test_rates_and_words_tell_files_apart(tmp_path):

@@ -5,7 +5,7 @@ import yaml
 
 from helpers import REPOSITORY, changed
 from reactivation.planning.plan import make_plan
-from reactivation.study.filled import filled
+from reactivation.study.filled import filled, published
 from reactivation.study.load import load_study
 
 
@@ -29,3 +29,21 @@ def test_defaults_are_filled_in_only_where_every_network_of_a_grid_has_the_key()
     assert written["model"] == {"parametrization": "pytorch", "base_width": 64}
     assert written["training"]["precision"] == "float32"
     assert make_plan(load_study(filled(study))) == make_plan(study)
+
+
+def test_what_is_published_names_no_folder_of_a_user_and_is_the_same_study():
+    cifar = {"source": "torchvision", "name": "CIFAR10", "root": "~/cifar"}
+    config = changed(("data_root", "/home/secretuser/data"), ("datasets.cifar", cifar))
+    config["experiments"]["other"] = changed()["experiments"]["widths"] | {"dataset": "cifar"}
+    study = load_study(config)
+    written = published(study)
+    assert "secretuser" not in str(written) and "~" not in str(written)
+    assert make_plan(load_study(written)) == make_plan(study)
+    relative = load_study(changed(("data_root", "elsewhere")))
+    assert published(relative) == filled(relative)
+
+
+def test_an_image_folders_absolute_root_stays_as_it_is_part_of_what_the_study_is():
+    folder = {"source": "image_folder", "root": "/data/letters", "image_size": 8, "classes": 4}
+    study = load_study(changed(("datasets.glyphs", folder)))
+    assert make_plan(load_study(published(study))) == make_plan(study)

@@ -2,9 +2,11 @@
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from edits import EXPERIMENT, FIGURE, errors
+from elsewhere import mine, write
 from helpers import changed
 from reactivation.planning.plan import make_plan
 from reactivation.storage.headers import BESIDE_AXES, SWITCHES
@@ -22,6 +24,24 @@ def test_a_rate_may_be_chosen_as_it_is_written():
             (f"{FIGURE}.where", {"lr": chosen}),
         ]
         assert len(make_plan(load_study(changed(*edits))).figures["fig4"].runs) == 4
+
+
+def test_a_word_with_spaces_can_be_chosen(tmp_path):
+    """Spaces are left out of arithmetic only."""
+    rules = ["plain SGD", "plainSGD", "0.1 / width"]
+    for rule in rules:
+        (tmp_path / rule).parent.mkdir(exist_ok=True)
+        write(tmp_path / f"{rule}.h5", epoch=np.arange(5))
+    figures = {
+        f"fig{i}": {"experiment": "mine", "where": {"rule": rule}, "panels": [{"metric": "trace"}]}
+        for i, rule in enumerate(rules)
+    }
+    claims = {"velocity_spikes": {"experiment": "mine", "where": {"rule": "plain SGD"}}}
+    kernels = {"path": "{rule}.h5"}
+    plan = make_plan(load_study(mine(tmp_path, kernels=kernels, grid={"rule": rules}, figures=figures, claims=claims)))
+    shown = [[plan.runs[run].spec["axes"]["rule"] for run in figure.runs] for figure in plan.figures.values()]
+    assert shown == [[rule] for rule in rules]
+    assert len(plan.claims["tested"]["velocity_spikes"]["runs"]) == 1
 
 
 def test_axes_are_numbers_or_words():

@@ -1,6 +1,7 @@
 """Names of what a study makes: words for people, then a hash of everything that determines the result.
 
-So runs that begin alike share segments, and studies share whatever is the same.
+So runs that begin alike share segments, and studies share whatever is the same. A name that is too long for a file is
+cut and ends in a hash of all of it.
 """
 
 import hashlib
@@ -8,6 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from reactivation.storage.partial import LONGEST, fitting
+
+# Bytes that names may have, so that there is room for what is put around them. Shorter names must not change.
+SEGMENT = LONGEST - len("-ntk-0123456789.log")
+TWIN = LONGEST - len("-function-0123456789.log")
+RUN = LONGEST - len(".partial-1-.csv")  # what releases before 0.1.0 put around it; now temporary names are cut as well
 
 
 def digest(spec: Mapping[str, Any]) -> str:
@@ -49,7 +57,8 @@ def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
     model, training = spec["model"], spec["training"]
     network = f"{model['name']}{'-linearized' if 'dynamics' in training else ''}-w{model['width']}"
     where = f"s{spec['seed']}-task{len(spec['tasks'])}"
-    return f"{dataset}-{network}-lr{short(training['lr'])}-{where}-{digest(spec)}"
+    name = f"{dataset}-{network}-lr{short(training['lr'])}-{where}-{digest(spec)}"
+    return fitting(name, TWIN if "dynamics" in training else SEGMENT)
 
 
 def kernels_name(segment: str, probe: Mapping[str, Any], kinds: list[str], layers: bool) -> str:
@@ -67,4 +76,6 @@ def convergence_name(spec: Mapping[str, Any]) -> str:
 
 
 def run_name(experiment: str, axes: Mapping[str, Any], seed: int) -> str:
-    return "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items()), f"s{seed}"])
+    end = f"-s{seed}"
+    name = "-".join([experiment, *(f"{key}{short(value)}" for key, value in axes.items())]) + end
+    return fitting(name, RUN, end if len(end) < 40 else "")

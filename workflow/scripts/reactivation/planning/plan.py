@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reactivation.planning import names
+from reactivation.planning.collisions import add, check_case
 from reactivation.study.arithmetic import evaluate
 from reactivation.study.grid import chosen, counterpart, filled_panel, variants, view, with_dynamics
-from reactivation.study.outline import kernel_file, of_file, run_seeds
+from reactivation.study.outline import kernel_file, listed_file, of_file, run_seeds
 from reactivation.study.scenarios import Task, similarity, tasks, universe
 from reactivation.study.schema import Study
 from reactivation.study.schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
@@ -87,6 +88,7 @@ class Run:
     segments: tuple[str, ...]
     kernels: tuple[str, ...]
     given: str | None = None
+    listed: str | None = None  # what files.csv calls it
     networks: tuple[str, ...] = ()  # for linearised twins: the segments of their network
     functions: tuple[str, ...] = ()  # for linearised twins: the comparisons with their network
 
@@ -132,7 +134,7 @@ class Plan:
 
 
 def make_plan(study: Study) -> Plan:
-    """Everything that `study` needs."""
+    """Everything that `study` needs. InputError if two different things would have one name."""
     plan = Plan()
     by_experiment: Runs = {}
     for name, experiment in study.experiments.items():
@@ -153,6 +155,8 @@ def make_plan(study: Study) -> Plan:
         runs, others = ([table for table in tables if table in of] for of in (plan.runs, plan.convergences))
         plan.figures[name] = Figure(spec, tuple(runs), tuple(others), figure.beside)
     plan.claims = _claims_spec(plan, study, by_experiment)
+    for what, of in (("experiment", study.experiments), ("run", plan.runs), ("figure", plan.figures)):
+        check_case(of, what)
     return plan
 
 
@@ -200,7 +204,7 @@ def _add_convergence(plan: Plan, panel: ConvergencePanel, run: str) -> str:
         "initialisations": panel.initialisations,
     }
     name = names.convergence_name(spec)
-    plan.convergences[name] = Convergence(spec, probe.dataset, kernels.probe)
+    add(plan.convergences, name, Convergence(spec, probe.dataset, kernels.probe), "convergence")
     return name
 
 
@@ -241,10 +245,10 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
         "overlap_rank": variant.metrics.overlap_rank,
         "eigenvectors": variant.metrics.eigenvectors,
     }
+    run = Run(about, tuple(chain), tuple(measured))
     if linearized:
-        plan.runs[name] = Run(about, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
-    else:
-        plan.runs[name] = Run(about, tuple(chain), tuple(measured))
+        run = Run(about, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
+    add(plan.runs, name, run, "run")
     return name
 
 
@@ -252,7 +256,7 @@ def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, sp
     """Add the data set and the probe. Return the data set's name, the images of it in use, and the probe's name."""
     spec = dataset_identity(study.datasets[variant.dataset])
     dataset = names.dataset_name(variant.dataset, spec)
-    plan.datasets[dataset] = spec
+    add(plan.datasets, dataset, spec, "data set")
     images: specs.Images = {
         "classes": universe(variant.scenario),
         "limit_per_class": variant.scenario.limit_per_class,
@@ -266,7 +270,7 @@ def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, sp
         "seed": variant.probe.seed,
     }
     probe = names.probe_name(variant.dataset, probe_spec)
-    plan.probes[probe] = Probe(probe_spec, dataset)
+    add(plan.probes, probe, Probe(probe_spec, dataset), "probe")
     return dataset, images, probe
 
 
@@ -282,7 +286,7 @@ def _add_split(
     if any(task["replay"] or min(task["weights"]) < 1 for task in spec["tasks"]):
         spec["seed"] = seed  # images are drawn by it; otherwise all runs share the split
     split = names.split_name(variant.dataset, spec)
-    plan.splits[split] = Split(spec, dataset)
+    add(plan.splits, split, Split(spec, dataset), "split")
     return split
 
 
@@ -294,13 +298,13 @@ def epochs_of(sequence: list[Task], variant: Experiment) -> list[int]:
 def _add_kernels(plan: Plan, variant: Experiment, segment: str, probe: str) -> str:
     kinds: list[str] = sorted(variant.kernels)
     name = names.kernels_name(segment, plan.probes[probe].spec, kinds, variant.layers)
-    plan.kernels[name] = Kernels(kinds, variant.layers, segment, probe)
+    add(plan.kernels, name, Kernels(kinds, variant.layers, segment, probe), "file of kernel")
     return name
 
 
 def _add_functions(plan: Plan, twin: str, network: str, probe: str) -> str:
     name = names.function_name(twin, plan.probes[probe].spec)
-    plan.functions[name] = Functions(twin, network, probe)
+    add(plan.functions, name, Functions(twin, network, probe), "table of function")
     return name
 
 
@@ -320,7 +324,8 @@ def _add_given(plan: Plan, study: Study, experiment: str, axes: Axes, variant: I
         "overlap_rank": variant.metrics.overlap_rank,
         "eigenvectors": variant.metrics.eigenvectors,
     }
-    plan.runs[name] = Run(spec, (), (), path)
+    listed = listed_file(variant, axes, seed, study.data_root)
+    add(plan.runs, name, Run(spec, (), (), path, listed), "run")
     return name
 
 
@@ -359,7 +364,7 @@ def _add_segment(plan: Plan, variant: Experiment, seed: int, split: str, sequenc
         "seed": seed,
     }
     name = names.segment_name(variant.dataset, spec)
-    plan.segments[name] = Segment(spec, images.dataset, split, chain[-1] if chain else None)
+    add(plan.segments, name, Segment(spec, images.dataset, split, chain[-1] if chain else None), "segment")
     return name
 
 

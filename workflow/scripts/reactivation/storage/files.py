@@ -6,7 +6,7 @@ damaged file and say what to do.
 """
 
 import contextlib
-import glob
+import errno
 import hashlib
 import json
 import os
@@ -17,39 +17,62 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reactivation.errors import InputError, no_room, one_line
+from reactivation.errors import InputError, one_line, trouble
+from reactivation.storage.partial import remove_left, temporary_name
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`: synced and renamed to `path` at the end, removed on an error.
 
-    Raises InputError if the disk is full.
+    Raises InputError if `path` cannot be written: a full or read-only disk, no permission, and their like.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Left by an earlier job. If that still runs, because only its Snakemake was killed, it now fails. No harm is done:
-    # its results are made here. Trainings and kernels wait for an earlier job before they come here (workplace.py).
-    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        left.unlink(missing_ok=True)
-    # The suffix stays: writers choose a format by it.
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = temporary_name(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())  # otherwise a machine that dies may leave the new name without content
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
-        if no_room(error):
-            raise InputError(f"no room for {path} on its disk: make room and run again, to go on from here") from error
+        if line := trouble(error, _culprit(error, path, temporary), "written"):
+            raise InputError(line) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """InputError if nothing can be written into `folder`, which says so before many jobs try."""
+    tried = temporary_name(Path(folder, "tried"))
+    try:
+        tried.parent.mkdir(parents=True, exist_ok=True)
+        tried.touch()
+    except OSError as error:
+        if line := trouble(error, folder, "written"):
+            raise InputError(line) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            tried.unlink(missing_ok=True)
+
+
+def _culprit(error: OSError | RuntimeError, path: Path, temporary: Path) -> Path:
+    """The file that `error` is about: `path`, unless it names another one, such as a source that is copied."""
+    name = getattr(error, "filename", None)
+    named = None if name is None else Path(os.fsdecode(name))
+    return path if named is None or named in (temporary, *path.parents) else named
 
 
 @contextlib.contextmanager
 def reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it and run again") -> Iterator[None]:
-    """Turn an error of the block into an InputError that names the file and says what to do."""
+    """Turn an error of the block into an InputError that names the file and says what to do.
+
+    The file is of that `kind` only if its content is to blame, not a lock, a permission, the disk or its network.
+    """
     try:
         yield
     except (
@@ -62,7 +85,16 @@ def reading(path: str | Path, kind: str = "damaged", remedy: str = "delete it an
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
+        if line := trouble(error, path, "read"):
+            raise InputError(line) from error
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+            raise InputError(f"there is no {path}: run again, and what makes it runs first") from error
         raise InputError(f"{path} is {kind} ({one_line(error)}): {remedy}") from error
+
+
+def is_own_path(path: str) -> bool:
+    """Whether only this machine or user has the path: it begins at the root, or at a user's home."""
+    return Path(path).is_absolute() or path.startswith("~")
 
 
 def check(sound: bool, what: str) -> None:
@@ -80,7 +112,7 @@ def archive_digest(path: str | Path) -> str:
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
+    with reading(path), Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -107,11 +139,30 @@ def publish(path: str | Path, output: str | Path) -> None:
         with atomic(output) as temporary:
             _link(path, temporary)
         return
-    temporary = output.with_name(f".partial-{output.name}")
-    for left in (temporary, output):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.copytree(path, temporary, copy_function=_link)
-    temporary.replace(output)
+    temporary = temporary_name(output)
+    try:
+        remove_left(output)
+        shutil.rmtree(temporary, ignore_errors=True)  # of an earlier process of this number
+        shutil.copytree(path, temporary, copy_function=_link)
+        _exchange(temporary, output)
+    except OSError as error:
+        if line := trouble(error, output, "written"):
+            raise InputError(line) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(folder: Path, output: Path) -> None:
+    """Rename `folder` to `output`, in place of what is there."""
+    for attempt in range(3):
+        shutil.rmtree(output, ignore_errors=True)
+        try:
+            folder.replace(output)
+            return
+        except OSError as error:  # another job, of another clone, has published the same folder meanwhile
+            if attempt == 2 or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _link(path: str | Path, name: str | Path) -> None:

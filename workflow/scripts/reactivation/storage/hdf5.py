@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from reactivation.errors import no_room
+from reactivation.errors import system_number
 from reactivation.storage.files import atomic
 
 
@@ -19,9 +19,12 @@ def new_hdf5(path: str | Path) -> Iterator[h5py.File]:
         try:
             yield file
         except (OSError, RuntimeError) as error:
-            if no_room(error) and hasattr(os, "memfd_create"):
-                # HDF5 would try again for each object that it closes, and print a traceback: let it write to memory.
-                os.dup2(os.memfd_create(Path(path).name), file.id.get_vfd_handle())
+            if system_number(error) is not None:
+                # HDF5 would try again for each object that it closes, and print a traceback or crash: let it write to
+                # nowhere. Memory would not do: `ulimit -f` limits files there too.
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, file.id.get_vfd_handle())
+                os.close(nowhere)
             raise
 
 

@@ -34,6 +34,15 @@ def check_names(text: str, *names: str) -> None:
     evaluate(text, **dict.fromkeys(names, 1))
 
 
+def is_arithmetic(text: str, *names: str) -> bool:
+    """Whether `check_names` accepts `text`."""
+    try:
+        check_names(text, *names)
+    except ValueError:
+        return False
+    return True
+
+
 def _value(node: ast.expr, names: dict[str, float]) -> float:
     match node:
         case ast.Constant(value=float(value) | int(value)) if not isinstance(value, bool):

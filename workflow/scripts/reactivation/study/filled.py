@@ -1,7 +1,8 @@
-"""A study with every default filled in, as a config that loads to the same study."""
+"""A study with every default filled in, as a config that loads to the same study: whole, or as it is published."""
 
 from typing import Any, get_args
 
+from reactivation.storage.files import is_own_path
 from reactivation.study.schema import Study
 from reactivation.study.schema_experiments import SECTIONS, Experiment
 
@@ -18,6 +19,20 @@ def filled(study: Study) -> dict[str, Any]:
             kept = _fitting(experiment, section) - set(experiment.grid)
             whole = config["experiments"][name][section]
             config["experiments"][name][section] = {key: value for key, value in whole.items() if key in kept}
+    return config
+
+
+def published(study: Study) -> dict[str, Any]:
+    """`filled`, without folders of one machine or user that are not part of the study's identity.
+
+    An absolute `root` of an image folder, or `path` of kernels, stays: without it, this would be another study.
+    """
+    config = filled(study)
+    if is_own_path(config["data_root"]):
+        del config["data_root"]
+    for entry in config["datasets"].values():
+        if entry["source"] == "torchvision" and is_own_path(entry["root"]):
+            del entry["root"]
     return config
 
 

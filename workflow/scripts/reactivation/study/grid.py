@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from reactivation.catalogue import METRICS, is_of
-from reactivation.study.arithmetic import evaluate
+from reactivation.study.arithmetic import evaluate, is_arithmetic
 from reactivation.study.schema_experiments import SECTIONS, Experiment, Imported
 from reactivation.study.schema_figures import AnyPanel, Figure
 
@@ -119,6 +119,8 @@ def same(value: Any, candidate: Any) -> bool:
             return evaluate(value) == candidate
         except ValueError:
             return False
-    if isinstance(candidate, str) and isinstance(value, str):
-        return candidate == "".join(value.split())
-    return candidate == value
+    if candidate == value:
+        return True
+    if isinstance(candidate, str) and isinstance(value, str) and is_arithmetic(candidate, "width"):
+        return candidate == "".join(value.split())  # as an axis of learning rates has it
+    return False

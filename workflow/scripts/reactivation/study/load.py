@@ -223,7 +223,7 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
     outlined, wrong_files = _outlined(combinations, raw)
     found += [(f"experiments.{name}.kernels.path", message) for name, message in wrong_files]
     experiments = {name: experiment for name, experiment in experiments.items() if name in outlined}
-    if raw.get("study") in FOLDERS:
+    if str(raw.get("study")).casefold() in FOLDERS:  # there are file systems that ignore case
         found.append(("study", f"{raw['study']} is a folder that all studies share; choose another name"))
     known = _mapping(raw, "datasets")
     for name, entry in _mapping(raw, "experiments").items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from reactivation.errors import InputError
+from reactivation.storage.files import is_own_path
 from reactivation.study.grid import Variants
 from reactivation.study.scenarios import tasks
 from reactivation.study.schema_experiments import Experiment, Imported
@@ -75,9 +76,24 @@ def placeholders(form: Imported) -> list[str]:
 
 def kernel_file(form: Imported, axes: dict[str, Any], seed: int, data_root: str) -> str:
     """The path of one run's file of kernels."""
+    return str(Path(data_root).expanduser() / Path(_given_path(form, axes, seed)).expanduser())
+
+
+def listed_file(form: Imported, axes: dict[str, Any], seed: int, data_root: str) -> str:
+    """`kernel_file` as tables list it: without folders that only this machine or user has, as tables are published.
+
+    Below an absolute `data_root`, it is the path from there; of a path that is itself absolute, the name remains.
+    """
+    path = _given_path(form, axes, seed)
+    if is_own_path(path):
+        return Path(path).name
+    return path if is_own_path(data_root) else kernel_file(form, axes, seed, data_root)
+
+
+def _given_path(form: Imported, axes: dict[str, Any], seed: int) -> str:
+    """The key `path` with one run's values in place of the names in braces."""
     values = axes | {"seed": seed}
-    path = re.sub(r"\{(.*?)\}", lambda found: str(values[found[1]]), form.kernels.path)
-    return str(Path(data_root).expanduser() / Path(path).expanduser())
+    return re.sub(r"\{(.*?)\}", lambda found: str(values[found[1]]), form.kernels.path)
 
 
 def run_seeds(form: Experiment | Imported, seeds: list[int]) -> list[int]:

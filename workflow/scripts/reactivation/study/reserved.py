@@ -1,6 +1,6 @@
 """Names that a figure or a study cannot have, because the workflow uses them."""
 
-TOOLS = ("budget", "prune")  # targets that only look: they make no results
+TOOLS = ("budget", "prune", "verify")  # targets that only look: they make no results
 RULES = (
     *("dataset", "split", "probe", "train", "ntk", "function", "metrics", "convergence", "figure"),
     *("switches", "claims", "explore", "table", "resolved"),

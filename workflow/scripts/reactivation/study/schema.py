@@ -13,7 +13,7 @@ from reactivation.study.schema_claims import Claims
 from reactivation.study.schema_datasets import Dataset
 from reactivation.study.schema_experiments import SECTIONS, AnyExperiment
 from reactivation.study.schema_figures import AnyPanel, Figure, FigureName
-from reactivation.study.values import ExperimentName, Name, Natural, Strict, distinct, no_bool
+from reactivation.study.values import ExperimentName, Name, Natural, Strict, Truth, distinct, no_bool
 
 
 class Keeping(Strict):
@@ -41,6 +41,12 @@ class Study(Strict):
     """Which weights stay on disk."""
     save_every: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 60
     """Seconds after which a job saves its state; a killed job loses no more than that. Not part of a run's identity."""
+    versions: Literal["rerun", "warn"] = "rerun"
+    """What happens to results of other versions of torch, numpy or h5py than jobs have now: they are made again, or
+    stay, and each figure that mixes versions names them. Not part of a run's identity."""
+    record_host: Truth = False
+    """Whether results say which machine made them, by its name. Results are published, so that is left out unless you
+    ask. Not part of a run's identity."""
     flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)] | None = None
     """Floating-point operations per second of the device. `snakemake budget` derives hours from it, and jobs on a
     cluster the time that they ask for. By default `budget` measures this machine in a few seconds, and jobs ask for

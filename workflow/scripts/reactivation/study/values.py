@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 from reactivation.study.arithmetic import check_names, evaluate
 
@@ -19,6 +19,11 @@ def no_bool(value: Any) -> Any:
 def _digits(value: Any) -> Any:
     """Text of a whole number as a number: Snakemake leaves numbers inside `--config key=[1,2]` as text."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+
+
+def _truth(value: Any) -> Any:
+    """Text of a truth value as one: Snakemake leaves `--config key=true` as text."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def name_of(pattern: str) -> str:
@@ -50,6 +55,7 @@ Text = Annotated[str, AfterValidator(no_script)]
 Digits = BeforeValidator(_digits)
 Natural = Annotated[StrictInt, Field(ge=0), Digits]
 Positive = Annotated[StrictInt, Field(ge=1), Digits]
+Truth = Annotated[StrictBool, BeforeValidator(_truth)]
 # Not strict: PyYAML reads 1e-3 as text.
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
