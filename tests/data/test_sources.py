@@ -6,7 +6,6 @@ import os
 import pickle
 import tarfile
 import threading
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -15,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from image_files import FILES, NOISE, folder, picture, png, tarball
 from reactivation.data import sources
+from reactivation.data.source_digest import ImagesDigest, listing
 from reactivation.errors import InputError
 from reactivation.storage.datasets import read_class_count, read_images, read_normalisation, write_dataset
 
@@ -63,47 +64,9 @@ def test_glyphs_are_light_on_dark():
 
 
 # --------------------------------------------------------------------------------------------- image folders
-def png(image):
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def picture(color, size=(10, 10)):
-    return png(Image.new("RGB", size, color))
-
-
-NOISE = png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)))
-
-FILES = {
-    "train/cat/1.png": picture((255, 0, 0)),
-    "train/cat/2.png": picture((250, 0, 0)),
-    "train/ant/1.png": picture((0, 255, 0)),
-    "test/cat/1.png": picture((255, 0, 1)),
-    "test/ant/1.png": picture((0, 255, 1)),
-}
-
-
-def folder(root, files=FILES):
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
-
-
-def tarball(path, files=FILES, mode="w:gz", **member):
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            for key, value in member.items():
-                setattr(info, key, value)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
 def read(root, size=8, classes=2):
-    return sorted((part, name, tuple(image[0, 0])) for part, name, image in sources.folder_samples(root, size, classes))
+    samples = sources.folder_samples(root, size, classes, scratch=root.parent)
+    return sorted((part, name, tuple(image[0, 0])) for part, name, image in samples)
 
 
 EXPECTED = [
@@ -198,18 +161,6 @@ def test_sixteen_bit_images_are_refused(tmp_path):
         read(folder(tmp_path, FILES | {"train/cat/3.png": deep}))
 
 
-def test_the_state_of_a_source_changes_with_its_images_and_not_with_its_place(tmp_path):
-    here, there = folder(tmp_path / "a"), folder(tmp_path / "b")
-    more = folder(tmp_path / "c", FILES | {"train/cat/3.png": NOISE})
-    assert sources.source_state(here) == sources.source_state(there) != sources.source_state(more)
-    small, large = tarball(tmp_path / "a.tar"), tarball(tmp_path / "c.tar", FILES | {"train/dog/1.png": NOISE * 200})
-    assert sources.source_state(small) != sources.source_state(large)
-    assert sources.source_state(tmp_path / "nowhere") is None
-    before = sources.source_state(here)
-    (here / "train/cat/.DS_Store").touch()  # a file browser leaves it; it is not an image
-    assert sources.source_state(here) == before
-
-
 def test_a_missing_root(tmp_path):
     with pytest.raises(InputError, match=r"there is no .*nowhere: put the image folder .* --config data_root=FOLDER"):
         read(tmp_path / "nowhere")
@@ -277,7 +228,7 @@ def test_a_device_or_pipe_is_no_tarball(tmp_path):
     for root in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(InputError, match=r"is neither a folder nor a file: name the image folder or its tarball"):
             read(root)
-        assert sources.source_state(root) is None
+        assert listing("image_folder", root) == []
 
 
 def test_streaming_keeps_memory_flat(tmp_path):
@@ -292,6 +243,74 @@ def test_streaming_keeps_memory_flat(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (16 << 20)  # for 49 MB more of images
+
+
+# ----------------------------------------------------------------------------------------- order of tarballs
+def numbered(numbers):
+    """Images of two classes in both parts, whose colours are their numbers, in the order of the files of a folder."""
+    names = [f"{part}/{name}/{i}.png" for part in ("train", "test") for name in "ab" for i in range(4)]
+    return {names[i]: picture((i, 0, 0)) for i in numbers}
+
+
+ORDERS = {
+    "in order": range(16),
+    "backwards": range(15, -1, -1),
+    "test before train, as sorted by name": [*range(8, 16), *range(8)],
+    "as a file system lists them": np.random.default_rng(0).permutation(16).tolist(),
+}
+
+
+@pytest.mark.parametrize("numbers", ORDERS.values(), ids=ORDERS)
+def test_however_a_folder_was_packed_its_data_set_is_the_same(tmp_path, numbers):
+    """Otherwise limit_per_class and the probe choose other images for each person who packs it."""
+    packed = tarball(tmp_path / "images.tar.gz", numbered(numbers))
+    written = {}
+    for source in (folder(tmp_path / "images", numbered(range(16))), packed):
+        digest = ImagesDigest(source)
+        path = tmp_path / f"{source.name}.h5"
+        write_dataset(path, sources.folder_samples(source, 8, 2, 2, digest, tmp_path))
+        written[path.read_bytes()] = digest.hexdigest()
+        with h5py.File(path) as file:
+            reds = [*file["train/images"][:, 0, 0, 0], *file["test/images"][:, 0, 0, 0]]
+        assert reds == list(range(16))
+    assert len(written) == len({*written.values()}) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "images.h5", "images.tar.gz", "images.tar.gz.h5"}
+
+
+def test_members_in_order_are_not_kept_and_others_are_refused_without_a_place_for_them(tmp_path):
+    ordered = tarball(tmp_path / "a.tar", numbered(range(16)))
+    read = sources.folder_samples(ordered, 8, 2)
+    first = next(read)
+    read.close()
+    assert first[:2] == ("train", "a") and first[2][0, 0, 0] == 0
+    with pytest.raises(InputError, match=r"b.tar changed, or its members are not in the order .*: run again"):
+        list(sources.folder_samples(tarball(tmp_path / "b.tar", numbered([1, 0])), 8, 2))
+
+
+def test_sorting_keeps_memory_flat(tmp_path):
+    def images(n):
+        for i in reversed(range(n)):
+            yield ("train", "a", f"{i:05d}"), bytes(32), np.full((64, 64, 3), i % 251, np.uint8)
+
+    peaks = []
+    for n in (1_000, 4_000):
+        tracemalloc.start()
+        assert [image[0, 0, 0] for _, _, image in sources._sorted(images(n), tmp_path)] == [i % 251 for i in range(n)]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (4 << 20)  # for 37 MB more of images
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place, kept", [("train/a/3.png", True), ("test/b/3.png", True), ("test/b/3.png", False)])
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_a_member_twice_is_refused(tmp_path, place, kept, prefix):
+    """`tar -rf` appends a file that is there already; it would count twice."""
+    packed = tarball(tmp_path / "images.tar", numbered(range(16)), "w")
+    tarball(packed, {prefix + place: NOISE}, "a")
+    with pytest.raises(InputError, match=rf"images.tar has {place} twice: unpack it, .* pack it anew") as caught:
+        list(sources.folder_samples(packed, 8, 2, scratch=tmp_path if kept else None))
+    assert "\n" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------------ JPEGs, in threads
@@ -329,7 +348,7 @@ def test_jpegs_of_all_kinds_are_stored_in_their_order_whatever_the_number_of_thr
     places = (folder(tmp_path / "images", JPEGS), tarball(tmp_path / "images.tar", JPEGS))
     for source, threads in ((source, threads) for source in places for threads in (1, 2, 5)):
         path = tmp_path / f"{source.name}-{threads}.h5"
-        write_dataset(path, sources.folder_samples(source, 64, 2, threads))
+        write_dataset(path, sources.folder_samples(source, 64, 2, threads, scratch=tmp_path))
         with h5py.File(path) as file:
             assert list(file.attrs["class_names"]) == ["bee", "elk"]
             stored = np.concatenate([file["test/images"][:], file["train/images"][:]])
@@ -363,16 +382,6 @@ def test_threads_end_with_a_reader_that_stops(tmp_path):
     assert threading.active_count() > before
     read.close()
     assert threading.active_count() == before
-
-
-def test_a_slow_reader_bounds_what_is_decoded():
-    started = []
-    read = sources._mapped(lambda item: started.append(item) or item, range(10_000), 3)
-    for asked in range(1, 4):
-        assert next(read) == asked - 1
-        time.sleep(0.05)
-        assert len(started) <= asked - 1 + 3 * sources.AHEAD
-    assert list(read) == list(range(3, 10_000))
 
 
 def test_images_are_counted_where_that_is_cheap(tmp_path):

@@ -2,9 +2,10 @@
 
 import tracemalloc
 
+import h5py
 import numpy as np
 
-from reactivation.storage.datasets import BLOCK, read_images, write_dataset
+from reactivation.storage.datasets import BLOCK, read_images, read_source_digest, write_dataset
 
 
 def test_images_are_read_in_any_order_repeated_or_far_apart(tmp_path):
@@ -32,3 +33,15 @@ def test_reading_a_few_images_takes_no_memory_for_the_others(tmp_path):
     tracemalloc.stop()
     np.testing.assert_array_equal(read, images[indices])
     assert peak < read.nbytes + 3 * images[:BLOCK].nbytes  # the whole file: 25 MB
+
+
+def test_of_an_old_file_it_is_not_known_what_its_images_were(tmp_path):
+    """So it is made again; planning does not stop at it."""
+    assert read_source_digest(tmp_path / "d.h5") is None
+    write_dataset(tmp_path / "d.h5", [(part, "a", np.zeros((2, 2, 3), np.uint8)) for part in ("train", "test")])
+    with h5py.File(tmp_path / "d.h5", "r+") as file:
+        file.attrs["source_state"] = "3 files, 0123456789"
+    assert read_source_digest(tmp_path / "d.h5") is None
+    with h5py.File(tmp_path / "d.h5", "r+") as file:
+        file.attrs["source_digest"] = "0a"
+    assert read_source_digest(tmp_path / "d.h5") == "0a"

@@ -4,24 +4,22 @@ Each source yields `(part, class, image)`: part is "train" or "test", class a na
 Streaming keeps memory flat however many images there are.
 """
 
-import bz2
-import contextlib
-import gzip
 import hashlib
 import io
-import lzma
-import tarfile
-import zlib
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from reactivation.data.facts import Counts, stated_counts
+from reactivation.data.archives import archive_files
+from reactivation.data.facts import stated_counts
+from reactivation.data.folders import LAYOUT, Place, content, count_folder, folder_files, order
+from reactivation.data.parallel import mapped
+from reactivation.data.source_digest import ImagesDigest
 from reactivation.errors import InputError, one_line
 from reactivation.seeds import generator
 
@@ -29,10 +27,10 @@ if TYPE_CHECKING:
     from reactivation.data import specs
 
 Sample = tuple[str, str, np.ndarray]
-File = tuple[str, str, str, bytes | Path]
-"""An image file: (part, class, name for messages, content or path)."""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+File = tuple[Place, str, bytes | None]
+"""An image file: its place, its name for messages, and its content if that is not in a file of this name."""
+Decoded = tuple[Place, bytes, np.ndarray]
+"""An image, with the place and the SHA-256 of its file."""
 
 # A hundred letters that differ in more than size, from alphabets that all fonts of matplotlib have.
 LETTERS = "AHREKMNGQTYBDFJLPSWXabdeghnqrt2345678&?%#@$+=<ΔΛΞΠΣZΨΩαβγδεζηθλμξUρστφVωCГДЖvИЛmzЦЧШwЪЫЭЮЯfsijkyчuюя"
@@ -45,23 +43,26 @@ FACES = (
     "DejaVuSerif",
     "DejaVuSerif-Bold",
 )
-COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\x00": lzma}
-LAYOUT = "it must hold {train,test}/<class>/<image files>"
-MAX_MEMBER_BYTES = 64 << 20  # the most for one image in a tarball
 DECLARED: list[object] = []  # torchvision's operators, as import_torchvision_datasets declares them
-AHEAD = 16  # images per thread that are read or decoded before they are asked for
 
 
-def samples(spec: "specs.Dataset", root: Path | None, download: bool, threads: int = 1) -> Iterator[Sample]:
+def samples(
+    spec: "specs.Dataset",
+    root: Path | None,
+    download: bool,
+    threads: int = 1,
+    digest: ImagesDigest | None = None,
+    scratch: Path | None = None,
+) -> Iterator[Sample]:
     """The images of the data set that `spec` (an entry of `datasets`) describes; `root`: its place, None if drawn.
 
-    `threads` decode image files; their number changes only the speed.
+    `threads` decode image files; their number changes only the speed. `digest` and `scratch`: see `folder_samples`.
     """
     if spec["source"] == "glyphs" or root is None:
         return glyphs(spec)
     if spec["source"] == "torchvision":
         return torchvision_samples(spec["name"], root, download)
-    return folder_samples(root, spec["image_size"], spec["classes"], threads)
+    return folder_samples(root, spec["image_size"], spec["classes"], threads, digest, scratch)
 
 
 def count(spec: "specs.Dataset", root: Path | None) -> int | None:
@@ -70,29 +71,6 @@ def count(spec: "specs.Dataset", root: Path | None) -> int | None:
         return None  # torchvision reads all images at once
     counts = stated_counts(spec) or count_folder(root)
     return None if counts is None else sum(map(sum, counts))
-
-
-def count_folder(root: Path | None) -> Counts | None:
-    """Numbers of images of each class in a folder; None if `root` is not a folder (a tarball would have to be read)."""
-    if root is None or not root.is_dir():
-        return None
-    found = sorted(Counter((part, name) for part, name, *_ in _folder_files(root)).items())
-    train, test = ([images for (part, _), images in found if part == wanted] for wanted in ("train", "test"))
-    return train, test
-
-
-def source_state(root: Path) -> str | None:
-    """A cheap mark of a source, which changes with its images but not with its place; None if nothing is at `root`.
-
-    It is the size of a tarball, or the number and a digest of the names of a folder's files. Times are left out, as
-    they change when data are moved.
-    """
-    if root.is_file():
-        return f"{root.stat().st_size} bytes"
-    if not root.is_dir():
-        return None
-    names = sorted(str(path.relative_to(root)) for *_, path in _folder_files(root))
-    return f"{len(names)} files, {hashlib.sha256(chr(0).join(names).encode()).hexdigest()[:10]}"
 
 
 # ---------------------------------------------------------------------------------------------------- glyphs
@@ -171,8 +149,19 @@ def import_torchvision_datasets():
 
 
 # ------------------------------------------------------------------------------------------- folder, tarball
-def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) -> Iterator[Sample]:
-    """Images of `<root>/{train,test}/<class>/*`, in the order of the files; `root` is a folder or a tarball of one."""
+def folder_samples(
+    root: Path,
+    image_size: int,
+    classes: int,
+    threads: int = 1,
+    digest: ImagesDigest | None = None,
+    scratch: Path | None = None,
+) -> Iterator[Sample]:
+    """Images of `<root>/{train,test}/<class>/*`, in the order of the files; `root` is a folder or a tarball of one.
+
+    Each file is added to `digest`, if given. The images of a tarball whose members are not in that order wait for their
+    turn in an unnamed file in the folder `scratch`; without `scratch`, such a tarball is an error.
+    """
     if not root.exists():
         raise InputError(
             f"there is no {root}: put the image folder (or its tarball) there, or name the folder it lies in "
@@ -180,16 +169,15 @@ def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) 
         )
     if not (root.is_dir() or root.is_file()):
         raise InputError(f"{root} is neither a folder nor a file: name the image folder or its tarball")
-    files = _folder_files(root) if root.is_dir() else _tarball_files(root)
+    files: Iterable[File] = archive_files(root) if root.is_file() else ((*file, None) for file in folder_files(root))
     seen: dict[str, set[str]] = {"train": set(), "test": set()}
-
-    def decoded(file: File) -> Sample:
-        part, name, path, content = file
-        return part, name, _decode(content, path, image_size)
-
-    for part, name, image in _mapped(decoded, files, threads):
-        seen[part].add(name)
-        yield part, name, image
+    digest = ImagesDigest(root) if digest is None else digest  # also without one, no file may come twice
+    with closing(mapped(lambda file: _decoded(file, image_size), files, threads)) as decoded:
+        for place, of_file, image in decoded if scratch is None else _sorted(decoded, scratch):
+            digest.add(place, of_file)
+            part, name, _ = place
+            seen[part].add(name)
+            yield part, name, image
     for part, names in seen.items():
         if not names:
             raise InputError(f"{root} has no images under {part}/: {LAYOUT}")
@@ -200,94 +188,32 @@ def folder_samples(root: Path, image_size: int, classes: int, threads: int = 1) 
         raise InputError(f"{root} has {len(seen['train'])} classes, the config says {classes}: correct `classes`")
 
 
-def _mapped(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`work(item)` for each item, in order. `threads` threads work at most AHEAD × `threads` items ahead.
-
-    Threads suffice: Pillow releases the interpreter's lock while it decodes and resizes.
-    """
-    pool = ThreadPoolExecutor(threads)
-    pending: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) == AHEAD * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:  # also after an error, or if the caller stops early
-        pool.shutdown(cancel_futures=True)
+def _decoded(file: File, image_size: int) -> Decoded:
+    """An image file's place, the digest of its bytes, and its image."""
+    place, path, inside = file
+    found = content(path) if inside is None else inside
+    return place, hashlib.sha256(found).digest(), _decode(found, path, image_size)
 
 
-def _folder_files(root: Path) -> Iterator[tuple[str, str, str, Path]]:
-    """The image files of a folder, unread."""
-    for part in ("train", "test"):
-        for path in sorted((root / part).glob("*/*")):
-            if not _hidden(path.relative_to(root)):
-                yield part, path.parent.name, str(path), path
+def _sorted(images: Iterator[Decoded], scratch: Path) -> Iterator[Decoded]:
+    """The images in the order of their places. Meanwhile they are in a file, so that memory stays flat."""
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        written = []
+        for number, (place, digest, image) in enumerate(images):
+            file.write(image.tobytes())
+            written.append((order(place), number, place, digest, image.shape))
+        for _, number, place, digest, shape in sorted(written):
+            size = int(np.prod(shape))  # all images have the same
+            file.seek(number * size)
+            yield place, digest, np.frombuffer(file.read(size), np.uint8).reshape(shape)
 
 
-def _hidden(path: PurePath) -> bool:
-    """Whether the file or a folder above it is hidden, as are those that archivers, editors and notebooks leave."""
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _tarball_files(tarball: Path) -> Iterator[File]:
-    """The image files of a tarball with their content, in its order; nothing is written to disk."""
-    try:
-        with _uncompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                place = _placed(member, tarball)
-                if place is not None and (file := archive.extractfile(member)) is not None:
-                    yield *place, f"{tarball}:{member.name}", file.read()
-            while stream.read(1 << 20):  # to the end, where the checksums are
-                pass
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{tarball} cannot be read to its end ({one_line(error)}): copy it anew") from error
-
-
-@contextlib.contextmanager
-def _uncompressed(tarball: Path) -> Iterator[BinaryIO]:
-    """The uncompressed bytes of the archive.
-
-    `tarfile` alone would not do: it does not check a stream's checksums, and takes an archive that is cut off between
-    two members for a whole one.
-    """
-    with tarball.open("rb") as file:
-        start = file.read(6)
-        opened = next((module.open for magic, module in COMPRESSIONS.items() if start.startswith(magic)), None)
-        if opened is None:
-            file.seek(max(0, tarball.stat().st_size - 1024))
-            if any(file.read()):
-                raise tarfile.ReadError("no end-of-archive mark: cut off, or not a tar archive")
-        file.seek(0)
-        yield opened(file) if opened else file
-
-
-def _placed(member: tarfile.TarInfo, tarball: Path) -> tuple[str, str] | None:
-    """(part, class) of an archive's member; None for folders and for the hidden files of some archivers."""
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{tarball}: member {member.name!r} points outside the archive: refused")
-    if member.isdir() or _hidden(path):
-        return None
-    if not member.isfile():
-        raise InputError(f"{tarball}: member {member.name!r} is not a regular file: refused")
-    if member.size > MAX_MEMBER_BYTES:
-        raise InputError(f"{tarball}: member {member.name!r} declares {member.size} bytes: too large for an image")
-    *above, part, name, _ = ("", "", *path.parts)
-    if {"train", "test"} & set(above):
-        raise InputError(f"{tarball}: member {member.name!r} is in a folder inside a class: {LAYOUT}")
-    return (part, name) if part in ("train", "test") and name else None
-
-
-def _decode(content: bytes | Path, path: str, size: int) -> np.ndarray:
-    """The central square of an image file, (size, size, 3) uint8."""
-    if isinstance(content, Path):
-        content = _content(content)
+def _decode(found: bytes, path: str, size: int) -> np.ndarray:
+    """The central square of an image file whose bytes are `found`, (size, size, 3) uint8."""
     # The decoder of JPEG could scale down (`Image.draft`), which is 1.8 times as fast for 64 pixels of 500 x 375. But
     # that changes pixels by 1 to 4 of 255 (root mean square), and only in images that are large enough.
     try:
-        image: Image.Image = Image.open(io.BytesIO(content))
+        image: Image.Image = Image.open(io.BytesIO(found))
         if image.mode.startswith(("I", "F")):  # converting would clip to white
             raise ValueError("its pixels have more than 8 bits")
         image = image.convert("RGB")
@@ -300,13 +226,3 @@ def _decode(content: bytes | Path, path: str, size: int) -> np.ndarray:
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a file in an image folder."""
-    try:
-        return path.read_bytes()
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder inside a class: {LAYOUT}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({one_line(error)}): replace or remove it") from error

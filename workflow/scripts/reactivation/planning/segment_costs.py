@@ -119,14 +119,14 @@ def available(spec: "specs.Dataset", root: str, built: Path) -> Counts | None:
     """Images of each class, from the config, else the data set's file, else its folder; None if neither is here."""
     if known := stated_counts(spec):
         return known
-    from reactivation.data import sources  # imported here: without NumPy, planning starts sooner
+    from reactivation.data.folders import count_folder  # imported here: without NumPy, planning starts sooner
     from reactivation.storage.datasets import read_labels
 
     if built.exists():
         train, test = (Counter(labels.tolist()) for labels in read_labels(built))
         classes = range(class_count(spec))
         return [train[c] for c in classes], [test[c] for c in classes]
-    return sources.count_folder(Path(root))
+    return count_folder(Path(root))
 
 
 def image_counts(spec: "specs.Dataset", root: str, built: Path) -> tuple[Counts, str | None]:

@@ -65,12 +65,12 @@ def write_dataset(
         file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes())
 
 
-def read_source_state(path: str | Path) -> str | None:
-    """The attribute `source_state` of a data set's file, or None if there is no file."""
+def read_source_digest(path: str | Path) -> str | None:
+    """The attribute `source_digest` of a data set's file; None if there is no file, or an old one without it."""
     if not Path(path).exists():
         return None
     with reading(path), h5py.File(path) as file:
-        return file.attrs["source_state"]
+        return file.attrs.get("source_digest")
 
 
 def read_digest(path: str | Path) -> str:
