@@ -69,7 +69,7 @@ def test_what_only_type_checkers_read_changes_nothing(code):
 
 
 # ---------------------------------------------------------------------------------------------- this repository's own
-MAKE_NO_RESULTS = {"print_budget.py", "prune_results.py"}
+MAKE_NO_RESULTS = {"print_budget.py", "prune_results.py", "verify_results.py"}
 SCRIPTS = {path.name for path in module.SCRIPTS.glob("*.py")} - MAKE_NO_RESULTS
 
 
@@ -102,6 +102,8 @@ def run_again_after(edited):
         ("training/networks.py", {"compare_functions", "compare_widths", "compute_kernels", "train_segment"}),
         ("ntk/contraction.py", {"compare_widths", "compute_kernels"}),
         ("data/sources.py", {"build_dataset"}),
+        ("data/source_digest.py", {"build_dataset"}),
+        ("jobs/known_images.py", {"build_dataset"}),
         ("catalogue.py", set()),
         ("data/specs.py", set()),
     ],

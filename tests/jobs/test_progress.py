@@ -4,9 +4,9 @@ from helpers import own_process
 
 JOB = """
 from reactivation.jobs import progress
-from reactivation.jobs.job import logged
+from reactivation.jobs.job import log_to
 progress.EVERY = 0
-with logged(r"{log}"):
+with log_to(r"{log}"):
     assert list(progress.progress(iter(range(30)), {total}, "images")) == list(range(30))
     print("done")
 """

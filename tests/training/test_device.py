@@ -46,7 +46,7 @@ wall, cpu = time.perf_counter(), time.process_time()
 with tempfile.TemporaryDirectory() as folder, Writer() as writer:
 
     def save(model, step, epoch):
-        writer.checkpoint(f"{{folder}}/{{step}}.pt", model, step, epoch)
+        writer.checkpoint(f"{{folder}}/{{step}}.pt", model, step, epoch, {{}})
 
     train_segment(model, data, data, spec, (0, 0.0), save)
 print(json.dumps([before, after, (time.process_time() - cpu) / (time.perf_counter() - wall)]))

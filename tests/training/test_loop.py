@@ -70,6 +70,22 @@ def test_the_loop_is_that_of_the_update_formulas(training, step):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
 
 
+def test_a_training_that_is_only_compared_is_the_beginning_of_the_whole():
+    found = []
+    for first in (None, 2):
+        weights, model = {}, network()
+
+        def save(model, step, epoch, weights=weights):
+            weights[step] = copy.deepcopy(model.state_dict())
+
+        trained = train_segment(model, images(), images(8, seed=1), SPEC, (40, 5.0), save, first=first)
+        found.append((weights, trained.evaluation))
+    (whole, tests), (begun, first_tests) = found
+    assert 2 <= len(begun) < len(whole) and list(begun) == list(whole)[: len(begun)]
+    assert all(torch.equal(value, whole[step][name]) for step in begun for name, value in begun[step].items())
+    assert first_tests and first_tests == tests[: len(first_tests)]
+
+
 def test_batch_norm_trains_and_has_a_kernel():
     torch.manual_seed(0)
     model = build({"name": "resnet18", "width": 2, "norm": "batch", "parametrization": "pytorch"}, 8, 4)

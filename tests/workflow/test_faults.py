@@ -211,23 +211,20 @@ def test_two_snakemakes_in_one_folder(tmp_path):
 
 
 DAMAGED = {
-    "checkpoint": ("segments/*-w4-*-s0-task1-*/checkpoints/step00000002.pt", "ntk", "not a readable checkpoint"),
-    "final": ("segments/*-w4-*-s0-task1-*/final.pt", "train", "not a readable checkpoint"),
-    "kernels": ("segments/*-w4-*-s0-task1-*/ntk-*.h5", "metrics", "damaged"),
-    "dataset": ("data/*.h5", "train", "damaged"),
-    "split": ("splits/*task1*.npz", "train", "damaged"),
-    "table": ("tiny/runs/*.csv", "figure", "damaged"),
+    "final": ("segments/*-w4-*-s0-task1-*/final.pt", "train"),
+    "dataset": ("data/*.h5", "train"),
+    "split": ("splits/*task1*.npz", "train"),
 }
 
 
-@pytest.mark.parametrize("pattern, rule, said", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_file_is_named_and_not_used(copy, pattern, rule, said):
+@pytest.mark.parametrize("pattern, rule", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_named_and_not_used(copy, pattern, rule):
+    """What test_bound does not damage; times stay, so that Snakemake sees nothing."""
     folder, config = copy, ONE
     path = sorted((folder / "results").glob(pattern))[0]
     content, at = bytearray(path.read_bytes()), path.stat()
     half = len(content) // 2
-    half -= content[half - 1] == ord("\n")  # a table that ends with a whole line would pass for complete
-    content[half:] = b"" if path.suffix in (".csv", ".npz") else bytes([content[half] ^ 8]) + content[half + 1 :]
+    content[half:] = b"" if path.suffix == ".npz" else bytes([content[half] ^ 8]) + content[half + 1 :]
     path.unlink()  # a hard link to it keeps its content
     path.write_bytes(content)
     os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
@@ -236,7 +233,8 @@ def test_a_damaged_file_is_named_and_not_used(copy, pattern, rule, said):
     run = snakemake(folder, "--cores", "1", "--forcerun", *of_rule, config=config)
     assert run.returncode != 0 and "Traceback" not in run.stdout
     (line,) = {line.strip() for line in run.stdout.splitlines() if line.startswith("    error:") or "error: " in line}
-    assert f"{path.relative_to(folder)} is {said} (" in line and "delete" in line
+    said = f"has {half} bytes instead of" if path.suffix == ".npz" else "is not what was written there (its digest"
+    assert f"error: {path.relative_to(folder)} {said}" in line and "delete" in line
 
 
 # --------------------------------------------------------------------------------------------------- staleness
@@ -332,7 +330,8 @@ def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
     folder, config = shutil.copytree(tiny, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake")), ONE
     run = snakemake(folder, "-n", config=config)
     assert run.returncode != 0 and "Traceback" not in run.stdout
-    assert "results/data/glyphs-" in run.stdout and "and 13 more: .snakemake has no record of the code" in run.stdout
+    said = "and 13 more: .snakemake has no readable record of the code"
+    assert "results/data/glyphs-" in run.stdout and said in run.stdout
     assert snakemake(folder, "--touch", "--forceall", "--cores", "1", config=config).returncode == 0
     assert planned(folder, config=config) == {}
     plots = folder / "workflow/scripts/reactivation/figures/layout.py"

@@ -58,11 +58,12 @@ def draw(
     spans: list[dict[str, Any]],
     diverged: dict[str, list[str]],
     scales: pd.DataFrame | None = None,
+    note: str = "",
 ) -> Figure:
     """The figure of what `shown`, `spans` and `diverged_runs` returned; bands go from the lowest to the highest seed.
 
     `scales`: what the figure `beside` shows. With it, each panel is drawn twice: on its own vertical scale, and on that
-    figure's.
+    figure's. `note`: a line for the reader, below the title.
     """
     cells = list(_cells(spec, drawn, scales))
     columns = min(spec["columns"], len(cells))
@@ -75,7 +76,8 @@ def draw(
         counts = [1] if inside else range(2 * columns, 0, -1)
         across = next(n for n in counts if n == 1 or _fits(handles, title, n, (width, math.inf)))
         # Inches for the title, 0.17 a line, and for the legend below, if no cell is free for it.
-        headline = _wrapped(spec["title"], int(13 * width))
+        lines = [_wrapped(spec["title"], int(13 * width)), textwrap.fill(note, int(15 * width))]
+        headline = "\n".join(filter(None, lines))
         height += 0.17 * (headline.count("\n") + 1) + 0.08 if headline else 0
         height += 0 if inside else _size(handles, title, across)[1] + 0.1
         figure = Figure(figsize=(width, height), layout="constrained")

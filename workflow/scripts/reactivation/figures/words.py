@@ -121,3 +121,9 @@ def diverged(names: dict[str, list[str]]) -> str:
     fates = [(left_out, "left out"), (lost - left_out, "drawn up to there")]
     fates = [(count, fate) for count, fate in fates if count]
     return f"{which}: " + (fates[0][1] if len(fates) == 1 else ", ".join(f"{count} {fate}" for count, fate in fates))
+
+
+def mixed(versions: dict[str, list[str]]) -> str:
+    """A line that names the packages of which several versions had a part in a figure; empty if there are none."""
+    several = [f"{package} {' and '.join(found)}" for package, found in versions.items() if len(found) > 1]
+    return f"Mixes results of {', '.join(several)}" if several else ""

@@ -10,11 +10,22 @@ Snakemake re-runs a job whose `params` changed (`rerun-triggers` in profiles/def
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from reactivation.jobs.code_digest import code_digest, fingerprint_digest, parsed
+
 SCRIPTS = Path(__file__).resolve().parents[2]
+
+TAKEN: dict[str, str] = {}  # a digest of each fingerprint that was taken here
+SOURCES: dict[str, str] = {}  # SHA-256 of the bytes of each module of which a fingerprint was taken here
+
+
+def planned_code() -> str:
+    """Digests of all fingerprints that were taken here, by script, as text for a job's environment."""
+    return json.dumps(TAKEN)
 
 
 def fingerprint(script: str, root: Path = SCRIPTS) -> list[str]:
@@ -28,29 +39,20 @@ def fingerprint(script: str, root: Path = SCRIPTS) -> list[str]:
         if module not in digests:
             digests[module], imported = _read(root / module, root)
             pending += imported
-    return sorted(f"{module.as_posix()}:{code}" for module, code in digests.items())
+    found = sorted(f"{module.as_posix()}:{code}" for module, code in digests.items())
+    TAKEN[script] = fingerprint_digest(found)
+    return found
 
 
 @cache
 def _read(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    """A digest of a module's code, without comments and docstrings, and the modules below `root` that it imports."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    tree.body = [part for part in tree.body if not _for_type_checkers(part)]
+    """A digest of a module's code, and the modules below `root` that it imports."""
+    source = path.read_bytes()
+    if root == SCRIPTS:
+        SOURCES[path.relative_to(root).as_posix()] = hashlib.sha256(source).hexdigest()
+    tree = parsed(source)
     imported = tuple(dict.fromkeys(_imports(tree, path.relative_to(root), root)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            # Attribute docstrings are bare strings too, and have no effect either.
-            node.body = [part for part in node.body if not _bare_string(part)] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:10], imported
-
-
-def _bare_string(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _for_type_checkers(node: ast.stmt) -> bool:
-    """Whether a statement is `if TYPE_CHECKING: …`, which never runs."""
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return code_digest(tree), imported
 
 
 def _imports(tree: ast.Module, module: Path, root: Path) -> Iterator[Path]:

@@ -9,21 +9,36 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from reactivation.errors import InputError, Interrupted, no_room
+from reactivation.jobs import executed  # noqa: F401  first: it keeps the source of every module imported after it
+
+# isort: split
+from reactivation.errors import InputError, Interrupted, trouble
+from reactivation.jobs.bound import check_code, check_job, record_outputs
 
 # Importing torch makes a million objects, none of them garbage. To search them costs a job 0.1 s now and 0.2 s at its
-# end. So the collector is off while scripts import, and later leaves out what they imported (`logged`).
+# end. So the collector is off while scripts import, and later leaves out what they imported (`log_to`).
 gc.disable()
 
 
 @contextlib.contextmanager
-def logged(log: str | Path) -> Iterator[None]:
+def logged(snakemake: Any) -> Iterator[None]:
+    """The frame of a job: its log, the check of its code and inputs before, the record of its outputs after."""
+    with log_to(snakemake.log[0]):
+        check_job(snakemake)
+        yield
+        check_code(snakemake)  # again, for what was imported, or read of a page, on the way
+        record_outputs(snakemake)
+
+
+@contextlib.contextmanager
+def log_to(log: str | Path) -> Iterator[None]:
     """Send what is printed, errors included, to the file `log`, line by line.
 
-    An `InputError`, a full disk or a request to stop leaves one line there and sets the exit status; any other
-    exception leaves its traceback. If there is no room for the log itself, the line goes to the terminal.
+    An `InputError`, a full or read-only disk and their like, or a request to stop leaves one line there and sets the
+    exit status; any other exception leaves its traceback. If the log itself cannot be written, the line goes to the
+    terminal.
     """
     gc.freeze()
     gc.enable()
@@ -44,8 +59,8 @@ def logged(log: str | Path) -> Iterator[None]:
             _say("stopped by SIGINT: run again, to go on from what is saved")
             sys.exit(130)
         except Exception as error:
-            if no_room(error):
-                _say("error: no room on the disk: make room and run again, to go on from what is saved")
+            if line := trouble(error, None, "read or written"):
+                _say(f"error: {line}")
             else:
                 # Snakemake prints the log of a failed job; its own traceback would only repeat this one.
                 traceback.print_exc()

@@ -3,6 +3,7 @@
 It also says whether a segment is a linearised twin's.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,3 +24,12 @@ def checkpoint_steps(steps_per_epoch: int, epochs: int, every: int, log_spaced: 
     if log_spaced:
         steps |= {2**k for k in range(last.bit_length()) if 2**k < last}
     return steps
+
+
+def enough_steps(checkpoints: Iterable[int], steps_per_epoch: int, first: int) -> int | None:
+    """The checkpoint at which a training may stop that is only compared: the `first`th, and one after an epoch.
+
+    None if that is the last: nothing is saved.
+    """
+    *steps, _ = sorted(checkpoints)
+    return next((step for step in steps[first - 1 :] if step > steps_per_epoch), None)

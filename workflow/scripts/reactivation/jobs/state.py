@@ -10,6 +10,7 @@ from typing import Any
 
 from reactivation.errors import Interrupted
 from reactivation.storage.checkpoints import read_state, write_checkpoint, write_tensors
+from reactivation.storage.receipts import Entry, described
 
 
 class Writer:
@@ -38,10 +39,15 @@ class Writer:
             self.calls.popleft().result()
         self.calls.append(self.thread.submit(function, *arguments))
 
-    def checkpoint(self, path: str | Path, model: Any, step: int, epoch: float) -> None:
-        """Queue `write_checkpoint` of the weights that `model` has now."""
+    def checkpoint(self, path: str | Path, model: Any, step: int, epoch: float, files: dict[str, Entry]) -> None:
+        """Queue `write_checkpoint` of the weights that `model` has now, and then its description in `files`."""
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        self.put(write_checkpoint, path, weights, step, epoch)
+
+        def write() -> None:
+            write_checkpoint(path, weights, step, epoch)
+            files[Path(path).name] = described(Path(path))
+
+        self.put(write)
 
     def flush(self) -> None:
         """Wait for all queued calls."""
@@ -54,14 +60,17 @@ class Saved:
 
     A job is asked by SIGTERM, which Slurm sends before it preempts, or by Ctrl-C; both are caught only in the `with`
     block. `found`: what an earlier job saved, if any. `started` (Unix time) and `sittings` (the number of jobs) count
-    from the first of these jobs. `first` is called before each saving.
+    from the first of these jobs. `files`: what these jobs have written besides, with size and digest. `first` is called
+    before each saving.
     """
 
     def __init__(self, path: Path, every: float, first: Callable[[], None] = lambda: None):
         self.path, self.every, self.first, self.stopping = path, every, first, 0
         self.found = read_state(path) if path.exists() else None
-        earlier = self.found.pop("work") if self.found else {"started": time.time(), "seconds": 0.0, "sittings": 0}
+        new: dict[str, Any] = {"started": time.time(), "seconds": 0.0, "sittings": 0, "files": {}}
+        earlier = self.found.pop("work") if self.found else new
         self.started, self.spent, self.sittings = earlier["started"], earlier["seconds"], earlier["sittings"] + 1
+        self.files: dict[str, Entry] = earlier["files"]
         self.began = self.last = time.monotonic()
 
     def __enter__(self):
@@ -76,6 +85,11 @@ class Saved:
     def _stop(self, number: int, _) -> None:
         self.stopping = number
 
+    def discard(self) -> None:
+        """Forget what an earlier job saved, but not the time that it took."""
+        self.found, self.files = None, {}
+        self.path.unlink(missing_ok=True)
+
     def seconds(self) -> float:
         """Seconds of work in all these jobs together, without what was lost."""
         return self.spent + time.monotonic() - self.began
@@ -86,7 +100,7 @@ class Saved:
     def write(self, content: dict[str, Any]) -> None:
         """Save `content`. Raises Interrupted if the job has been asked to stop."""
         self.first()
-        work = {"started": self.started, "seconds": self.seconds(), "sittings": self.sittings}
+        work = {"started": self.started, "seconds": self.seconds(), "sittings": self.sittings, "files": self.files}
         write_tensors(self.path, content | {"work": work})
         self.last = time.monotonic()
         if self.stopping:

@@ -4,7 +4,8 @@ It keeps these records in .snakemake/, not in the results. A result without a re
 without .snakemake/, is never made again, whatever changes.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,8 @@ def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> tuple[list[str]
     The second list has those whose job left its state: a job on a cluster made them after its Snakemake was killed.
     When they are made again, they are taken from that state, if it is from the same code and config.
     """
-    # In this order: when a job ends, Snakemake writes its record before it removes the mark that the job runs.
     there = [name for name in _results(plan, study) if (folder / name).exists()]
-    if not there:
-        return [], []
-    marked = {*_named(folder / ".snakemake/incomplete")}
-    known = marked | {*_named(folder / ".snakemake/metadata")}
-    found = [name for name in there if name not in known]
+    found = [name for name in there if not (_is_marked(name, folder) or _is_recorded(name, folder))]
     unnoted = [name for name in found if _has_state(name, folder)]
     return [name for name in found if name not in unnoted], unnoted
 
@@ -35,11 +31,30 @@ def unrecorded(plan: Plan, study: str, folder: Path = Path()) -> tuple[list[str]
 def mark_incomplete(names: list[str], folder: Path = Path()) -> None:
     """Mark results as Snakemake marks those of a job that it starts, so that a later call makes them again."""
     for name in names:
-        code = urlsafe_b64encode(name.encode()).decode()
-        *above, last = (code[i : i + LONGEST] for i in range(0, len(code), LONGEST))
-        path = folder.joinpath(".snakemake/incomplete", *(f"@{part}" for part in above), last)
+        path = _place(name, folder / ".snakemake/incomplete")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"external_jobid": null}')
+
+
+def _place(name: str, records: Path) -> Path:
+    """Where Snakemake keeps what it notes of a result: named by its path in base 64, cut into folders if too long."""
+    code = urlsafe_b64encode(name.encode()).decode()
+    *above, last = (code[i : i + LONGEST] for i in range(0, len(code), LONGEST))
+    return records.joinpath(*(f"@{part}" for part in above), last)
+
+
+# Asked in this order: when a job ends, Snakemake writes its record before it removes the mark that the job runs.
+def _is_marked(name: str, folder: Path) -> bool:
+    return _place(name, folder / ".snakemake/incomplete").exists()
+
+
+def _is_recorded(name: str, folder: Path) -> bool:
+    """Whether there is a whole record: Snakemake would also take an empty one, as a power cut leaves it, for one."""
+    try:
+        record = json.loads(_place(name, folder / ".snakemake/metadata").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"params", "input"} <= record.keys()
 
 
 def _has_state(name: str, folder: Path) -> bool:
@@ -59,17 +74,3 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
     yield from (paths.CONVERGENCE.format(study=study, convergence=name) for name in plan.convergences)
     yield from (paths.FIGURE.format(study=study, figure=name) for name in plan.figures)
     yield from (path.format(study=study) for path in (paths.SWITCHES, paths.CLAIMS, paths.EXPLORER, paths.CONFIG))
-
-
-def _named(folder: Path) -> Iterator[str]:
-    """The results that have a file in a folder of Snakemake's records.
-
-    Snakemake names a record by the result's path in base 64; a long name is cut into folders that begin with @.
-    """
-    for path in folder.rglob("*"):
-        if path.is_file():
-            code = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
-            try:
-                yield urlsafe_b64decode(code).decode()
-            except ValueError:  # not a record
-                continue

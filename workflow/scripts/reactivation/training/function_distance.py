@@ -12,6 +12,7 @@ from reactivation.jobs.schedule import EVALUATION_BATCH
 from reactivation.storage.arrays import read_arrays
 from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_class_count
+from reactivation.storage.receipts import checkpoint_paths
 from reactivation.storage.rows import FUNCTION, write_rows
 from reactivation.training import networks
 from reactivation.training.batches import part_images, probe_images
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from reactivation.data import specs
 
 
-def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, threads: int) -> None:
+def function_job(spec: "specs.Segment", inputs: Any, output: str, where: dict[str, Any], threads: int) -> None:
     """Write the table FUNCTION of a twin, whose segment's spec is `spec`, to the file `output`.
 
     `inputs`: paths `dataset`, `split` and `probe`; `twin` and `network`, their folders of checkpoints; `start`, the
-    weights from which both started, unless these are the network's first checkpoint.
+    weights from which both started, unless these are the network's first checkpoint. `where`: `device` and, where
+    `verify` makes a table again, `first`, the number of checkpoints.
     """
-    chosen = set_up_device(device, threads)
+    chosen = set_up_device(where["device"], threads)
     parts = {
         "test": part_images(chosen, inputs["dataset"], "test", read_arrays(inputs["split"])["test"]),
         "probe": probe_images(chosen, inputs["dataset"], read_arrays(inputs["probe"])),
@@ -37,13 +39,17 @@ def function_job(spec: "specs.Segment", inputs: Any, output: str, device: str, t
     classes = read_class_count(inputs["dataset"])
     model = networks.build(spec["model"], parts["test"].image_size, classes).to(chosen)
     weights = read_checkpoint(inputs.get("start") or Path(inputs["network"], "step00000000.pt"))["model"]
-    pairs = checkpoints(Path(inputs["network"]), Path(inputs["twin"]))
+    pairs = checkpoints(Path(inputs["network"]), Path(inputs["twin"]), where.get("first"))
     write_rows(output, function_rows(model, weights, pairs, parts), FUNCTION)
 
 
-def checkpoints(network: Path, twin: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the network's and the twin's checkpoint of each step that both have: one that diverged has fewer."""
-    names = sorted(path.name for path in twin.glob("step*.pt") if (network / path.name).exists())
+def checkpoints(network: Path, twin: Path, first: int | None = None) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the network's and the twin's checkpoint of each step that both have: one that diverged has fewer.
+
+    With `first`, only those of the first steps.
+    """
+    of_network = {path.name for path in checkpoint_paths(network)}
+    names = [path.name for path in checkpoint_paths(twin) if path.name in of_network][:first]
     for i, name in enumerate(names, start=1):
         pair = read_checkpoint(network / name), read_checkpoint(twin / name)
         print(f"checkpoint {i}/{len(names)}  epoch {pair[0]['epoch']:.3f}", flush=True)

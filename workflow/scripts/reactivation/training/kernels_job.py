@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from reactivation.data.indices import first_task
 from reactivation.errors import InputError
 from reactivation.jobs.memory import memory_limit
-from reactivation.jobs.provenance import provenance, versions
+from reactivation.jobs.provenance import host, provenance, versions
 from reactivation.jobs.workplace import workplace
 from reactivation.ntk import empirical_ntk
 from reactivation.ntk.guards import default_memory_limit
@@ -23,6 +23,7 @@ from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_class_count, read_digest
 from reactivation.storage.files import archive_digest
 from reactivation.storage.kernels import write_kernels
+from reactivation.storage.receipts import checkpoint_paths
 from reactivation.training import networks
 from reactivation.training.batches import probe_images
 from reactivation.training.device import device_name, set_up_device
@@ -44,24 +45,25 @@ def kernels_job(
     inputs: Any,
     output: str,
     resources: Any,
-    device: str,
+    where: dict[str, Any],
     threads: int,
 ) -> None:
     """Write the kernels called `name` of the segment called `segment` to the file `output`.
 
     `inputs`: paths `dataset`, `probe` and `checkpoints`, a folder. `resources`: those that the job asked Snakemake for.
+    `where`: `device`, `record_host` and, where `verify` makes kernels again, `first`, the number of checkpoints.
     Finished kernels are saved until the job is done, so that another job can go on from them.
     """
     started = time.time()
     read = {"dataset": read_digest(inputs["dataset"]), "probe": archive_digest(inputs["probe"])}
     with workplace(segment, name, spec=spec, code=code, versions=versions(PACKAGES), inputs=read) as folder:
-        chosen = set_up_device(device, threads)
+        chosen = set_up_device(where["device"], threads)
         probe = read_arrays(inputs["probe"])
         images = probe_images(chosen, inputs["dataset"], probe)
         x, _ = images.batch()
         of = spec["segment"]
         model = networks.build(of["model"], images.image_size, read_class_count(inputs["dataset"])).to(chosen).eval()
-        paths = sorted(Path(inputs["checkpoints"]).glob("step*.pt"))
+        paths = checkpoint_paths(inputs["checkpoints"])[: where.get("first")]
         rows, diverged = kernels_of(paths, model, x, spec, resources, folder / "kernels.npz")
         if diverged:
             print(f"diverged: the kernels at step {diverged['step']} of the run are not finite")
@@ -75,6 +77,7 @@ def kernels_job(
             probe | {"task": first_task(labels, of["tasks"])},
             {
                 **provenance(spec, code, started, PACKAGES),
+                **host(where),
                 "device": device_name(chosen),
                 "dtype": str(x.dtype).removeprefix("torch."),
                 "diverged": json.dumps(diverged),

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from reactivation.data.images import Images
 from reactivation.errors import InputError, one_line
-from reactivation.jobs.schedule import checkpoint_steps
+from reactivation.jobs.schedule import checkpoint_steps, enough_steps
 from reactivation.jobs.state import Saved
 from reactivation.seeds import stream
 from reactivation.training.evaluation import Function, evaluate, logits_of
@@ -35,6 +35,7 @@ def train_segment(
     save: Callable[[nn.Module, int, float], None],
     saved: Saved | None = None,
     function: Function | None = None,
+    first: int | None = None,
 ) -> Trained:
     """Minimise cross-entropy on the last task of `spec`, to its last epoch or until training diverges.
 
@@ -42,7 +43,7 @@ def train_segment(
     keeps a checkpoint; steps and epochs count from the run's initialisation. With `saved`, the state is saved now and
     then, and training goes on from the state found there, bit-identically on a CPU. `function` maps images to logits by
     the weights of `model`, and is `model` itself if not given. Tests take place at initialisation, at the end of each
-    epoch and at each checkpoint.
+    epoch and at each checkpoint. With `first`, training stops early, when there are as many checkpoints to compare.
     """
     function = function or model
     task, epochs, training = len(spec["tasks"]), spec["epochs"][-1], spec["training"]
@@ -51,6 +52,7 @@ def train_segment(
     steps_per_epoch = -(-len(train) // batch_size)
     checkpoints = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     at = partial(moment, start, steps_per_epoch)
+    stop = enough_steps(checkpoints, steps_per_epoch, first) if first else None  # None too if that is the last
 
     optimizer = new_optimizer(model, spec["model"], training)  # a new one for each task
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
@@ -75,7 +77,7 @@ def train_segment(
             if now.step in checkpoints and sound(now, model):
                 save(model, *at(now.step))
             sitting.tick()
-            if now.diverged is not None:
+            if now.diverged is not None or now.step == stop:
                 return now
             tell(sitting.seconds())
         if not sound(now, model):

@@ -1,19 +1,21 @@
 """The job of the rule `train`: one segment, from its files to its files."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reactivation.errors import InputError
-from reactivation.jobs.provenance import provenance, versions
+from reactivation.errors import InputError, one_line
+from reactivation.jobs.provenance import host, provenance, versions, without_folders
 from reactivation.jobs.state import Saved, Writer
 from reactivation.jobs.workplace import forget, workplace
 from reactivation.seeds import stream
 from reactivation.storage.arrays import read_arrays
 from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_class_count, read_digest
-from reactivation.storage.files import archive_digest, publish, read_json, write_json
+from reactivation.storage.files import archive_digest, atomic, publish, read_json, write_json
+from reactivation.storage.receipts import described, difference, listed_files
 from reactivation.storage.rows import EVALUATION, write_rows
 from reactivation.training import networks
 from reactivation.training.batches import part_images
@@ -41,7 +43,7 @@ def train_job(
     """Train the segment called `segment`, or take it from what a killed job left, and publish its files.
 
     `inputs`: paths `dataset` and `split`; after the first task also `parent` (final weights) and its `record`.
-    `outputs`: paths of OUTPUTS. `where`: `device` and `save_every`, which do not determine any result.
+    `outputs`: paths of OUTPUTS. `where`: `device`, `save_every` and `record_host`, which do not determine any result.
     """
     before = None
     read = {"dataset": read_digest(inputs["dataset"]), "split": archive_digest(inputs["split"])}
@@ -79,12 +81,15 @@ def train(
     print(f"{len(images)} images, {parameters:,} parameters, on {device} with {threads} thread(s)")
 
     def save(model: torch.nn.Module, step: int, epoch: float) -> None:
-        writer.checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch)
+        writer.checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch, saved.files)
 
     # A state is saved after the checkpoints before it, so that a job that goes on from it finds them.
     with Writer() as writer, Saved(folder / "state.pt", where["save_every"], first=writer.flush) as saved:
+        refuse_damaged(checkpoints, saved)
         remove_later(checkpoints, start[0] + saved.found["step"] if saved.found else -1)
-        trained = train_segment(model, images, test, spec, start, save, saved, function_of(model, spec))
+        trained = train_segment(
+            model, images, test, spec, start, save, saved, function_of(model, spec), where.get("first")
+        )
     steps_per_epoch = -(-len(images) // spec["training"]["batch_size"])
     diverged = None
     if trained.diverged is not None:
@@ -95,7 +100,7 @@ def train(
     write_rows(folder / OUTPUTS["evaluation"], trained.evaluation, EVALUATION)
     kept = sorted(checkpoints.iterdir())
     last = max(map(step_of, kept), default=start[0])
-    about = {"device": device_name(device), "parameters": parameters, "diverged": diverged}
+    about = {**host(where), "device": device_name(device), "parameters": parameters, "diverged": diverged}
     finish(folder, spec, code, saved, about, moment(start, steps_per_epoch, last - start[0]), inputs.get("parent"))
 
 
@@ -117,6 +122,15 @@ def remove_later(checkpoints: Path, reached: int) -> None:
             path.unlink()
 
 
+def refuse_damaged(checkpoints: Path, saved: Saved) -> None:
+    """Start from the beginning unless all checkpoints that the saved state counts on are what was written."""
+    for name, entry in saved.files.items() if saved.found else ():
+        if words := difference(checkpoints / name, entry):
+            print(f"{checkpoints / name} {words}: training from the beginning")
+            saved.discard()
+            return
+
+
 def step_of(checkpoint: Path) -> int:
     """Optimizer steps of the run, from a checkpoint's file name."""
     return int(checkpoint.stem.removeprefix("step"))
@@ -126,7 +140,7 @@ def inherit(folder: Path, spec: "specs.Segment", code: list[str], parent: str, b
     """Write the outputs of a segment whose run diverged before: no checkpoints, no rows, the weights of the parent."""
     write_rows(folder / OUTPUTS["log"], [], log_columns(len(spec["tasks"])))
     write_rows(folder / OUTPUTS["evaluation"], [], EVALUATION)
-    about = {key: before[key] for key in ("device", "parameters", "diverged")}
+    about: dict[str, Any] = {key: before[key] for key in ("host", "device", "parameters", "diverged") if key in before}
     last = (before["final_step"], before["final_epoch"])
     finish(folder, spec, code, Saved(folder / "state.pt", 0), about, last, parent)
 
@@ -147,32 +161,40 @@ def finish(
     kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
     final = kept[-1] if kept else parent
     assert final is not None, "a first task keeps the weights that it starts from"
-    publish(final, folder / OUTPUTS["final"])
+    with atomic(folder / OUTPUTS["final"]) as temporary:
+        shutil.copyfile(final, temporary)  # not a second name of the same file: damage of one would be that of both
+    others = [OUTPUTS[output] for output in ("final", "log", "evaluation")]
     record = provenance(spec, code, saved.started, PACKAGES, saved.seconds())
     write_json(
         folder / OUTPUTS["record"],
         {
             **record,
-            "config": spec,  # as an object here, not as the text that an HDF5 attribute needs
+            "config": without_folders(spec),  # as an object here, not as the text that an HDF5 attribute needs
             "sittings": saved.sittings,
             **about,
             "checkpoints": len(kept),
             "final_step": last[0],
             "final_epoch": last[1],
+            "outputs": {name: described(folder / name) for name in others}
+            | {f"{OUTPUTS['checkpoints']}/{path.name}": saved.files[path.name] for path in kept},
         },
     )
 
 
 def trained_before(folder: Path) -> bool:
-    """Whether `folder` has all outputs, undamaged; if they are damaged, remove the record."""
+    """Whether `folder` has all outputs as they were written; if not, remove the record."""
     record = folder / OUTPUTS["record"]
     if not record.exists():
         return False
     try:
-        for path in folder.rglob("*.pt"):
-            read_checkpoint(path)
+        wrong = [
+            f"{name} {words}"
+            for name, entry in listed_files(record).items()
+            if (words := difference(folder / name, entry))
+        ]
     except InputError as error:
-        print(f"trained before, but a checkpoint is damaged, so training again: {error}")
+        wrong = [one_line(error)]
+    if wrong:
+        print(f"trained before, but {wrong[0]}, so training again")
         record.unlink()
-        return False
-    return True
+    return not wrong

@@ -10,7 +10,7 @@ from reactivation.analysis.width_convergence import distances
 from reactivation.data.images import Images
 from reactivation.errors import InputError
 from reactivation.jobs.memory import memory_limit
-from reactivation.jobs.provenance import provenance
+from reactivation.jobs.provenance import host, provenance, without_folders
 from reactivation.ntk import empirical_ntk
 from reactivation.ntk.guards import default_memory_limit
 from reactivation.seeds import stream
@@ -30,19 +30,25 @@ AT = {"task": 1, "step": 0, "epoch": 0.0, "progress": 0.0, "metric": "convergenc
 
 
 def widths_job(
-    spec: "specs.Convergence", code: list[str], inputs: Any, outputs: Any, resources: Any, device: str, threads: int
+    spec: "specs.Convergence",
+    code: list[str],
+    inputs: Any,
+    outputs: Any,
+    resources: Any,
+    where: dict[str, Any],
+    threads: int,
 ) -> None:
     """Write the distances of all pairs of networks of neighbouring widths to `csv`, their provenance to `origin`.
 
-    `inputs`: paths `dataset` and `probe`.
+    `inputs`: paths `dataset` and `probe`. `where`: `device` and `record_host`.
     """
     started = time.time()
-    chosen = set_up_device(device, threads)
+    chosen = set_up_device(where["device"], threads)
     images = probe_images(chosen, inputs["dataset"], read_arrays(inputs["probe"]))
     kernels = kernels_at_initialisation(spec, images, read_class_count(inputs["dataset"]), resources)
     rows = [row for kind, stack in kernels.items() for row in distance_rows(spec, kind, distances(stack))]
     write_rows(outputs["csv"], rows)
-    about = {"config": spec, "device": device_name(chosen)}
+    about = {**host(where), "config": without_folders(spec), "device": device_name(chosen)}
     write_json(outputs["origin"], provenance(spec, code, started, PACKAGES) | about)
 
 
