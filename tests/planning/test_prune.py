@@ -13,6 +13,7 @@ from reactivation.errors import InputError
 from reactivation.planning import prune as module
 from reactivation.planning.plan import make_plan
 from reactivation.planning.prune import Item, at_work, delete, prune, unnamed
+from reactivation.storage.files import atomic
 from reactivation.study.load import load_study
 
 STUDY = load_study(TINY)
@@ -51,6 +52,22 @@ def test_each_kind_of_thing_that_no_config_names_is_listed_with_its_size(results
     folders = [f"segments/glyphs-w2{HASH}", f".state/glyphs-w2{HASH}", f"segments/.deleted-{segment}"]
     fill(results, [*extra, *(f"{folder}/checkpoints/step1.pt" for folder in folders)], size=1500)
     assert listed(results) == (dict.fromkeys([*extra, *folders], 1500), [])
+
+
+def test_what_another_clone_is_writing_is_left(results):
+    """Until its process ends; here, that of this test."""
+    with atomic(results / f"data/a{HASH}.h5") as temporary:
+        temporary.write_bytes(b"half")
+        (results / "data" / temporary.name.replace(f"-{os.getpid()}-", "-4194305-")).write_bytes(b"half")
+        (gone,) = listed(results)[0]
+        assert "-4194305-" in gone
+        assert "Deleted: 4 B in 1 item." in prune(TINY, [], ["study.yaml"], True, results) and temporary.exists()
+
+
+def test_a_study_that_cannot_be_planned_stops_all(results):
+    two = changed(("study", "other"), ("experiments.WIDTHS", changed()["experiments"]["widths"]))
+    with pytest.raises(InputError, match="what the study other names is not known: the experiments widths and WIDTHS"):
+        listed(results, STUDY, load_study(two))
 
 
 def test_what_this_workflow_did_not_name_is_left(results):

@@ -96,8 +96,8 @@ def switch_runs(plan: Plan) -> dict[str, dict[str, Any]]:
 
 def run_files(plan: Plan, run: Run) -> list[dict[str, str]]:
     """Paths for each task of a run: its segment, its kernels or (of a twin) its function, its images, its probe."""
-    if run.given is not None:
-        return [{"kernels": run.given}] * len(run.spec["epochs"])
+    if run.listed is not None:
+        return [{"kernels": run.listed}] * len(run.spec["epochs"])
     measured = [{"kernels": paths.kernels(name), "probe": plan.kernels[name].probe} for name in run.kernels]
     measured += [{"function": paths.function(name), "probe": plan.functions[name].probe} for name in run.functions]
     return [

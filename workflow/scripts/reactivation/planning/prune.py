@@ -18,15 +18,15 @@ from reactivation.errors import InputError, one_line
 from reactivation.jobs.workplace import ROOT
 from reactivation.planning import paths
 from reactivation.planning.plan import Plan, make_plan
+from reactivation.storage.partial import PARTIAL, abandoned
+from reactivation.storage.receipts import remove_receipts_without_results
 from reactivation.study.load import ConfigError, load_study
 from reactivation.study.reserved import FOLDERS
 from reactivation.study.schema import Study
 
 HALF_DELETED = ".deleted-"  # put before the name of a folder that is being deleted
 # A name that ends in a hash. `left` marks what a killed job was writing, or what is half deleted.
-OURS = re.compile(
-    rf"(?P<left>\.partial-(?:\d+-)?|{re.escape(HALF_DELETED)})?(?P<name>.*-[0-9a-f]{{10}})(?P<suffix>\.\w+)?"
-)
+OURS = re.compile(rf"(?P<left>{PARTIAL}|{re.escape(HALF_DELETED)})?(?P<name>.*-[0-9a-f]{{10}})(?P<suffix>\.\w+)?")
 # The plan's names for what studies share, and for what each study has of its own.
 SHARED = {
     Path(paths.DATASET): "datasets",
@@ -69,7 +69,7 @@ def load_studies(files: Iterable[Path]) -> list[Study]:
 
 def unnamed(results: Path, studies: Iterable[Study]) -> tuple[list[Item], list[Path]]:
     """What none of `studies` names, and what is left alone nevertheless: links, and folders of other studies."""
-    plans = [(study.study, make_plan(study)) for study in studies]
+    plans = [(study.study, _planned(study)) for study in studies]
     paths = [*_shared(results, [plan for _, plan in plans]), *_drawn(results, plans)]
     seen: set[tuple[int, int]] = set()
     top = sorted(results.iterdir()) if results.is_dir() else []  # `results` itself may be a link to a larger disk
@@ -78,6 +78,13 @@ def unnamed(results: Path, studies: Iterable[Study]) -> tuple[list[Item], list[P
     inside = [path for name in (*FOLDERS, ".state") for path in _listed(results / name)]
     left += [path for path in (*top, *inside) if path.is_symlink() and path not in left]
     return [Item(path, _bytes(path, seen)) for path in paths], left
+
+
+def _planned(study: Study) -> Plan:
+    try:
+        return make_plan(study)
+    except InputError as error:
+        raise InputError(f"what the study {study.study} names is not known: {error}") from error
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -113,6 +120,8 @@ def _unnamed(path: Path, name: str, suffix: str | None, named: set[str]) -> bool
     found = OURS.fullmatch(last)
     if found is None or found["suffix"] != suffix or path.is_dir() != (suffix is None):
         return False
+    if (found["left"] or "").startswith(".partial-") and not abandoned(path):
+        return False  # a job of another clone is writing it
     return found["left"] == HALF_DELETED or "".join([*parent, found["name"]]) not in named
 
 
@@ -179,6 +188,7 @@ def prune(
     items, left = unnamed(results, studies)
     if remove:
         delete(items)
+        remove_receipts_without_results(results)
     considered = dict.fromkeys([*map(str, files), *given])
     lines = [f"Everything that these configs name is kept: {', '.join(considered)}"]
     lines += [f"{_size(item.bytes):>8}  {item.path}" for item in items]

@@ -57,11 +57,12 @@ def table_page(name: str, table: pd.DataFrame, meanings: dict[str, str]) -> str:
     return page("table.html", name=name, rows=len(table), meaning=meaning, library=Markup(library), table=Markup(shown))
 
 
-def config_page(study: str, text: str) -> str:
-    """A page that shows a config."""
+def config_page(study: str, text: str, accepted: list[dict[str, Any]]) -> str:
+    """A page that shows a config, and which results `verify` accepted, if any."""
     colors = HtmlFormatter(nowrap=False)
     shown = highlight(text, YamlLexer(), colors)
-    return page("config.html", study=study, style=Markup(colors.get_style_defs()), config=Markup(shown))
+    style = Markup(colors.get_style_defs())
+    return page("config.html", study=study, style=style, config=Markup(shown), accepted=accepted)
 
 
 def _numeric(values: pd.Series) -> bool:

@@ -2,7 +2,11 @@
 
 One module knows each layout, and alone writes and reads such files. Only tables have two, rows and tables.
 
+partial      temporary names, and whether anyone still writes there
 files        atomic writing, errors that name a damaged file, digests, text and JSON
+receipts     size, rows and digest of each result, and the comparison with them
+compare      whether two files hold the same result
+accepted     what `verify` accepted, and on what evidence
 hdf5         new HDF5 files with checksums
 arrays       named arrays (.npz): splits, probes, kernels of an unfinished job
 rows         CSV tables, row by row: writes them all, reads those of segments and has their columns
