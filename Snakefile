@@ -1,9 +1,11 @@
 """Reactivation: what happens to the empirical Neural Tangent Kernel when the task changes.
 
 Targets: all (the default: every figure, every run's metrics and the report's pages); figures; each figure by name, such
-as fig4; budget (what all that takes); prune (what no study needs any more).
+as fig4; budget (what all that takes); prune (what no study needs any more); verify (whether results are what was
+written, and what this code makes).
 """
 
+import os
 import sys
 
 from snakemake.utils import min_version
@@ -36,12 +38,24 @@ include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tools.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/stale.smk"
+
+
+# Jobs compare what they import with the bytes of which the fingerprints above were taken (reactivation.jobs.executed).
+config["where"]["code"] = SOURCES
 
 
 # Only in the process that the user calls (Snakemake calls itself with --no-hooks), and not in dry runs.
 onstart:
     refuse_what_slurm_would()
+    refuse_what_cannot_go_together()
+    if os.environ.get(PLANNED, planned_code()) != planned_code():  # of the call of `verify` that calls this
+        raise WorkflowError("the code has changed since snakemake was called: call the same command again")
+    # On a cluster, each job reads the rules anew; this says what they were when the user called.
+    os.environ[PLANNED] = planned_code()
+    os.environ[COMMIT] = git_commit()
     if not (workflow.touch or set(TOOLS) & set(sys.argv)):
+        refuse_what_cannot_be_written()
         from reactivation.jobs import watch  # imported here, at no cost to other calls
 
         watch.start(workflow)

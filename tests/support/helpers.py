@@ -167,7 +167,10 @@ def planned(folder: Path, *arguments: str, config: dict | None = None) -> dict[s
 ENVIRONMENTS = {
     "data": ["build_dataset", "split_dataset", "choose_probe", "prune_results"],
     "torchvision": ["build_dataset"],
-    "torch": ["train_segment", "compute_kernels", "compare_functions", "compare_widths", "print_budget"],
+    "torch": [
+        *("train_segment", "compute_kernels", "compare_functions", "compare_widths"),
+        *("print_budget", "verify_results"),
+    ],
     "analysis": ["compute_metrics", "draw_figure", "measure_switches", "judge_claims"],
     "report": ["write_explorer", "write_table_page", "write_config"],
 }

@@ -93,7 +93,11 @@ def jobs(folder):
         record = json.loads(path.read_text())
         made_from = Path(record["prefix"] + ".yaml").read_text()  # Snakemake's copy, beside the environment
         own = tuple(f"{place}/" for place in (record["prefix"], folder / "workflow/scripts"))
-        elsewhere = [origin for origin in record["origins"] if not origin.startswith(own) and not shared(origin)]
+        elsewhere = [
+            origin
+            for origin in map(os.path.normpath, record["origins"])
+            if not origin.startswith(own) and not shared(origin)
+        ]
         yield record["script"], environments[made_from], elsewhere
 
 
@@ -115,13 +119,13 @@ def test_in_environments_only_results_are_those_of_a_run_without_conda_and_tools
     """Takes half a minute. Only here do scripts run with no more than what envs/ names for them."""
     config = changed(("seeds", [0]), ("experiments.widths.grid.width", [2]))
     plain = finished(tmp_path / "plain", config)
-    for targets in ([], ["budget", "prune"]):
+    for targets in ([], ["budget", "prune"], ["verify"]):
         run = snakemake(conda, clone, *targets, "--sdm", "conda", "--cores", "2", config=config)
         assert run.returncode == 0, run.stdout
     tables = [path.relative_to(plain) for path in plain.glob("results/tiny/**/*.csv")]
     assert len(tables) == 6  # of the figure, the run and the study
     assert all((plain / table).read_bytes() == (clone / table).read_bytes() for table in tables)
-    check_isolated(clone, [*RESULTS, *REPORT, "print_budget", "prune_results"])
+    check_isolated(clone, [*RESULTS, *REPORT, "print_budget", "prune_results", "verify_results"])
     assert ("build_dataset", "data", []) in jobs(clone)
     assert (clone / "results/tiny/figures/fig4.pdf").exists()
 

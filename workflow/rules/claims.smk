@@ -18,8 +18,13 @@ rule switches:
     conda:
         "../../envs/analysis.yaml"
     params:
-        spec=inputs.switch_runs(PLAN),
-        code=fingerprint("measure_switches.py"),
+        **bound(
+            "switches",
+            "measure_switches.py",
+            "analysis",
+            paths.SWITCHES,
+            spec=inputs.switch_runs(PLAN),
+        ),
     script:
         "../scripts/measure_switches.py"
 
@@ -38,8 +43,13 @@ rule claims:
     conda:
         "../../envs/analysis.yaml"
     params:
-        study=STUDY.study,
-        spec=PLAN.claims,
-        code=fingerprint("judge_claims.py"),
+        **bound(
+            "claims",
+            "judge_claims.py",
+            "analysis",
+            paths.CLAIMS,
+            study=STUDY.study,
+            spec=PLAN.claims,
+        ),
     script:
         "../scripts/judge_claims.py"

@@ -5,13 +5,18 @@ No rules are here: Snakemake's linter wants them apart from functions.
 
 import hashlib
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.settings.types import DeploymentMethod
+
 from reactivation.errors import InputError
+from reactivation.jobs.bound import identity
 from reactivation.planning import inputs, paths
 from reactivation.planning.requests import convergence_request, request
 from reactivation.planning.segment_costs import image_counts
+from reactivation.planning.binding import binding, expected_versions
 
 # `device: auto` asks for a GPU too. Jobs without one must not ask for the GPU type of a profile.
 GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
@@ -41,19 +46,57 @@ def requested_untrained(name):
     return convergence_request(PLAN.convergences[name].spec, STUDY.device, STUDY.flops_per_second)
 
 
-def source_state(wildcards):
-    """A mark that changes with a source's images, but not when the source moves or, once read, is gone."""
-    if "root" not in PLAN.datasets[wildcards.dataset]:  # drawn, or torchvision's, which checks its own files
-        return ""
-    from reactivation.data import sources  # imported here: most calls of Snakemake need neither
-    from reactivation.storage.datasets import read_source_state
+def bound(rule, script, environment, result, **params):
+    """Params for a script that runs in envs/<environment>.yaml, those given among them, with what binds its result.
 
-    root = config["where"]["sources"][wildcards.dataset]["root"]
+    `result` is the path that stands for all that is made. Params may be functions of wildcards.
+    """
+    with_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    versions = expected_versions(Path(workflow.basedir, f"envs/{environment}.yaml"), with_conda)
+    config["where"]["versions"][rule] = versions
+    params["code"] = fingerprint(script)
+
+    # Of wildcards alone: Snakemake does not compare what depends on outputs.
+    def still_bound(wildcards):
+        values = {key: value(wildcards) if callable(value) else value for key, value in params.items()}
+        path = result.format(study=STUDY.study, **wildcards)
+        return binding(path, identity(values), versions, STUDY.versions == "warn", os.environ[CALL])
+
+    return params | {"binding": still_bound}
+
+
+@cache
+def digested(dataset):
+    """The digest of a data set's images: those at its place or, if they are gone, those that were read before."""
+    if "root" not in PLAN.datasets[dataset]:  # drawn, or torchvision's, which checks its own files
+        return ""
+    from reactivation.jobs.known_images import known  # imported here: most calls of Snakemake need neither
+    from reactivation.storage.datasets import read_source_digest
+
     try:
-        there = sources.source_state(Path(root))
-        return there or read_source_state(paths.DATASET.format(dataset=wildcards.dataset)) or ""
+        found = known(PLAN.datasets[dataset], config["where"]["sources"][dataset]["root"])
+        return found.digest if found else read_source_digest(paths.DATASET.format(dataset=dataset)) or ""
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"error: {error}")  # Snakemake would add a traceback to any other exception
+
+
+def source_digest(wildcards):
+    """What changes with a source's images, but not when the source moves or, once read, is gone."""
+    return digested(wildcards.dataset)
+
+
+def given_digest(wildcards):
+    """The digest of the file of a run's kernels, if they are from elsewhere."""
+    path = PLAN.runs[wildcards.run].given
+    if path is None:
+        return ""
+    from reactivation.jobs.known_images import known
+
+    try:
+        found = known({"source": "kernels"}, path)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    return found.digest if found else ""
 
 
 def decoding_threads(wildcards):
@@ -114,3 +157,11 @@ def study_configs(wildcards):
         if path.name != "schema.yaml"
     }
     return list(found.values())
+
+
+def conda_options():
+    """Options by which another call of Snakemake, perhaps in another folder, finds the conda environments of this one."""
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        return []
+    prefix = workflow.deployment_settings.conda_prefix or ".snakemake/conda"
+    return ["--sdm", "conda", "--conda-prefix", str(Path(prefix).resolve())]

@@ -24,7 +24,12 @@ rule convergence:
         mem_mb=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested_untrained(wildcards.convergence).gpu_memory,
     params:
-        spec=lambda wildcards: PLAN.convergences[wildcards.convergence].spec,
-        code=fingerprint("compare_widths.py"),
+        **bound(
+            "convergence",
+            "compare_widths.py",
+            "torch",
+            paths.CONVERGENCE,
+            spec=lambda wildcards: PLAN.convergences[wildcards.convergence].spec,
+        ),
     script:
         "../scripts/compare_widths.py"

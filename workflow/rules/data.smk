@@ -15,9 +15,14 @@ rule dataset:
         dataset_environment
     threads: decoding_threads
     params:
-        spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
-        source_state=source_state,
-        code=fingerprint("build_dataset.py"),
+        **bound(
+            "dataset",
+            "build_dataset.py",
+            "data",
+            paths.DATASET,
+            spec=lambda wildcards: PLAN.datasets[wildcards.dataset],
+            source_digest=source_digest,
+        ),
     script:
         "../scripts/build_dataset.py"
 
@@ -33,8 +38,13 @@ rule split:
     conda:
         "../../envs/data.yaml"
     params:
-        spec=lambda wildcards: PLAN.splits[wildcards.split].spec,
-        code=fingerprint("split_dataset.py"),
+        **bound(
+            "split",
+            "split_dataset.py",
+            "data",
+            paths.SPLIT,
+            spec=lambda wildcards: PLAN.splits[wildcards.split].spec,
+        ),
     script:
         "../scripts/split_dataset.py"
 
@@ -50,7 +60,12 @@ rule probe:
     conda:
         "../../envs/data.yaml"
     params:
-        spec=lambda wildcards: PLAN.probes[wildcards.probe].spec,
-        code=fingerprint("choose_probe.py"),
+        **bound(
+            "probe",
+            "choose_probe.py",
+            "data",
+            paths.PROBE,
+            spec=lambda wildcards: PLAN.probes[wildcards.probe].spec,
+        ),
     script:
         "../scripts/choose_probe.py"

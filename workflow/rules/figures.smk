@@ -24,7 +24,12 @@ rule figure:
     conda:
         "../../envs/analysis.yaml"
     params:
-        spec=lambda wildcards: PLAN.figures[wildcards.figure].spec,
-        code=fingerprint("draw_figure.py"),
+        **bound(
+            "figure",
+            "draw_figure.py",
+            "analysis",
+            paths.FIGURE,
+            spec=lambda wildcards: PLAN.figures[wildcards.figure].spec,
+        ),
     script:
         "../scripts/draw_figure.py"

@@ -26,7 +26,12 @@ rule function:
         mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
     params:
-        spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
-        code=fingerprint("compare_functions.py"),
+        **bound(
+            "function",
+            "compare_functions.py",
+            "torch",
+            paths.FUNCTION,
+            spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
+        ),
     script:
         "../scripts/compare_functions.py"

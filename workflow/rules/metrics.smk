@@ -18,7 +18,13 @@ rule metrics:
     conda:
         "../../envs/analysis.yaml"
     params:
-        spec=lambda wildcards: PLAN.runs[wildcards.run].spec,
-        code=fingerprint("compute_metrics.py"),
+        **bound(
+            "metrics",
+            "compute_metrics.py",
+            "analysis",
+            paths.RUN,
+            spec=lambda wildcards: PLAN.runs[wildcards.run].spec,
+            given=given_digest,
+        ),
     script:
         "../scripts/compute_metrics.py"

@@ -25,7 +25,12 @@ rule ntk:
         mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).gpu_memory,
     params:
-        spec=kernel_spec,
-        code=fingerprint("compute_kernels.py"),
+        **bound(
+            "ntk",
+            "compute_kernels.py",
+            "torch",
+            paths.KERNELS,
+            spec=kernel_spec,
+        ),
     script:
         "../scripts/compute_kernels.py"

@@ -6,15 +6,16 @@ From:   the metric tables of all runs; tables; the config
 
 from reactivation.catalogue import LOGARITHMIC, WORDS
 from reactivation.planning.names import digest
+from reactivation.planning import paths
 from reactivation.planning.paths import TABLES
 from reactivation.report.captions import plain
-from reactivation.study.filled import filled
+from reactivation.study.filled import published
 
 # Not among params, for two reasons. A caption is not drawn, so its figure need not be made again. And the report has
 # params unescaped, so that free text could end the report's own script.
 config["report"] = {
     "captions": {name: plain(figure.caption) for name, figure in STUDY.figures.items()},
-    "study": filled(STUDY),
+    "study": published(STUDY),
 }
 
 
@@ -29,11 +30,16 @@ rule explore:
     conda:
         "../../envs/report.yaml"
     params:
-        study=STUDY.study,
-        words=WORDS,
-        logarithmic=LOGARITHMIC,
-        code=fingerprint("write_explorer.py"),
-        page=template("explore.html"),
+        **bound(
+            "explore",
+            "write_explorer.py",
+            "report",
+            paths.EXPLORER,
+            study=STUDY.study,
+            words=WORDS,
+            logarithmic=LOGARITHMIC,
+            page=template("explore.html"),
+        ),
     script:
         "../scripts/write_explorer.py"
 
@@ -54,8 +60,13 @@ rule table:
     conda:
         "../../envs/report.yaml"
     params:
-        code=fingerprint("write_table_page.py"),
-        page=template("table.html"),
+        **bound(
+            "table",
+            "write_table_page.py",
+            "report",
+            paths.TABLE_PAGE,
+            page=template("table.html"),
+        ),
     script:
         "../scripts/write_table_page.py"
 
@@ -75,8 +86,13 @@ rule resolved:
     conda:
         "../../envs/report.yaml"
     params:
-        study=digest(config["report"]["study"]),
-        code=fingerprint("write_config.py"),
-        page=template("config.html"),
+        **bound(
+            "resolved",
+            "write_config.py",
+            "report",
+            paths.CONFIG,
+            study=digest(config["report"]["study"]),
+            page=template("config.html"),
+        ),
     script:
         "../scripts/write_config.py"

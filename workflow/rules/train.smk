@@ -33,7 +33,12 @@ rule train:
         mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(wildcards.segment).gpu_memory,
     params:
-        spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
-        code=fingerprint("train_segment.py"),
+        **bound(
+            "train",
+            "train_segment.py",
+            "torch",
+            paths.RECORD,
+            spec=lambda wildcards: PLAN.segments[wildcards.segment].spec,
+        ),
     script:
         "../scripts/train_segment.py"

@@ -1,19 +1,21 @@
 """Measure how far a linearised twin and its network are apart at every checkpoint."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
-from typing import Any
-
 from reactivation.training.function_distance import function_job
 
-snakemake: Any
-
-with logged(snakemake.log[0]):
+with logged(snakemake):
     function_job(
         snakemake.params.spec,
         inputs=snakemake.input,
         output=snakemake.output[0],
-        device=snakemake.config["where"]["device"],
+        where=snakemake.config["where"],
         threads=snakemake.threads,
     )

@@ -1,15 +1,17 @@
 """Compute the kernels of every checkpoint of one segment."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
-from typing import Any
-
 from reactivation.training.kernels_job import kernels_job
 
-snakemake: Any
-
-with logged(snakemake.log[0]):
+with logged(snakemake):
     kernels_job(
         snakemake.wildcards.segment,
         snakemake.wildcards.kernels,
@@ -18,6 +20,6 @@ with logged(snakemake.log[0]):
         inputs=snakemake.input,
         output=snakemake.output[0],
         resources=snakemake.resources,
-        device=snakemake.config["where"]["device"],
+        where=snakemake.config["where"],
         threads=snakemake.threads,
     )

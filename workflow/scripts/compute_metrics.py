@@ -1,10 +1,15 @@
 """Compute all metrics of one run."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
 from pathlib import Path
-from typing import Any
 
 from reactivation.analysis.run_table import run_table
 from reactivation.analysis.twin_table import twin_table
@@ -13,8 +18,6 @@ from reactivation.storage.files import read_json
 from reactivation.storage.imported import read_imported
 from reactivation.storage.kernels import read_kernels
 from reactivation.storage.rows import EVALUATION, FUNCTION, read_rows, write_rows
-
-snakemake: Any
 
 
 def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
@@ -39,7 +42,7 @@ def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
     return run_table(spec, kernels, evaluations, first), first
 
 
-with logged(snakemake.log[0]):
+with logged(snakemake):
     spec, made, first = snakemake.params.spec, snakemake.input, None
     if given := made.get("given"):
         rows = run_table(spec, read_imported(given, spec["kernels"]), [])

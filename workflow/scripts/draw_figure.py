@@ -1,32 +1,40 @@
 """Draw one figure; write the numbers that it shows, and its provenance."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
+import json
 import time
 from pathlib import Path
-from typing import Any
 
 from reactivation.figures import layout
 from reactivation.figures.origin import excerpt, metadata
 from reactivation.figures.select import diverged_runs, shown, spans
-from reactivation.jobs.provenance import provenance
+from reactivation.figures.words import mixed
+from reactivation.jobs.bound import made_with
+from reactivation.jobs.provenance import host, provenance, without_folders
 from reactivation.storage.files import atomic, file_digest, write_json
 from reactivation.storage.tables import read_tables
 
-snakemake: Any
-
 PACKAGES = ("matplotlib", "numpy", "pandas")
 
-with logged(snakemake.log[0]):
+with logged(snakemake):
     started = time.time()
     spec, output, name = snakemake.params.spec, snakemake.output, snakemake.wildcards.figure
     runs = read_tables(snakemake.input.runs)
     drawn, diverged = shown(spec, runs), diverged_runs(spec, runs)
     scales = read_tables([snakemake.input.beside], "mean") if spec["beside"] else None
-    figure = layout.draw(spec, drawn, spans(spec, runs), diverged, scales)
-    config = excerpt(snakemake.config, name)
-    origin = provenance(config, snakemake.params.code, started, PACKAGES) | {"device": "cpu"}
+    behind = made_with(snakemake.input)
+    figure = layout.draw(spec, drawn, spans(spec, runs), diverged, scales, mixed(behind))
+    config = without_folders(excerpt(snakemake.config, name))
+    origin = provenance(config, snakemake.params.code, started, PACKAGES)
+    origin |= {**host(snakemake.config["where"]), "device": "cpu", "made_with": json.dumps(behind)}
     for path in (output.pdf, output.png):
         with atomic(path) as temporary:
             layout.save(figure, temporary, metadata(path, f"{config['study']}: {name}", origin))

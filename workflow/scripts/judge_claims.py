@@ -1,19 +1,21 @@
 """Test the paper's claims."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
-from typing import Any
-
 from reactivation.analysis.verdicts import claims_rows, markdown
 from reactivation.storage.files import write_text
 from reactivation.storage.headers import CLAIMS
 from reactivation.storage.rows import write_rows
 from reactivation.storage.tables import read_table
 
-snakemake: Any
-
-with logged(snakemake.log[0]):
+with logged(snakemake):
     claims, output = snakemake.params.spec, snakemake.output
     found = claims_rows(read_table(snakemake.input.table), claims)
     write_rows(output.csv, found, CLAIMS)

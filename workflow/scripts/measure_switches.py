@@ -1,19 +1,22 @@
 """Write what each task of each run does to the kernel, in numbers; accuracy matrices; where each run's files are."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import logged
 
 # isort: split
 from pathlib import Path
-from typing import Any
 
 from reactivation.analysis.switches import study_rows
 from reactivation.storage.headers import ACCURACY, FILES, SWITCHES
 from reactivation.storage.rows import write_rows
 from reactivation.storage.tables import read_tables
 
-snakemake: Any
-
-with logged(snakemake.log[0]):
+with logged(snakemake):
     runs, output = snakemake.params.spec, snakemake.output
     tables = ((Path(path).stem, read_tables([path])) for path in snakemake.input)
     switches, accuracies, files = study_rows(runs, tables)

@@ -1,18 +1,19 @@
 """Print how much disk and time the study will take."""
 
-from reactivation.jobs.job import tell
-
-# isort: split
 import sys
 from typing import Any
 
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
+from reactivation.jobs.job import tell
+
+# isort: split
 from reactivation.errors import InputError
 from reactivation.planning.plan import make_plan, sources
 from reactivation.study.load import as_given, load_study
 from reactivation.training.calibrate import budget
 from reactivation.training.device import keep_freed_memory, set_up_device
-
-snakemake: Any
 
 study = load_study(as_given(snakemake.config))
 try:

@@ -1,17 +1,19 @@
 """List the results that no study's config names; delete them if asked to."""
 
+import sys
+from typing import Any
+
+snakemake: Any
+sys.path.insert(0, snakemake.scriptdir)  # before any other copy of the library
+
 from reactivation.jobs.job import tell
 
 # isort: split
-import sys
 from pathlib import Path
-from typing import Any
 
 from reactivation.errors import InputError
 from reactivation.planning.prune import prune
 from reactivation.study.load import as_given
-
-snakemake: Any
 
 PARAMS = snakemake.params
 try:
