@@ -1,9 +1,9 @@
-"""What faults cost: `python benchmarks/faults.py [--jobs 100] [--snakemakes 20] [--flips 500]`.
+"""What faults cost: `python benchmarks/faults.py [--jobs 100] [--snakemakes 20] [--flips 500] [--swaps 50] …`.
 
 Runs a small study undisturbed, then again and again while its jobs or its Snakemake are killed at random moments; the
 same command is called until the study is done. Prints one table: the fault, how often it was injected, the most seconds
 of work that one of them lost (including about two for a job's start), and how many results differ from the undisturbed
-ones in any bit (for damaged files: how many were used).
+ones in any bit (for damaged files: how many were used). Every kind that is asked for 0 times is left out.
 """
 
 import argparse
@@ -13,92 +13,34 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-import h5py
+import numpy as np
 import psutil
-import torch
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "tests/support"), str(REPOSITORY / "workflow/scripts")]
+from damage import damage, damage_and_obey, swap_code
+from injection import STUDY, Fault, clone, differing, injected, jobs, results, started, table
 
+# isort: split
+from helpers import changed, snakemake
+from reactivation.storage.arrays import read_arrays
+from reactivation.storage.checkpoints import read_checkpoint
+from reactivation.storage.datasets import read_images
+from reactivation.storage.kernels import read_kernels
 
-import numpy as np  # noqa: E402
-
-from helpers import call, changed, copy_repository, flips, snakemake  # noqa: E402
-from reactivation.errors import InputError  # noqa: E402
-from reactivation.storage.arrays import read_arrays  # noqa: E402
-from reactivation.storage.checkpoints import read_checkpoint  # noqa: E402
-from reactivation.storage.datasets import read_images  # noqa: E402
-from reactivation.storage.kernels import read_kernels  # noqa: E402
-
-# Jobs that live for some seconds, in addition to the two that starting takes.
-STUDY = changed(
-    ("study", "faults"),
-    ("seeds", [0]),
-    ("save_every", 0.5),
-    ("datasets.glyphs.image_size", 16),
-    ("datasets.glyphs.train_per_class", 400),
-    ("experiments.widths.grid.width", [16, 24]),
-    ("experiments.widths.training", {"lr": 0.05, "epochs": 12, "batch_size": 16, "momentum": 0.9}),
-    ("experiments.widths.probe.size", 32),
+# For damaged results: four short trainings, two of second tasks.
+SHORT = changed(
+    ("seeds", [0, 1]),
+    ("experiments.widths.grid.width", [4]),
+    ("experiments.widths.training.epochs", 2),
+    of=STUDY,
 )
 SCRIPTS = ("train_segment.py", "compute_kernels.py")  # whose jobs live for long
 START = 10  # seconds, at most, before Snakemake is killed
-
-
-@dataclass
-class Fault:
-    """What came of one kind of fault."""
-
-    name: str
-    injected: int = 0
-    lost: float | None = None  # seconds that one of them lost at most
-    wrong: int = 0
-
-
-def results(folder: Path) -> dict[str, bytes]:
-    """Everything that must not differ: weights, kernels, evaluations, metrics, the numbers of figures."""
-    root = folder / "results"
-    found: dict[str, bytes] = {}
-    for pattern in ("segments/*/checkpoints/*.pt", "segments/*/final.pt", "segments/*/evaluation.csv", "*/runs/*.csv"):
-        found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob(pattern)}
-    found |= {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/figures/*.csv")}
-    for path in root.glob("segments/*/ntk-*.h5"):
-        with h5py.File(path) as file:
-            for name in ("kernels/sum", "kernels/trace", "step", "epoch"):
-                found[f"{path.relative_to(root)}/{name}"] = file[name][:].tobytes()
-    return found
-
-
-def differing(folder: Path, wanted: dict[str, bytes]) -> int:
-    """How many results differ from those wanted, are missing, or are too many."""
-    found = results(folder)
-    leftover = list((folder / "results").rglob(".partial-*"))
-    return sum(found.get(name) != wanted.get(name) for name in found.keys() | wanted.keys()) + len(leftover)
-
-
-def started(folder: Path, *arguments: str, config: dict = STUDY) -> subprocess.Popen:
-    """Snakemake as a user calls it, in a process group of its own."""
-    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    return subprocess.Popen(**call(folder, *arguments, config=config), **silent)
-
-
-def jobs(folder: Path, scripts: tuple[str, ...]) -> list[psutil.Process]:
-    """The processes that run these scripts in `folder`, including orphans."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or [""]
-        if "python" in command[0] and str(folder) in command[-1] and command[-1].endswith(scripts):
-            found.append(process)
-    return found
 
 
 def unsaved(process: psutil.Process) -> float:
@@ -206,54 +148,13 @@ def run_on_full_disks(folder: Path, fault: Fault, count: int, wanted: dict[str, 
         fault.wrong += differing(folder, wanted)
 
 
-def damage(folder: Path, fault: Fault, pattern: str, read, count: int, seed: int) -> None:
-    """Flip one bit of a file `count` times, and cut the file short a tenth as often; read it each time."""
-    path = sorted((folder / "results").glob(pattern))[-1]
-    whole, wanted = path.read_bytes(), read(path)
-    for damaged in flips(whole, count, seed):
-        path.write_bytes(damaged)
-        fault.injected += 1
-        try:
-            torch.testing.assert_close(read(path), wanted, rtol=0, atol=0)
-        except InputError:
-            continue
-        except AssertionError:
-            fault.wrong += 1
-    path.write_bytes(whole)
-
-
-@contextlib.contextmanager
-def clone() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp()).resolve() / "clone"
-    copy_repository(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder.parent)
-
-
-def injected(fault: Fault, wanted: dict[str, bytes], count: int, inject) -> Fault:
-    """Inject a fault `count` times, in as many new folders as that takes; compare the results."""
-    while fault.injected < count:
-        with clone() as folder:
-            inject(folder, fault, count - fault.injected)
-            fault.wrong += differing(folder, wanted)
-    return fault
-
-
-def table(faults: list[Fault]) -> str:
-    lines = ["| fault | injected | lost, at most | wrong |", "| --- | ---: | ---: | ---: |"]
-    for fault in faults:
-        lost = "" if fault.lost is None else f"{fault.lost:.1f} s"
-        lines.append(f"| {fault.name} | {fault.injected} | {lost} | {fault.wrong} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100, help="kills of training and kernel jobs")
     parser.add_argument("--snakemakes", type=int, default=20, help="kills of Snakemake itself")
     parser.add_argument("--flips", type=int, default=500, help="flipped bits of each kind of file")
+    parser.add_argument("--swaps", type=int, default=50, help="changes of code under a running study, and back")
+    parser.add_argument("--damages", type=int, default=200, help="damaged results whose messages are obeyed")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng, faults = random.Random(arguments.seed), []
@@ -270,7 +171,7 @@ def main() -> None:
             ("kill -9 of a kernel job", kernel, ("compute_kernels.py",), (signal.SIGKILL,)),
             ("SIGTERM to either", arguments.jobs // 10, SCRIPTS, (signal.SIGTERM,)),
         ]
-        for name, count, scripts, numbers in plans:
+        for name, count, scripts, numbers in filter(itemgetter(1), plans):
             inject = partial(kill_jobs, scripts=scripts, numbers=numbers, rng=rng)
             faults.append(injected(Fault(name), wanted, count, inject))
             print(faults[-1], flush=True)
@@ -278,9 +179,13 @@ def main() -> None:
             inject = partial(kill_snakemake, with_jobs=(with_jobs,), rng=rng)
             faults.append(injected(Fault(name), wanted, arguments.snakemakes // 2, inject))
             print(faults[-1], flush=True)
-        faults.append(Fault("full disk"))
-        with clone() as folder:
-            run_on_full_disks(folder, faults[-1], arguments.jobs // 10, wanted, rng)
+        if arguments.jobs:
+            faults.append(Fault("full disk"))
+            with clone() as folder:
+                run_on_full_disks(folder, faults[-1], arguments.jobs // 10, wanted, rng)
+            print(faults[-1], flush=True)
+        inject = partial(swap_code, rng=rng, config=STUDY)
+        faults.append(injected(Fault("code changed and changed back"), wanted, arguments.swaps, inject))
         print(faults[-1], flush=True)
         images = lambda path: read_images(path, "train", np.arange(1600))  # noqa: E731
         for name, pattern, read in (
@@ -291,7 +196,13 @@ def main() -> None:
         ):
             faults.append(Fault(name))
             damage(undisturbed, faults[-1], pattern, read, arguments.flips, arguments.seed)
-    print("\n" + table(faults))
+    with clone() as undisturbed:
+        assert snakemake(undisturbed, "--cores", "2", config=SHORT).returncode == 0
+        inject = partial(damage_and_obey, whole=undisturbed, config=SHORT)
+        faults.append(
+            injected(Fault("damaged result, messages obeyed"), results(undisturbed), arguments.damages, inject)
+        )
+    print("\n" + table([fault for fault in faults if fault.injected]))
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def ours(pixels: np.ndarray, labels: np.ndarray, width: int, batch: int, precisi
     model = networks.build(spec["model"], SIDE, CLASSES).to(**layout)
 
     def save(model, step, epoch):
-        writer.checkpoint(Path(folder.name) / f"{step}.pt", model, step, epoch)
+        writer.checkpoint(Path(folder.name) / f"{step}.pt", model, step, epoch, {})
 
     return lambda: train_segment(model, data, test, spec, (0, 0.0), save)
 

@@ -129,7 +129,7 @@ def stand_in(folder: Path, output: str) -> None:
         path.mkdir()
     elif path.parent.name == "data":
         with h5py.File(path, "w") as file:
-            file.attrs["source_state"] = ""
+            file.attrs["source_digest"] = ""
             for part in ("train", "test"):
                 file[f"{part}/labels"], file[f"{part}/images"] = range(100), [[[[0, 0, 0]]]] * 100
     else:
