@@ -62,8 +62,8 @@ BROKEN = {
     "a number": b"3",
     "no text": b"\xff\xfe",
     "without digest": None,
-    "a digest that is none": {"digest": 3},
-    "a number of images that is none": {"images": "many"},
+    "an invalid digest": {"digest": 3},
+    "an invalid number of images": {"images": "many"},
 }
 
 

@@ -34,7 +34,7 @@ OPERATIONS = {
     "linear: bias misses a position": Mutation(
         "linear over positions", "cotangent.Cotangent.total", m.one_position_short
     ),
-    "linear: turned weight taken as it is": Mutation(
+    "linear: transposition of a weight ignored": Mutation(
         "weight also used otherwise", "capture.Capture.uses", m.never_turned
     ),
     "linear: columns taken for rows": Mutation(

@@ -70,7 +70,7 @@ EQUAL_HASHES = {
 def test_hashes_that_are_equal_by_chance(what, monkeypatch):
     """They have 40 bits. The chance is small, but results of the wrong thing would be taken without a word."""
     config, words = EQUAL_HASHES[what]
-    monkeypatch.setattr(names, "digest", lambda spec: "0123456789")
+    monkeypatch.setattr(names, "json_digest", lambda spec: "0123456789")
     said = refused(config)
     assert f"two {what}s would have the name " in said and words in said
     assert said.endswith("Their hashes are equal by chance: change any key that one of them depends on, such as a seed")

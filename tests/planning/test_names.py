@@ -7,8 +7,9 @@ import yaml
 
 from helpers import REPOSITORY, changed
 from reactivation.planning import paths
-from reactivation.planning.names import digest, run_name, segment_name, short
+from reactivation.planning.names import run_name, segment_name, short
 from reactivation.planning.plan import make_plan
+from reactivation.storage.files import json_digest
 from reactivation.study.load import load_study
 
 
@@ -36,8 +37,8 @@ def test_long_values_are_shortened_and_told_apart():
 
 
 def test_digests_do_not_depend_on_the_order_of_keys():
-    assert digest({"a": 1, "b": [1.0, 2]}) == digest({"b": [1.0, 2], "a": 1})
-    assert digest({"a": 1}) != digest({"a": 1.5})
+    assert json_digest({"a": 1, "b": [1.0, 2]}) == json_digest({"b": [1.0, 2], "a": 1})
+    assert json_digest({"a": 1}) != json_digest({"a": 1.5})
 
 
 @pytest.mark.parametrize("value, text", [("0.1/width", "0.1_width_"), ("0.1*width", "0.1_width_")])
@@ -47,7 +48,7 @@ def test_expressions_make_file_names(value, text):
 
 
 # ------------------------------------------------------------------------------------------- names do not change
-# Of all names of each study: how many there are, and the beginning of the SHA-256 of their list.
+# For each study: how many names it has, and the beginning of the SHA-256 of their list.
 NAMES = {
     "cifar-small.yaml": (152, "ca8a608ad435abf0"),
     "cifar10-small.yaml": (123, "9cb6cb740e546813"),
@@ -172,7 +173,7 @@ def digest_of(axes):
 
 def test_names_of_segments_that_fit_are_not_cut():
     spec = {"model": {"name": "cnn", "width": 64}, "training": {"lr": 0.05}, "seed": 10**150, "tasks": [{}]}
-    whole = f"glyphs-cnn-w64-lr0.05-s1{'0' * 150}-task1-{digest(spec)}"
+    whole = f"glyphs-cnn-w64-lr0.05-s1{'0' * 150}-task1-{json_digest(spec)}"
     assert segment_name("glyphs", spec) == whole
     longer = segment_name("glyphs", spec | {"seed": 10**250})
     assert len(longer) == 236 and longer.startswith("glyphs-cnn-w64-lr0.05-s1000")

@@ -45,7 +45,7 @@ def test_a_training_is_made_for_checkpoints_that_are_gone():
     gone = ["a/checkpoints", "b/checkpoints"]
     assert chosen([5], gone=gone) == ([[1, 5]], [])
     assert chosen([1, 5], gone=gone) == ([[1, 5]], [])  # the training is compared as well
-    # Of a later task, the weights that it starts from are needed in full.
+    # A later task needs the final weights of the task before.
     assert chosen([6], gone=[*gone, "a"]) == ([], ["ntk"])
     assert chosen([7], gone=["ka"]) == ([], ["metrics"])
 

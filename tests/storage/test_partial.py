@@ -27,7 +27,7 @@ DEAD = 4194305  # more than any process has
 
 
 def test_what_another_process_is_writing_is_left(tmp_path):
-    """Of this machine, if it lives, and of another machine; but not for longer than a day."""
+    """A file stays while its process on this machine lives. A file from another machine stays for a day."""
     dead, of_other_file = (name_of(DEAD, tmp_path / name) for name in ("a.txt", "b-a.txt"))
     machine = dead.split("-")[1]
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:

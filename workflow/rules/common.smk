@@ -56,7 +56,7 @@ def bound(rule, script, environment, result, **params):
     config["where"]["versions"][rule] = versions
     params["code"] = fingerprint(script)
 
-    # Of wildcards alone: Snakemake does not compare what depends on outputs.
+    # It takes wildcards alone: Snakemake does not compare params that depend on outputs.
     def still_bound(wildcards):
         values = {key: value(wildcards) if callable(value) else value for key, value in params.items()}
         path = result.format(study=STUDY.study, **wildcards)

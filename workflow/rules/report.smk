@@ -5,10 +5,10 @@ From:   the metric tables of all runs; tables; the config
 """
 
 from reactivation.catalogue import LOGARITHMIC, WORDS
-from reactivation.planning.names import digest
 from reactivation.planning import paths
 from reactivation.planning.paths import TABLES
 from reactivation.report.captions import plain
+from reactivation.storage.files import json_digest
 from reactivation.study.filled import published
 
 # Not among params, for two reasons. A caption is not drawn, so its figure need not be made again. And the report has
@@ -91,7 +91,7 @@ rule resolved:
             "write_config.py",
             "report",
             paths.CONFIG,
-            study=digest(config["report"]["study"]),
+            study=json_digest(config["report"]["study"]),
             page=template("config.html"),
         ),
     script:

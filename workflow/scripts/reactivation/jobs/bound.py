@@ -1,7 +1,5 @@
 """What binds a result to what made it: a job checks its code and its inputs, and records its outputs and versions."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from reactivation.errors import InputError
 from reactivation.jobs import executed
 from reactivation.jobs.code_digest import fingerprint_digest
 from reactivation.jobs.provenance import public, versions
+from reactivation.storage.files import json_digest
 from reactivation.storage.receipts import check_input, is_result, read_receipt, segment_of, write_receipt
 
 Versions = dict[str, list[str]]  # of each package, all versions that had a part in a result
@@ -51,11 +50,7 @@ def record_outputs(snakemake: Any) -> None:
 def identity(params: Mapping[str, Any]) -> dict[str, str]:
     """Digests of a job's `code` and `config`: of its fingerprint, and of all other params that decide its result."""
     config = {key: value for key, value in params.items() if key not in ("code", "binding")}
-    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
-    return {
-        "code": fingerprint_digest(params["code"]),
-        "config": hashlib.sha256(canonical.encode()).hexdigest()[:10],
-    }
+    return {"code": fingerprint_digest(params["code"]), "config": json_digest(config)}
 
 
 def made_with(inputs: Iterable[str], own: dict[str, str] | None = None) -> Versions:

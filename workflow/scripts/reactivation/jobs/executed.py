@@ -77,7 +77,7 @@ def different(code: list[str], sources: dict[str, str]) -> str | None:
     code, with another comment.
     """
     planned = dict(entry.rsplit(":", 1) for entry in code)
-    (script,) = (name for name in planned if "/" not in name)
+    script = _script_name(planned)
     for name, source in [(script, _script()), *_imported()]:
         if name not in planned:
             return f"{name} was imported, which is not in the fingerprint of this job's code"
@@ -91,6 +91,12 @@ def _code(source: bytes) -> str:
         return code_digest(parsed(source))
     except (SyntaxError, ValueError):
         return ""
+
+
+def _script_name(modules: Iterable[str]) -> str:
+    """The script among the modules of a fingerprint: the only one that is in no folder."""
+    (name,) = (module for module in modules if "/" not in module)
+    return name
 
 
 def _script() -> bytes:
@@ -123,7 +129,7 @@ def check(snakemake: Any) -> str | None:
         if hashlib.sha256((TEMPLATES / name).read_bytes()).hexdigest()[:10] != digest:
             found = f"workflow/{name} {CHANGED}"
     if not found and (planned := json.loads(os.environ.get(PLANNED, "{}"))):
-        (script,) = (entry.partition(":")[0] for entry in code if "/" not in entry.partition(":")[0])
+        script = _script_name(entry.partition(":")[0] for entry in code)
         if planned.get(script) != fingerprint_digest(code):
             found = f"{script}, or what it imports, {CHANGED}"
     return found

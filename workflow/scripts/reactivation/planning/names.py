@@ -4,24 +4,17 @@ So runs that begin alike share segments, and studies share whatever is the same.
 cut and ends in a hash of all of it.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from reactivation.storage.files import json_digest
 from reactivation.storage.partial import LONGEST, fitting
 
 # Bytes that names may have, so that there is room for what is put around them. Shorter names must not change.
 SEGMENT = LONGEST - len("-ntk-0123456789.log")
 TWIN = LONGEST - len("-function-0123456789.log")
 RUN = LONGEST - len(".partial-1-.csv")  # what releases before 0.1.0 put around it; now temporary names are cut as well
-
-
-def digest(spec: Mapping[str, Any]) -> str:
-    """The first ten hexadecimal digits of the SHA-256 of a spec's canonical JSON."""
-    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 
 def short(value: Any) -> str:
@@ -35,21 +28,21 @@ def short(value: Any) -> str:
     text = ".".join(map(short, value)) if isinstance(value, list) else "default" if value is None else str(value)
     safe = re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
     if safe != text:  # such as 0.1/width, which is not 0.1*width
-        safe = f"{safe}_{digest({'value': text})[:4]}"
-    return safe if len(safe) <= 24 else digest({"value": text})
+        safe = f"{safe}_{json_digest({'value': text})[:4]}"
+    return safe if len(safe) <= 24 else json_digest({"value": text})
 
 
 def dataset_name(name: str, spec: Mapping[str, Any]) -> str:
     """The name of a data set's file. `name`, like `dataset` below, is the data set's name in the config."""
-    return f"{name}-{digest(spec)}"
+    return f"{name}-{json_digest(spec)}"
 
 
 def probe_name(dataset: str, spec: Mapping[str, Any]) -> str:
-    return f"{dataset}-{spec['size'] + spec['held_out']}images-{digest(spec)}"
+    return f"{dataset}-{spec['size'] + spec['held_out']}images-{json_digest(spec)}"
 
 
 def split_name(dataset: str, spec: Mapping[str, Any]) -> str:
-    return f"{dataset}-{len(spec['tasks'][-1]['classes'])}classes-task{len(spec['tasks'])}-{digest(spec)}"
+    return f"{dataset}-{len(spec['tasks'][-1]['classes'])}classes-task{len(spec['tasks'])}-{json_digest(spec)}"
 
 
 def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
@@ -57,22 +50,22 @@ def segment_name(dataset: str, spec: Mapping[str, Any]) -> str:
     model, training = spec["model"], spec["training"]
     network = f"{model['name']}{'-linearized' if 'dynamics' in training else ''}-w{model['width']}"
     where = f"s{spec['seed']}-task{len(spec['tasks'])}"
-    name = f"{dataset}-{network}-lr{short(training['lr'])}-{where}-{digest(spec)}"
+    name = f"{dataset}-{network}-lr{short(training['lr'])}-{where}-{json_digest(spec)}"
     return fitting(name, TWIN if "dynamics" in training else SEGMENT)
 
 
 def kernels_name(segment: str, probe: Mapping[str, Any], kinds: list[str], layers: bool) -> str:
     """The name of a segment's kernels, with the segment's folder."""
-    return f"{segment}/ntk-{digest({'probe': probe, 'kernels': kinds} | ({'layers': True} if layers else {}))}"
+    return f"{segment}/ntk-{json_digest({'probe': probe, 'kernels': kinds} | ({'layers': True} if layers else {}))}"
 
 
 def function_name(twin: str, probe: Mapping[str, Any]) -> str:
     """The name of a twin's comparison with its network, with the folder of the twin's segment."""
-    return f"{twin}/function-{digest({'probe': probe})}"
+    return f"{twin}/function-{json_digest({'probe': probe})}"
 
 
 def convergence_name(spec: Mapping[str, Any]) -> str:
-    return f"{spec['experiment']}-{digest(spec)}"
+    return f"{spec['experiment']}-{json_digest(spec)}"
 
 
 def run_name(experiment: str, axes: Mapping[str, Any], seed: int) -> str:

@@ -13,7 +13,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,12 @@ def archive_digest(path: str | Path) -> str:
     with reading(path), zipfile.ZipFile(path) as archive:
         parts = [f"{part.filename} {part.file_size} {part.CRC:08x}" for part in archive.infolist()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def json_digest(content: Mapping[str, Any]) -> str:
+    """The first ten hexadecimal digits of the SHA-256 of canonical JSON, by which specs are told apart."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 
 def file_digest(path: str | Path) -> str:
