@@ -1,5 +1,7 @@
 """Index sets of tasks and probes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,50 @@ def test_a_probe_can_have_held_out_images_too():
         balanced_probe({**spec([[0, 1, 2]]), "size": 6, "held_out": 18, "seed": 0}, LABELS, TEST)
 
 
+def probe_of(size, tasks=((0, 1, 2), (3, 4, 5)), held_out=0, **more):
+    return balanced_probe(
+        {**spec(list(map(list, tasks))), "size": size, "held_out": held_out, "seed": 0, **more}, LABELS, TEST
+    )
+
+
+def test_further_probes_are_drawn_anew_and_as_balanced():
+    first, second, third = (probe_of(12, held_out=6, **draw) for draw in ({}, {"draw": 1}, {"draw": 2}))
+    for one, other in ((first, second), (second, third), (first, third)):
+        assert set(one["index"][:12]) != set(other["index"][:12])
+    for probe in (second, third):
+        assert (
+            np.bincount(probe["label"][:12]).tolist() == [2] * 6
+            and np.bincount(probe["label"][12:]).tolist() == [1] * 6
+        )
+        assert (LABELS[probe["index"][:12]] == probe["label"][:12]).all()
+
+
+def test_draws_are_independent():
+    """Of 20 images of a class, 5 are in a probe: two draws share 25/20 of them on average."""
+    draws = [set(probe_of(5, tasks=((0,),), draw=k)["index"]) for k in range(1, 201)]
+    shared = np.mean([len(one & other) for one, other in itertools.pairwise(draws)])
+    assert shared == pytest.approx(1.25, abs=0.2)
+
+
+def test_a_probe_can_be_spread_over_tasks_whatever_the_classes():
+    groups = [[0, 1, 2], [3, 4, 5]]
+    found = [probe_of(11, held_out=4, groups=groups, draw=k)["label"] for k in range(1, 30)]
+    for labels in found:
+        assert [(labels[:11] < 3).sum(), (labels[:11] >= 3).sum()] == [5, 6] and (labels[11:] < 3).sum() == 2
+    counts = [np.bincount(labels[:5], minlength=3) for labels in found]
+    assert np.mean(counts, 0) == pytest.approx([5 / 3] * 3, abs=0.6)
+    assert any(count.max() - count.min() > 1 for count in counts)
+
+
+@pytest.mark.parametrize("key, sizes", [("size", (120, 0)), ("held_out", (12, 30))])
+def test_there_is_no_second_probe_of_all_images(key, sizes):
+    probe_of(*sizes[:1], held_out=sizes[1])
+    with pytest.raises(
+        InputError, match=f"probe.draws has no other images to draw: probe.{key} is .* lower probe.{key}"
+    ):
+        probe_of(*sizes[:1], held_out=sizes[1], draw=1)
+
+
 # ------------------------------------------------------------------------------------------- shares and replay
 @pytest.mark.parametrize("alpha", [0.1, 0.3, 0.5, 0.9])
 def test_a_mixture_has_its_proportions_and_keeps_its_size(alpha):
@@ -132,3 +178,56 @@ def test_replayed_images_that_are_the_tasks_own_come_twice():
     """In A → B → A, each earlier task gives as many images as the config asks for."""
     indices = split(spec([[0], [1], task([0], replay=3)]), LABELS, TEST)["task3_train"]
     assert len(indices) == 20 + 3 + 3 and len(set(indices)) == 20 + 3
+
+
+def test_images_drawn_anew_in_each_epoch_are_not_in_the_split():
+    """The training draws them from the earlier tasks' own, which are there."""
+    anew = {"replay_drawn": "each_epoch"}
+    tasks = [task([0, 1]), task([2, 3], replay=5) | anew, task([4, 5], replay=5) | anew]
+    indices = split(spec(tasks), LABELS, TEST)
+    assert all((LABELS[indices[f"task{k}_train"]] // 2 == k - 1).all() for k in (1, 2, 3))
+    assert [len(indices[f"task{k}_train"]) for k in (1, 2, 3)] == [40, 40, 40]
+    with pytest.raises(InputError, match="replay is 41, but task 1 has 40 images: lower it"):
+        split(spec([[0, 1], task([2], replay=41) | anew]), LABELS, TEST)
+
+
+# ---------------------------------------------------------------------------------------------------- held out
+def holding_out(share, limit=None, seed=0):
+    of = spec([[0, 1, 2], [3, 4]], limit, seed)
+    return of | {"images": of["images"] | {"held_out": share}}
+
+
+def test_a_share_of_each_class_is_held_out_and_tested_on():
+    whole, indices = split(spec([[0, 1, 2], [3, 4]]), LABELS, TEST), split(holding_out(0.1), LABELS, TEST)
+    trained = np.concatenate([indices["task1_train"], indices["task2_train"]])
+    assert "test" not in indices and (np.diff(indices["held_out"]) > 0).all()
+    assert np.bincount(LABELS[indices["held_out"]]).tolist() == [2] * 5
+    assert set(trained).isdisjoint(indices["held_out"])
+    assert {*trained, *indices["held_out"]} == {*whole["task1_train"], *whole["task2_train"]}
+    assert set(split(holding_out(0.1, seed=1), LABELS, TEST)["held_out"]) != set(indices["held_out"])
+
+
+def test_a_larger_share_holds_out_every_image_of_a_smaller_one_and_a_limit_comes_first():
+    some, more = (set(split(holding_out(share), LABELS, TEST)["held_out"]) for share in (0.2, 0.5))
+    assert some < more
+    limited = split(holding_out(0.25, limit=8), LABELS, TEST)
+    assert np.bincount(LABELS[limited["held_out"]]).tolist() == [2] * 5
+    assert np.bincount(LABELS[limited["task1_train"]]).tolist() == [6] * 3
+
+
+@pytest.mark.parametrize("share, words", [(0.02, "0: raise"), (0.98, "all of them: lower")])
+def test_of_each_class_there_are_images_on_both_sides(share, words):
+    with pytest.raises(InputError, match=rf"a share of {share} of class 0's 20 training images rounds to {words}"):
+        split(holding_out(share), LABELS, TEST)
+
+
+def test_the_probe_keeps_to_the_sides_of_the_split():
+    of = holding_out(0.2)
+    indices = split(of, LABELS, TEST)
+    probe = balanced_probe(of | {"size": 10, "held_out": 15, "seed": 0}, LABELS, TEST)
+    train, others = probe["index"][~probe["held_out"]], probe["index"][probe["held_out"]]
+    assert set(train) <= {*indices["task1_train"], *indices["task2_train"]} and set(others) <= set(indices["held_out"])
+    assert np.bincount(LABELS[others]).tolist() == [3] * 5 and probe["in_train"].all()
+    np.testing.assert_array_equal(probe["label"], LABELS[probe["index"]])
+    with pytest.raises(InputError, match=r"needs 5 of class 0, which has 4: lower probe.held_out"):
+        balanced_probe(of | {"size": 10, "held_out": 25, "seed": 0}, LABELS, TEST)

@@ -91,15 +91,21 @@ def run_again_after(edited):
             {"draw_figure", "judge_claims", "measure_switches", "write_explorer", "write_table_page"},
         ),
         ("storage/kernels.py", {"compute_kernels", "compute_metrics"}),
-        ("storage/checkpoints.py", {"compare_functions", "compute_kernels", "train_segment"}),
+        ("storage/checkpoints.py", {"compare_functions", "compute_kernels", "measure_within_tasks", "train_segment"}),
         ("training/loop.py", {"train_segment"}),
         ("training/training_log.py", {"train_segment"}),
         ("analysis/metrics.py", {"compute_metrics"}),
         ("analysis/switches.py", {"measure_switches"}),
         ("analysis/verdicts.py", {"judge_claims"}),
-        ("figures/layout.py", {"draw_figure"}),
+        ("figures/layout.py", {"draw_figure", "judge_claims"}),
+        ("figures/forest.py", {"judge_claims"}),
         ("report/pages.py", {"write_config", "write_explorer", "write_table_page"}),
-        ("training/networks.py", {"compare_functions", "compare_widths", "compute_kernels", "train_segment"}),
+        (
+            "training/networks.py",
+            {"compare_functions", "compare_widths", "compute_kernels", "measure_within_tasks", "train_segment"},
+        ),
+        ("training/within_task.py", {"measure_within_tasks"}),
+        ("storage/within.py", {"compute_metrics", "measure_within_tasks"}),
         ("ntk/contraction.py", {"compare_widths", "compute_kernels"}),
         ("data/sources.py", {"build_dataset"}),
         ("data/source_digest.py", {"build_dataset"}),
@@ -115,7 +121,7 @@ def test_an_edit_runs_again_what_it_can_change(edited, scripts):
 
 def test_what_describes_configs_and_plans_never_decides_results():
     """Adding a key must not train anything again."""
-    assert len(SCRIPTS) == 14
+    assert len(SCRIPTS) == 15
     for room in ("study", "planning"):
         for path in (module.SCRIPTS / "reactivation" / room).glob("*.py"):
             assert not run_again_after(f"{room}/{path.name}"), path

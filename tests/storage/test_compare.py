@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reactivation.storage.arrays import write_arrays
-from reactivation.storage.checkpoints import write_checkpoint
+from reactivation.storage.checkpoints import read_checkpoint, write_checkpoint, write_tensors
 from reactivation.storage.compare import BOUNDS, apart, difference, pixels
 from reactivation.storage.kernels import write_kernels
 from reactivation.storage.receipts import described
@@ -40,6 +40,9 @@ def test_checkpoints(pair):
     assert compared(made, there, loose=True) is None
     write_checkpoint(made, weights | {"a": torch.tensor([1.0, -4.1])}, 1, 0.5)
     assert compared(made, there, loose=True) == "has other bits: a by 0.02 of its largest weight"
+    write_tensors(there, read_checkpoint(there) | {"optimizer": {"state": {0: torch.ones(2)}}})
+    write_checkpoint(made, weights, 1, 0.5)
+    assert compared(made, there) == "has another state of the optimizer, or another step"
     write_checkpoint(made, {"a": weights["a"]}, 1, 0.5)
     assert compared(made, there, loose=True) == "has other weights"
 
@@ -117,10 +120,11 @@ def test_tables(pair):
     made.write_text("step,loss,seconds\n1,0.501,9\n")
     assert compared(made, there, until=2) == "has 0.501 instead of 0.5 as loss in row 1"
     assert compared(made, there, loose=True, until=2) is None
-    made, there = pair("function-0123456789.csv")
-    there.write_text("step,class,distance\n1,0,0.5\n1,1,0.5\n2,0,0.5\n2,1,0.5\n")
-    made.write_text("step,class,distance\n1,0,0.5\n1,1,0.5\n")
-    assert compared(made, there, first=1) is None and "rows" in compared(made, there, first=2)
+    for name in ("function-0123456789.csv", "within.csv"):
+        made, there = pair(name)
+        there.write_text("step,class,distance\n1,0,0.5\n1,1,0.5\n2,0,0.5\n2,1,0.5\n")
+        made.write_text("step,class,distance\n1,0,0.5\n1,1,0.5\n")
+        assert compared(made, there, first=1) is None and "rows" in compared(made, there, first=2)
     made, there = pair("run.csv")
     there.write_text("step,loss,word\n1,0.5,a\n2,0.25,b\n")
     made.write_text("step,loss,word\n1,0.5,a\n")  # not a table that may end early

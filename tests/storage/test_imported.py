@@ -22,7 +22,9 @@ def test_tasks_are_parts_as_segments_are(tmp_path):
         "epochs": [1, 1],
         "parts": [1, 2],
         "held_out": False,
+        "steps": False,
     }
+    assert structure(write(tmp_path / "mine.h5", step=[0, 2, 4, 6, 8]), KINDS)["steps"]
 
 
 def test_three_data_sets_are_enough(tmp_path):

@@ -208,7 +208,7 @@ def test_a_lone_image_that_batch_normalization_cannot_train_on(batch_size, size,
     before = copy.deepcopy(model.state_dict())
     if alone:
         with pytest.raises(InputError, match=f"20 images in batches of {batch_size} leave one alone"):
-            refuse_lone_image(model, data, batch_size)
+            refuse_lone_image(model, data, len(data), batch_size)
     else:
-        refuse_lone_image(model, data, batch_size)
+        refuse_lone_image(model, data, len(data), batch_size)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

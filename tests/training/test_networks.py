@@ -14,7 +14,7 @@ from architectures import ARCHITECTURES, PARAMETRIZATIONS, fresh, spec
 from reactivation.ntk import guards, kernel
 from reactivation.ntk.guards import in_default
 from reactivation.ntk.kernel import empirical_ntk
-from reactivation.training.networks import group_norm, layer_names
+from reactivation.training.networks import build, group_norm, layer_names
 from reactivation.training.optimizer import learning_rate_factors
 from sample_networks import reference
 
@@ -215,3 +215,45 @@ def test_the_layers_of_a_network_have_names_in_its_order(network):
         assert names == ["conv1", "conv2", "conv3", "head"]
     if network.startswith("resnet18"):
         assert names == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+
+
+# ------------------------------------------------------------------------------- the course project's convolutions
+def project(parametrization, width=6, image_size=16):
+    torch.manual_seed(0)
+    base = {"base_width": 3} if parametrization == "mup" else {}
+    of = {"name": "cnn_bn", "width": width, "channels": 4, "parametrization": parametrization} | base
+    with in_default(torch.float64):
+        return of, build(of, image_size, 3).eval()
+
+
+@pytest.mark.parametrize("size", [16, 19, 32])
+def test_the_course_projects_network_by_hand(size):
+    _, model = project("pytorch", image_size=size)
+    x = y = images(3, size)
+    for i in range(1, 5):
+        conv, norm = (model.get_submodule(f"{name}{i}") for name in ("conv", "norm"))
+        y = F.conv2d(y, conv.weight, conv.bias)
+        assert conv.weight.shape[2:] == ((5, 5) if i == 1 else (3, 3))
+        y = ((y - norm.running_mean[:, None, None]) / (norm.running_var[:, None, None] + 1e-5).sqrt()).clamp(min=0)
+        if i == 2:
+            y = F.max_pool2d(y, 2)
+    assert y.shape[1:] == (4, *[(size - 6) // 2 - 4] * 2)
+    y = y.flatten(1)
+    for layer in (model.hidden1, model.hidden2, model.head):
+        y = y @ layer.weight.T + layer.bias
+        y = y if layer is model.head else y.clamp(min=0)
+    torch.testing.assert_close(model(x), y)
+    assert layer_names(model)[-3:] == ["hidden1", "hidden2", "head"]
+
+
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+def test_the_course_projects_network_has_a_kernel_and_rates_in_each_parametrization(parametrization):
+    of, model = project(parametrization)
+    x = images(3, 16)
+    rows = [torch.autograd.grad(model(one[None]).sum(), list(model.parameters())) for one in x]
+    J = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).numpy()
+    np.testing.assert_allclose(empirical_ntk(model, x, kernels=["sum"])["sum"], J @ J.T, rtol=1e-6)
+    if parametrization == "mup":
+        factors = learning_rate_factors(of, "sgd")
+        assert factors["conv4.weight"] == 1  # neither its inputs nor its outputs grow with the width
+        assert [factors[f"{name}.weight"] for name in ("hidden1", "hidden2", "head")] == [2, 1, 0.5]

@@ -10,6 +10,7 @@ import torch
 from reactivation.errors import Interrupted
 from reactivation.jobs.state import Saved
 from reactivation.storage.checkpoints import read_state
+from reactivation.training.epoch import Epoch
 from reactivation.training.linearized import function_of
 from reactivation.training.loop import train_segment
 from reactivation.training.networks import build
@@ -54,15 +55,17 @@ RESUMED = {
     "dropout": ({}, dropout),
     "batch norm": ({"training": SPEC["training"] | {"batch_size": 10}}, batch_norm),
     "linearized": ({"training": SPEC["training"] | {"dynamics": "linearized", "momentum": 0.9}}, network),
+    "replay, drawn anew": ({}, network, Epoch(9, (6, 5), 3)),
     "bf16": ({"training": SPEC["training"] | {"precision": "bf16", "momentum": 0.9}}, network),
 }
 
 
-@pytest.mark.parametrize("change, build_network", RESUMED.values(), ids=RESUMED)
-def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_network):
+@pytest.mark.parametrize("case", RESUMED.values(), ids=RESUMED)
+def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, case):
     """Each sitting is killed after one, two or three saves; saves are at every step and test batch."""
+    change, build_network, *of_epoch = case
     spec, start = SPEC | change, (0, 0.0) if "epochs" in change else (40, 5.0)
-    model, kept, trained = train(spec, start, build_network())
+    model, kept, trained = train(spec, start, build_network(), None, *of_epoch)
     wanted = {step: weights for step, _, weights in kept}
     checkpoints, sittings, saved, again = {}, 0, None, None
     while again is None:
@@ -76,7 +79,8 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path, change, build_n
 
         with contextlib.suppress(Killed):
             function = function_of(resumed, spec)
-            again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, function)
+            given = (function, None, *of_epoch)
+            again = train_segment(resumed, images(), images(8, seed=1), spec, start, save, saved, *given)
         checkpoints |= dict(found)
     assert sittings > 4 and saved.sittings == sittings
     assert checkpoints.keys() == wanted.keys()

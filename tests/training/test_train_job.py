@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from reactivation.data.indices import split
 from reactivation.data.sources import samples
 from reactivation.errors import InputError
 from reactivation.jobs.state import Saved
 from reactivation.storage.arrays import write_arrays
+from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_labels, write_dataset
+from reactivation.training.epoch import Epoch
 from reactivation.training.train_job import OUTPUTS, train_job
 from trainings import SPEC
 
@@ -40,12 +43,12 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def train(folder, code=("x.py:1",)):
-    """Run the job; its files go to results/segments/s. Returns their bytes, without what says how long it took."""
-    outputs = {output: f"results/segments/s/{name}" for output, name in OUTPUTS.items()}
+def train(folder, spec=ONE, name="s", **parent):
+    """Run the job; its files go to results/segments/<name>. Returns their bytes, without what says how long it took."""
+    outputs = {output: f"results/segments/{name}/{file}" for output, file in OUTPUTS.items()}
     where = {"device": "cpu", "save_every": 0}
-    train_job("s", ONE, list(code), {"dataset": "data.h5", "split": "split.npz"}, outputs, where, 1)
-    made = folder / "results/segments/s"
+    train_job(name, spec, ["x.py:1"], {"dataset": "data.h5", "split": "split.npz"} | parent, outputs, where, 1)
+    made = folder / "results/segments" / name
     return {
         str(path.relative_to(made)): path.read_bytes()
         for path in made.rglob("*")
@@ -132,3 +135,71 @@ def test_its_record_lists_every_file_with_its_rows(place):
         and outputs["evaluation.csv"]["rows"] == made["evaluation.csv"].count(b"\n") - 1
     )
     assert all(outputs[name]["bytes"] == len(content) for name, content in made.items())
+
+
+# ------------------------------------------------------------------------------- the optimizer's state over a switch
+ADAM = ONE["training"] | {"optimizer": "adam", "lr": 0.01, "optimizer_state": "keep"}
+
+
+def of_two(**training):
+    """The specs of two tasks that have the same images."""
+    first = ONE | {"training": ADAM | training}
+    return first, first | {"tasks": first["tasks"] * 2, "epochs": [3, 2]}
+
+
+def chain(folder, first, second):
+    """Train two segments, the second from the first; returns the final weights of both."""
+    write_arrays("split.npz", **split(second, *read_labels("data.h5")))
+    train(folder, first, "one")
+    before = folder / "results/segments/one"
+    train(folder, second, "two", parent=str(before / "final.pt"), record=str(before / "segment.json"))
+    return [read_checkpoint(folder / f"results/segments/{name}/final.pt") for name in ("one", "two")]
+
+
+@pytest.mark.parametrize("training", [{}, {"optimizer": "sgd", "momentum": 0.9}], ids=["adam", "momentum"])
+def test_a_state_that_is_kept_goes_on_as_in_one_training(place, monkeypatch, training):
+    """The same batches, one after the other, in two segments and in one."""
+    monkeypatch.setattr("reactivation.training.loop.stream", lambda *_: 7)
+    shuffle, order = torch.Generator().manual_seed(7), Epoch.order
+    epochs = [torch.randperm(24, generator=shuffle) for _ in range(3)]
+    given = iter(epochs + epochs[:2] + epochs + epochs[:2])
+    monkeypatch.setattr(Epoch, "order", lambda *arguments: (order(*arguments), next(given))[1])
+    first, second = of_two(**training)
+    *_, kept = chain(place, first, second)
+    train(place, first | {"epochs": [5]}, "whole")
+    whole = read_checkpoint(place / "results/segments/whole/final.pt")
+    assert kept["step"] == whole["step"] == 15
+    assert all(torch.equal(kept["model"][name], whole["model"][name]) for name in whole["model"])
+    states = [at["optimizer"]["state"] for at in (kept, whole)]
+    assert states[0].keys() == states[1].keys()
+    for one, other in zip(*(state.values() for state in states), strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in other)
+    if not training:
+        assert {float(state["step"]) for state in states[0].values()} == {15.0}
+
+
+def test_a_new_optimizer_leaves_none_of_its_state(place):
+    keep, new = of_two(), of_two()
+    for spec in new:
+        spec["training"] = {key: value for key, value in ADAM.items() if key != "optimizer_state"}
+    (kept, later), (fresh, other) = chain(place, *keep), chain(place, *new)
+    assert "optimizer" in kept and "optimizer" not in fresh
+    assert all(torch.equal(kept["model"][name], fresh["model"][name]) for name in fresh["model"])
+    assert not all(torch.equal(later["model"][name], other["model"][name]) for name in other["model"])
+
+
+def test_a_twin_goes_on_with_its_networks_state(place):
+    first, second = of_two()
+    chain(place, first, second)
+    before = place / "results/segments/one"
+    twin = second | {"training": second["training"] | {"dynamics": "linearized"}}
+    train(place, twin, "twin", parent=str(before / "final.pt"), record=str(before / "segment.json"))
+    state = read_checkpoint(place / "results/segments/twin/final.pt")["optimizer"]["state"]
+    assert {float(of["step"]) for of in state.values()} == {15.0}
+
+
+def test_a_run_that_diverged_has_no_state_to_go_on_with(place):
+    first, second = of_two(optimizer="sgd", momentum=0.9, lr=1e20)
+    one, two = chain(place, first, second)
+    assert "optimizer" not in one and "optimizer" not in two
+    assert all(torch.equal(one["model"][name], two["model"][name]) for name in one["model"])

@@ -21,6 +21,7 @@ rule ntk:
     threads: 1
     resources:
         **GPU,
+        slot=1,
         runtime=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).minutes,
         mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).memory,
         gpu_mem_mb=lambda wildcards, attempt: attempt * requested(kernels_name(wildcards)).gpu_memory,

@@ -26,6 +26,11 @@ def image_size(spec: Spec) -> int:
     return TORCHVISION_SIZE if spec["source"] == "torchvision" else spec["image_size"]
 
 
+def held_out_count(images: int, share: float) -> int:
+    """How many of a class's training images are held out of training."""
+    return round(share * images)
+
+
 def class_count(spec: Spec) -> int:
     """Number of classes."""
     return TORCHVISION[spec["name"]][0] if spec["source"] == "torchvision" else spec["classes"]

@@ -18,6 +18,7 @@ class Images(TypedDict):
     classes: list[int]
     limit_per_class: int | None
     seed: int
+    held_out: NotRequired[float]  # the share of each class's training images that is held out, if any is
 
 
 class Task(TypedDict):
@@ -26,6 +27,7 @@ class Task(TypedDict):
     classes: list[int]
     weights: list[float]
     replay: int
+    replay_drawn: NotRequired[str]  # there if replayed images are drawn anew in each epoch
 
 
 class Split(TypedDict):
@@ -38,13 +40,18 @@ class Split(TypedDict):
 
 
 class Probe(TypedDict):
-    """Images on which kernels are evaluated: `size` training images, `held_out` test images."""
+    """Images on which kernels are evaluated: `size` training images, `held_out` test images.
+
+    `images` has the classes from which they are drawn.
+    """
 
     dataset: Dataset
     images: Images
     size: int
     held_out: int
     seed: int
+    groups: NotRequired[list[list[int]]]  # the classes of each task, if images are spread over tasks
+    draw: NotRequired[int]  # which of several probes, unless it is the first
 
 
 class Model(TypedDict):
@@ -57,6 +64,7 @@ class Model(TypedDict):
     depth: NotRequired[int]
     activation: NotRequired[str]
     norm: NotRequired[str]
+    channels: NotRequired[int]
 
 
 class Training(TypedDict):
@@ -69,6 +77,7 @@ class Training(TypedDict):
     momentum: float
     weight_decay: float
     dynamics: NotRequired[str]
+    optimizer_state: NotRequired[str]  # there if the state of the optimizer goes on over the switch
 
 
 class Checkpoints(TypedDict):
@@ -112,6 +121,7 @@ class Run(TypedDict):
     velocity_dt: list[int]
     overlap_rank: int
     eigenvectors: int
+    alignment_labels: NotRequired[str]  # integer; one-hot labels without it
 
 
 class Convergence(TypedDict):
@@ -123,6 +133,18 @@ class Convergence(TypedDict):
     kernels: list[str]
     widths: list[int]
     initialisations: int
+
+
+class Others(TypedDict):
+    """A table of others' numbers: its position among the figure's, and which of its rows belong to a panel."""
+
+    table: int
+    sha256: str  # of the table, so that a figure is drawn again when it changes
+    value: str  # its column with the numbers
+    label: str
+    time: str  # its column with the time: epoch or step
+    tasks: dict[str, int | None]  # the task of each block's rows; None for all rows
+    where: Axes  # the value of each axis that the panel does not show, for tables that have its column
 
 
 class Panel(TypedDict, total=False):
@@ -141,6 +163,8 @@ class Panel(TypedDict, total=False):
     block: list[str]
     scale: str
     time: str
+    unit: str  # only of the time since a switch: epochs or steps
+    others: Others  # only if others' numbers are drawn over the curves
     title: str
     statistic: str
     task: int
@@ -149,8 +173,10 @@ class Panel(TypedDict, total=False):
     widths: list[int]
     initialisations: int
     color: str | None  # the axis that colors show
+    chance: dict[str, list[str]]  # what the metric has by chance, if that is drawn: words, and one metric or two
     own: Axes  # the panel's `where`
     axes: list[str]  # the axes of its experiment's grid
+    draws: int  # the number of probes that bands go over, if several
     runs: list[str]
     beside: int | None  # position in the figure `beside` of the panel whose scale it takes
 
@@ -165,9 +191,9 @@ class Figure(TypedDict):
 
 
 class Claims(TypedDict):
-    """Settings of all claims, and the thresholds and runs of each claim that is tested."""
+    """Settings of all claims, and the name, thresholds, runs and kernels of each claim that is tested."""
 
     kernel: str
     min_seeds: int
     confidence: float
-    tested: dict[str, dict[str, Any]]
+    tested: list[dict[str, Any]]

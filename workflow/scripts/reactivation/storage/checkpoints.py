@@ -16,7 +16,7 @@ def write_checkpoint(path: str | Path, weights: dict[str, Any], step: int, epoch
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """`step`, `epoch` and `model` (a state dict) of a checkpoint."""
+    """`step`, `epoch` and `model` (a state dict) of a checkpoint; `optimizer`, its state, if the next task needs it."""
     import torch
 
     with reading(path, "not a readable checkpoint", "delete its segment's folder and run again"):
@@ -24,6 +24,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         finite = all(torch.isfinite(tensor).all() for tensor in checkpoint["model"].values())
         check(finite and {"step", "epoch"} <= checkpoint.keys(), "it should have finite weights, step and epoch")
         return checkpoint
+
+
+def on_cpu(content: Any) -> Any:
+    """A copy of nested dicts and lists whose tensors are on the CPU."""
+    if isinstance(content, dict):
+        return {key: on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [on_cpu(value) for value in content]
+    return content.detach().cpu() if hasattr(content, "detach") else content
 
 
 def write_tensors(path: str | Path, content: dict[str, Any]) -> None:

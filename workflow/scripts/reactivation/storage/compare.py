@@ -23,7 +23,7 @@ BOUNDS = {"weights": 1e-3, "kernels": 1e-4, "tables": 1e-2}
 NOTES = ("seconds", "images_per_second")  # columns that say how long a training took
 ATTRIBUTES = ("class_names", "mean", "std", "digest", "order", "diverged")  # of HDF5 files; the others are notes
 NOT_COMPARED = (".json", ".pdf")  # records of a making, with its date
-CUT = ("training.csv", "evaluation.csv")  # and function-*.csv: tables of a segment, which may end early
+CUT = ("training.csv", "evaluation.csv")  # and function-*.csv, within.csv: tables of a segment, which may end early
 
 
 def difference(
@@ -32,8 +32,8 @@ def difference(
     """How `made`, a file that was made again, differs from `there`, in a few words; None if it does not.
 
     `entry`: what was recorded of `there`, by which a file that is gone can be compared. `loose`: within BOUNDS. Of a
-    training's tables, `made` must have all rows of steps before `until`; of kernels and functions, all that belongs to
-    the `first` steps.
+    training's tables, `made` must have all rows of steps before `until`; of what else is made of checkpoints, all that
+    belongs to the `first` steps.
     """
     suffix = made.suffix
     if not made.is_file():
@@ -69,6 +69,8 @@ def _weights(made: Path, there: Path, entry: Entry | None, loose: bool) -> str |
     name = max(far, key=lambda name: far[name])
     if loose and far[name] <= BOUNDS["weights"]:
         return None
+    if far[name] == 0:  # final weights may have it with them
+        return "has another state of the optimizer, or another step"
     return f"has other bits: {name} by {far[name]:.1g} of its largest weight"
 
 
@@ -91,7 +93,7 @@ def _tables(made: Path, there: Path, loose: bool, until: float, first: int | Non
     rows, before = (list(csv.DictReader(io.StringIO(text))) for text in (new, old))
     if made.name in CUT:
         before = [row for row in before if float(row["step"]) < until]
-    elif made.name.startswith("function-"):
+    elif made.name.startswith("function-") or made.name == "within.csv":
         steps = list(dict.fromkeys(row["step"] for row in before))[:first]
         before = [row for row in before if row["step"] in steps]
     if new.splitlines()[:1] != old.splitlines()[:1] or len(rows) != len(before):

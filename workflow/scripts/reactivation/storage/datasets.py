@@ -14,14 +14,18 @@ BLOCK = 256  # images written or read at once
 
 
 def write_dataset(
-    path: str | Path, samples: Iterable[tuple[str, str, np.ndarray]], attributes: Callable[[], dict] = dict
+    path: str | Path,
+    samples: Iterable[tuple[str, str, np.ndarray]],
+    attributes: Callable[[], dict] = dict,
+    normalise: dict[str, list[float]] | None = None,
 ) -> None:
     """Write `(part, class, image)` samples, block by block; part is "train" or "test", image (H, W, 3) uint8.
 
     The file has `/<part>/images` (N, H, W, 3) uint8 and `/<part>/labels` (N,) int64. Its attributes are
 
     * `class_names`, in alphabetical order; labels are positions in it;
-    * `mean` and `std` (3,) of the training images' channels, in [0, 1]; a constant channel has `std` 1;
+    * `mean` and `std` (3,), by which images are normalised: those of `normalise`, or else of the training images'
+      channels, in [0, 1]; a constant channel then has `std` 1;
     * `digest`, of all images and labels;
     * those that `attributes()` returns, which is called at the end.
     """
@@ -62,6 +66,8 @@ def write_dataset(
         mean = shares @ values
         deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
         std = np.where(deviation < 1e-6, 1.0, deviation)  # a constant channel, up to rounding
+        if normalise:
+            mean, std = (np.array(normalise[key], dtype=np.float64) for key in ("mean", "std"))
         file.attrs.update(class_names=classes, mean=mean, std=std, digest=content.hexdigest(), **attributes())
 
 
@@ -108,18 +114,18 @@ def read_images(path: str | Path, part: str, indices: np.ndarray) -> tuple[np.nd
 
 
 def read_probe_images(path: str | Path, probe: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, H, W, 3) uint8 and labels (n,) of a probe: training images, then held-out test images."""
-    held_out = probe["held_out"]
+    """Images (n, H, W, 3) uint8 and labels (n,) of a probe: training images, then held-out images."""
+    in_train = probe.get("in_train", ~probe["held_out"])
     parts = [
-        read_images(path, part, probe["index"][held_out == test])
-        for part, test in (("train", False), ("test", True))
-        if (held_out == test).any()
+        read_images(path, part, probe["index"][in_train == there])
+        for part, there in (("train", True), ("test", False))
+        if (in_train == there).any()
     ]
     return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
 def read_normalisation(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (3,) of the training images' channels, in [0, 1]."""
+    """Mean and standard deviation (3,) by which images in [0, 1] are normalised."""
     with reading(path), h5py.File(path) as file:
         mean, std = file.attrs["mean"], file.attrs["std"]
         sound = bool(np.isfinite([mean, std]).all() and np.shape(mean) == (3,) and (std > 0).all())

@@ -19,13 +19,15 @@ SWITCHES = (  # reactivation.csv
     *("norm_before", "norm_lowest", "norm_last", "norm_drop", "norm_unrest", "norm_recovery"),
     *("drop_epochs", "recovery_epochs"),
     *("alignment_before", "alignment_after", "alignment_turn", "alignment_pace", "turn_epochs"),
-    *("forgetting", "static_function_error", "static_accuracy_error", "static_forgetting_error"),
+    *("alignment_identity", "alignment_permuted_low", "alignment_permuted_high"),
+    *("forgetting", "forgetting_within_task"),
+    *("static_function_error", "static_accuracy_error", "static_forgetting_error"),
 )
-ACCURACY = ("trained", "task", "test_accuracy")  # accuracy.csv
+ACCURACY = ("trained", "task", "test_accuracy", "accuracy_within_task")  # accuracy.csv
 FILES = ("task", "segment", "kernels", "function", "dataset", "split", "probe")  # files.csv
 CLAIMS = (  # claims.csv
-    *("claim", "verdict", "statement", "measure", "holds", "effect", "low", "high", "unit", "sign", "threshold"),
-    *("seeds", "name", "experiment", "where", "sentence"),
+    *("claim", "kernel", "verdict", "statement", "measure", "finding", "holds", "effect", "low", "high", "unit"),
+    *("sign", "threshold", "seeds", "name", "experiment", "where", "sentence"),
 )
 
 # results/<study>/figures/<figure>.csv: of these, in this order, those that some panel of the figure has
@@ -38,7 +40,7 @@ SLOPE = ("slope", "slope_low", "slope_high")  # of a convergence
 def figure_columns(axes: Iterable[str]) -> list[str]:
     """The columns of a figure whose panels are colored by `axes`, or drawn against them."""
     names = [*PANEL, *axes, "other", "block", "index", "seed"]
-    return [*names, *AT, "value", *STATISTICS, *SLOPE, "diverged"]
+    return [*names, *AT, "since_switch", "value", *STATISTICS, *SLOPE, "diverged"]
 
 
 # Columns of tables that have axes too: no axis may take these names. A convergence, which has `other` and SLOPE, has no

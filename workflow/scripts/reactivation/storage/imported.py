@@ -22,10 +22,11 @@ def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
     """Everything that a file says about its run, except its kernels. InputError says what is wrong with the file.
 
     `kernels`: those of `kinds` that it has; `epochs`: those of each task; `parts`: the tasks with at least two images
-    of the probe; `held_out`: whether the probe has held-out images.
+    of the probe; `held_out`: whether the probe has held-out images; `steps`: whether it says the steps of
+    checkpoints.
     """
     with _opened(path) as file:
-        found = _layout(file, kinds)
+        found, steps = _layout(file, kinds), "step" in file
     of_task = found["probe"]["task"]
     ends = found["epoch"][np.append(np.diff(found["task"]) > 0, True)]
     return {
@@ -35,6 +36,7 @@ def structure(path: str | Path, kinds: Collection[str]) -> dict[str, Any]:
             int(k) for k, count in zip(*np.unique(of_task, return_counts=True), strict=True) if k > 0 and count > 1
         ],
         "held_out": bool(found["probe"]["held_out"].any()),
+        "steps": steps,
     }
 
 

@@ -15,7 +15,7 @@ from reactivation.storage.datasets import read_class_count
 from reactivation.storage.receipts import checkpoint_paths
 from reactivation.storage.rows import FUNCTION, write_rows
 from reactivation.training import networks
-from reactivation.training.batches import part_images, probe_images
+from reactivation.training.batches import probe_images, test_images
 from reactivation.training.device import set_up_device
 from reactivation.training.evaluation import Function
 from reactivation.training.linearized import linearized
@@ -33,7 +33,7 @@ def function_job(spec: "specs.Segment", inputs: Any, output: str, where: dict[st
     """
     chosen = set_up_device(where["device"], threads)
     parts = {
-        "test": part_images(chosen, inputs["dataset"], "test", read_arrays(inputs["split"])["test"]),
+        "test": test_images(chosen, inputs["dataset"], read_arrays(inputs["split"])),
         "probe": probe_images(chosen, inputs["dataset"], read_arrays(inputs["probe"])),
     }
     classes = read_class_count(inputs["dataset"])

@@ -17,6 +17,7 @@ from reactivation.errors import InputError, one_line
 from reactivation.jobs.schedule import checkpoint_steps, enough_steps
 from reactivation.jobs.state import Saved
 from reactivation.seeds import stream
+from reactivation.training.epoch import Epoch
 from reactivation.training.evaluation import Function, evaluate, logits_of
 from reactivation.training.optimizer import new_optimizer
 from reactivation.training.resume import Sitting, Trained, sound
@@ -36,6 +37,8 @@ def train_segment(
     saved: Saved | None = None,
     function: Function | None = None,
     first: int | None = None,
+    of_epoch: Epoch | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Trained:
     """Minimise cross-entropy on the last task of `spec`, to its last epoch or until training diverges.
 
@@ -44,20 +47,21 @@ def train_segment(
     then, and training goes on from the state found there, bit-identically on a CPU. `function` maps images to logits by
     the weights of `model`, and is `model` itself if not given. Tests take place at initialisation, at the end of each
     epoch and at each checkpoint. With `first`, training stops early, when there are as many checkpoints to compare.
+    `of_epoch`: which images of `train` an epoch takes, if not all. `optimizer`: a new one, or one whose state goes on.
     """
-    function = function or model
+    function, of_epoch = function or model, of_epoch or Epoch(len(train))
     task, epochs, training = len(spec["tasks"]), spec["epochs"][-1], spec["training"]
     batch_size, precision = training["batch_size"], training["precision"]
-    refuse_lone_image(model, train, batch_size)
-    steps_per_epoch = -(-len(train) // batch_size)
+    refuse_lone_image(model, train, len(of_epoch), batch_size)
+    steps_per_epoch = -(-len(of_epoch) // batch_size)
     checkpoints = checkpoint_steps(steps_per_epoch, epochs, **spec["checkpoints"])
     at = partial(moment, start, steps_per_epoch)
     stop = enough_steps(checkpoints, steps_per_epoch, first) if first else None  # None too if that is the last
 
-    optimizer = new_optimizer(model, spec["model"], training)  # a new one for each task
+    optimizer = optimizer or new_optimizer(model, spec["model"], training)
     shuffle = torch.Generator().manual_seed(stream(spec["seed"], "batches", task))
     sitting = Sitting(model, optimizer, shuffle, saved)
-    now, tell = sitting.now, teller(sitting.now, epochs, len(train), batch_size)
+    now, tell = sitting.now, teller(sitting.now, epochs, len(of_epoch), batch_size)
     evaluate_at = partial(evaluate, function, test, spec["images"]["classes"], precision, between=sitting.tick)
     take_test = partial(record_test, model, now, evaluate_at)
 
@@ -66,7 +70,7 @@ def train_segment(
         take_test(at(0))
     for _ in sitting.epochs_left(epochs, steps_per_epoch):
         model.train()
-        for indices in sitting.batches_left(len(train), batch_size, train.labels.device):
+        for indices in sitting.batches_left(of_epoch, batch_size, train.labels.device):
             # Checkpoints are tested before the next step, so a state saved at a checkpoint lacks only its test.
             if now.losses and now.step in checkpoints and not tested(now, at(now.step)):
                 with sitting.paused():
@@ -83,7 +87,7 @@ def train_segment(
         if not sound(now, model):
             return now
         seconds, rows = sitting.seconds(), take_test(at(now.step))
-        now.log.append(log_row(spec, rows, mean_loss(now.losses, len(train), batch_size), len(train), seconds))
+        now.log.append(log_row(spec, rows, mean_loss(now.losses, len(of_epoch), batch_size), len(of_epoch), seconds))
         tell(seconds, now.log[-1])
     return now
 
@@ -119,14 +123,17 @@ def step_on(
     return loss.detach()
 
 
-def refuse_lone_image(model: nn.Module, train: Images, batch_size: int) -> None:
-    """Raise InputError if an epoch's last batch is one image and the network normalizes single pixels over batches."""
-    if len(train) % batch_size != 1 % batch_size:
+def refuse_lone_image(model: nn.Module, train: Images, images: int, batch_size: int) -> None:
+    """Raise InputError if an epoch's last batch is one image and the network normalizes single pixels over batches.
+
+    `images`: how many of `train` an epoch takes.
+    """
+    if images % batch_size != 1 % batch_size:
         return
     try:
         copy.deepcopy(model).train()(train.batch(slice(0, 1))[0])
     except ValueError as error:
         raise InputError(
-            f"{len(train)} images in batches of {batch_size} leave one alone, which the network cannot train on "
-            f"({one_line(error)}): choose another batch_size, or norm: group"
+            f"{images} images in batches of {batch_size} leave one alone, which the network cannot train on "
+            f"({one_line(error)}): choose another batch_size, or a network without batch normalization"
         ) from error

@@ -1,8 +1,9 @@
 """The networks, and how their initialisation, forward pass and learning rates depend on the width.
 
-Every network turns images (n, 3, image_size, image_size) into logits (n, classes), for image sizes of 8 and more. A
-parametrization applies to the nn.Linear and nn.Conv2d modules of any network. A network's outermost modules are its
-layers: kernels, metrics and figures use their names, which are numbers in an nn.Sequential without names.
+Every network turns images (n, 3, image_size, image_size) into logits (n, classes), for image sizes of 8 and more
+(`cnn_bn`: 16). A parametrization applies to the nn.Linear and nn.Conv2d modules of any network. A network's outermost
+modules are its layers: kernels, metrics and figures use their names, which are numbers in an nn.Sequential without
+names.
 """
 
 import inspect
@@ -32,6 +33,24 @@ def cnn(width: int, image_size: int, classes: int) -> nn.Module:
         layers |= {f"pool{i}": nn.MaxPool2d(2), f"activation{i}": nn.ReLU()}
     layers |= {"flatten": nn.Flatten(), "head": nn.Linear(width * (image_size // 8) ** 2, classes)}
     return nn.Sequential(layers)
+
+
+def cnn_bn(width: int, image_size: int, classes: int, channels: int) -> nn.Module:
+    """Four convolutions without padding, batch normalization and ReLU after each; two hidden layers of `width` units.
+
+    The network of the authors' earlier course project. Images of 16 pixels are the smallest that it can take.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, (into, side) in enumerate(((3, 5), (channels, 3), (channels, 3), (channels, 3)), start=1):
+        layers |= {f"conv{i}": nn.Conv2d(into, channels, side), f"norm{i}": nn.BatchNorm2d(channels)}
+        layers[f"activation{i}"] = nn.ReLU()
+        if i == 2:
+            layers["pool"] = nn.MaxPool2d(2)
+    layers["flatten"] = nn.Flatten()
+    features = channels * ((image_size - 6) // 2 - 4) ** 2
+    for i, units in enumerate((features, width), start=1):
+        layers |= {f"hidden{i}": nn.Linear(units, width), f"activation{i + 4}": nn.ReLU()}
+    return nn.Sequential(layers | {"head": nn.Linear(width, classes)})
 
 
 def mlp(width: int, image_size: int, classes: int, depth: int, activation: str) -> nn.Module:
@@ -110,7 +129,13 @@ def resnet18(width: int, image_size: int, classes: int, norm: str) -> nn.Module:
     return nn.Sequential(layers)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp, "rnn": RNN, "resnet18": resnet18}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "cnn": cnn,
+    "cnn_bn": cnn_bn,
+    "mlp": mlp,
+    "rnn": RNN,
+    "resnet18": resnet18,
+}
 
 
 def layer_names(model: nn.Module) -> list[str]:
@@ -171,7 +196,7 @@ def growing(spec: Mapping[str, Any]) -> dict[str, tuple[bool, bool]]:
     """
     with torch.device("meta"):  # shapes without values; draws nothing
         here, wider = (
-            dict(_architecture(spec, w, 8, 1).named_parameters()) for w in (spec["width"], 2 * spec["width"])
+            dict(_architecture(spec, w, 16, 1).named_parameters()) for w in (spec["width"], 2 * spec["width"])
         )
     differs = {name: [a != b for a, b in zip(p.shape, wider[name].shape, strict=True)] for name, p in here.items()}
     return {name: (dimensions[0], any(dimensions[1:2])) for name, dimensions in differs.items()}

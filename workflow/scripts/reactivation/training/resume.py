@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from reactivation.jobs.state import Saved
+from reactivation.training.epoch import Epoch
 
 
 @dataclass
@@ -48,9 +49,9 @@ class Sitting:
             yield epoch
             self.now.losses, self.began = [], time.perf_counter()
 
-    def batches_left(self, images: int, batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    def batches_left(self, epoch: Epoch, batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
         """Yield the indices of the images of each batch left in the epoch in progress, in its random order."""
-        order = torch.randperm(images, generator=self.shuffle).to(device)
+        order = epoch.order(self.shuffle).to(device)
         yield from order.split(batch_size)[len(self.now.losses) :]
 
     def tick(self) -> None:

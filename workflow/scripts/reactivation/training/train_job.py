@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from reactivation.errors import InputError, one_line
@@ -12,16 +13,18 @@ from reactivation.jobs.state import Saved, Writer
 from reactivation.jobs.workplace import forget, workplace
 from reactivation.seeds import stream
 from reactivation.storage.arrays import read_arrays
-from reactivation.storage.checkpoints import read_checkpoint
+from reactivation.storage.checkpoints import on_cpu, read_checkpoint, write_tensors
 from reactivation.storage.datasets import read_class_count, read_digest
 from reactivation.storage.files import archive_digest, atomic, publish, read_json, write_json
 from reactivation.storage.receipts import described, difference, listed_files
 from reactivation.storage.rows import EVALUATION, write_rows
 from reactivation.training import networks
-from reactivation.training.batches import part_images
+from reactivation.training.batches import part_images, test_images
 from reactivation.training.device import allow_tf32, device_name, keep_freed_memory, set_up_device
+from reactivation.training.epoch import Epoch
 from reactivation.training.linearized import function_of
 from reactivation.training.loop import moment, train_segment
+from reactivation.training.optimizer import new_optimizer
 from reactivation.training.training_log import log_columns
 
 if TYPE_CHECKING:
@@ -72,13 +75,17 @@ def train(
     allow_tf32(True)
     keep_freed_memory()
     checkpoints, indices = folder / OUTPUTS["checkpoints"], read_arrays(inputs["split"])
-    images = part_images(device, inputs["dataset"], "train", indices[f"task{len(spec['tasks'])}_train"])
-    test = part_images(device, inputs["dataset"], "test", indices["test"])
-    model, start = initial(spec, images.image_size, inputs)
+    positions, of_epoch = training_images(spec, indices)
+    images = part_images(device, inputs["dataset"], "train", positions)
+    test = test_images(device, inputs["dataset"], indices)
+    model, start, before = initial(spec, images.image_size, inputs)
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # missing from torch's annotations
     model.to(device, **layout)
+    optimizer = new_optimizer(model, spec["model"], spec["training"])
+    if before is not None:
+        optimizer.load_state_dict(before)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{len(images)} images, {parameters:,} parameters, on {device} with {threads} thread(s)")
+    print(f"{len(of_epoch)} images, {parameters:,} parameters, on {device} with {threads} thread(s)")
 
     def save(model: torch.nn.Module, step: int, epoch: float) -> None:
         writer.checkpoint(checkpoints / f"step{step:08d}.pt", model, step, epoch, saved.files)
@@ -87,10 +94,9 @@ def train(
     with Writer() as writer, Saved(folder / "state.pt", where["save_every"], first=writer.flush) as saved:
         refuse_damaged(checkpoints, saved)
         remove_later(checkpoints, start[0] + saved.found["step"] if saved.found else -1)
-        trained = train_segment(
-            model, images, test, spec, start, save, saved, function_of(model, spec), where.get("first")
-        )
-    steps_per_epoch = -(-len(images) // spec["training"]["batch_size"])
+        function, first = function_of(model, spec), where.get("first")
+        trained = train_segment(model, images, test, spec, start, save, saved, function, first, of_epoch, optimizer)
+    steps_per_epoch = -(-len(of_epoch) // spec["training"]["batch_size"])
     diverged = None
     if trained.diverged is not None:
         step, epoch = moment(start, steps_per_epoch, trained.diverged)
@@ -101,18 +107,38 @@ def train(
     kept = sorted(checkpoints.iterdir())
     last = max(map(step_of, kept), default=start[0])
     about = {**host(where), "device": device_name(device), "parameters": parameters, "diverged": diverged}
-    finish(folder, spec, code, saved, about, moment(start, steps_per_epoch, last - start[0]), inputs.get("parent"))
+    write_final(folder, inputs.get("parent"), optimizer if kept_on(spec) and diverged is None else None)
+    finish(folder, spec, code, saved, about, moment(start, steps_per_epoch, last - start[0]))
 
 
-def initial(spec: "specs.Segment", image_size: int, inputs: Any) -> tuple[torch.nn.Module, tuple[int, float]]:
-    """The network at the start of the segment, on the CPU; the steps and epochs before it."""
+def training_images(spec: "specs.Segment", split: dict[str, np.ndarray]) -> tuple[np.ndarray, Epoch]:
+    """Positions of the training images of a segment, and which of them an epoch takes."""
+    *earlier, own = (split[f"task{k}_train"] for k in range(1, len(spec["tasks"]) + 1))
+    if "replay_drawn" not in spec["tasks"][-1]:
+        return own, Epoch(len(own))
+    return np.concatenate([own, *earlier]), Epoch(len(own), tuple(map(len, earlier)), spec["tasks"][-1]["replay"])
+
+
+def kept_on(spec: "specs.Segment") -> bool:
+    """Whether the state of the optimizer goes on over the switch."""
+    return spec["training"].get("optimizer_state") == "keep"
+
+
+def initial(
+    spec: "specs.Segment", image_size: int, inputs: Any
+) -> tuple[torch.nn.Module, tuple[int, float], dict[str, Any] | None]:
+    """The network at the start of the segment, on the CPU; the steps and epochs before it; its optimizer's state.
+
+    The state is None if the optimizer is a new one. A linearised twin goes on with the state of its network's, as it
+    does with its weights.
+    """
     torch.manual_seed(stream(spec["seed"], "init"))
     model = networks.build(spec["model"], image_size, read_class_count(inputs["dataset"]))
     if not inputs.get("parent"):
-        return model, (0, 0.0)
+        return model, (0, 0.0), None
     checkpoint = read_checkpoint(inputs["parent"])
     model.load_state_dict(checkpoint["model"])
-    return model, (checkpoint["step"], checkpoint["epoch"])
+    return model, (checkpoint["step"], checkpoint["epoch"]), checkpoint["optimizer"] if kept_on(spec) else None
 
 
 def remove_later(checkpoints: Path, reached: int) -> None:
@@ -142,27 +168,33 @@ def inherit(folder: Path, spec: "specs.Segment", code: list[str], parent: str, b
     write_rows(folder / OUTPUTS["evaluation"], [], EVALUATION)
     about: dict[str, Any] = {key: before[key] for key in ("host", "device", "parameters", "diverged") if key in before}
     last = (before["final_step"], before["final_epoch"])
-    finish(folder, spec, code, Saved(folder / "state.pt", 0), about, last, parent)
+    write_final(folder, parent, None)
+    finish(folder, spec, code, Saved(folder / "state.pt", 0), about, last)
 
 
-def finish(
-    folder: Path,
-    spec: "specs.Segment",
-    code: list[str],
-    saved: Saved,
-    about: dict[str, Any],
-    last: tuple[int, float],
-    parent: str | None,
-) -> None:
-    """Write the final weights, and last the record, which says that all outputs are there.
+def write_final(folder: Path, parent: str | None, optimizer: torch.optim.Optimizer | None) -> None:
+    """Write the final weights: the last checkpoint, or those that training started from if there is none.
 
-    `last`: step and epoch of the last checkpoint, or of the weights that training started from.
+    With `optimizer`, also its state, from which the next task goes on.
     """
     kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
     final = kept[-1] if kept else parent
     assert final is not None, "a first task keeps the weights that it starts from"
+    if optimizer is not None:
+        write_tensors(folder / OUTPUTS["final"], read_checkpoint(final) | {"optimizer": on_cpu(optimizer.state_dict())})
+        return
     with atomic(folder / OUTPUTS["final"]) as temporary:
         shutil.copyfile(final, temporary)  # not a second name of the same file: damage of one would be that of both
+
+
+def finish(
+    folder: Path, spec: "specs.Segment", code: list[str], saved: Saved, about: dict[str, Any], last: tuple[int, float]
+) -> None:
+    """Write the record, which says that all outputs are there.
+
+    `last`: step and epoch of the last checkpoint, or of the weights that training started from.
+    """
+    kept = sorted((folder / OUTPUTS["checkpoints"]).iterdir())
     others = [OUTPUTS[output] for output in ("final", "log", "evaluation")]
     record = provenance(spec, code, saved.started, PACKAGES, saved.seconds())
     write_json(
