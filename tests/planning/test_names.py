@@ -51,11 +51,13 @@ def test_expressions_make_file_names(value, text):
 # For each study: how many names it has, and the beginning of the SHA-256 of their list.
 NAMES = {
     "cifar-small.yaml": (152, "ca8a608ad435abf0"),
-    "cifar10-small.yaml": (123, "9cb6cb740e546813"),
-    "config.yaml": (313, "7e7bf7d0c777f95f"),
-    "course-project.yaml": (378, "283ee328dc876248"),
-    "paper.yaml": (1420, "1cfa1db875080712"),
+    "cifar10-small.yaml": (124, "a18066adddaca7fa"),
+    "config.yaml": (341, "9c8b7b667fd94c79"),
+    "course-project.yaml": (378, "9b2687604063c3bb"),
+    "paper.yaml": (1556, "61a0c763a265cb33"),
     "precision.yaml": (69, "5acf979132cd4a5c"),
+    "probe-size.yaml": (210, "0c598aa8fdc36ac8"),
+    "published.yaml": (74, "54e43075156f869a"),
 }
 KINDS = ("datasets", "splits", "probes", "segments", "kernels", "functions", "runs", "convergences", "figures")
 
@@ -157,6 +159,8 @@ def test_every_file_of_a_study_with_long_names_can_be_made(tmp_path):
     ]
     made += [f"results/logs/ntk/{name.replace('/', '-')}.log" for name in plan.kernels]
     made += [f"results/logs/function/{name.replace('/', '-')}.log" for name in plan.functions]
+    made += [paths.WITHIN.format(segment=name) for name in plan.within]
+    made += [f"results/logs/within/{name}.log" for name in plan.within]
     made += [paths.SPLIT.format(split=name) for name in plan.splits]
     made += [paths.PROBE.format(probe=name) for name in plan.probes]
     made += [paths.DATASET.format(dataset=name) for name in plan.datasets]

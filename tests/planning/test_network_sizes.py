@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reactivation.errors import InputError
 from reactivation.planning import network_sizes
+from reactivation.study.checks import SMALLEST
 from reactivation.study.schema_experiments import SECTIONS
 from reactivation.study.schema_models import Model
 from reactivation.training.networks import MODELS, build
@@ -38,6 +39,7 @@ def test_a_network_that_is_missing_is_said_to_be():
 @pytest.mark.parametrize("model", NETWORKS, ids=str)
 def test_bytes_operations_and_outputs_are_those_of_the_real_network(model, image_size):
     model = model | {"width": 5, "parametrization": "pytorch"}
+    image_size += SMALLEST.get(model["name"], 8) - 8
     of = network_sizes.network(model, image_size, classes=7)
     outputs = []
     with torch.device("meta"):

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from convergence import PANEL, study
-from edits import BOTH, EXPERIMENT, GRID
+from edits import BOTH, EXPERIMENT, FIGURE, GRID
 from elsewhere import mine, write
-from helpers import REPOSITORY, changed
+from helpers import REPOSITORY, TINY, changed
 from plans import plan
 from reactivation.planning.inputs import run_inputs, switch_runs
 from reactivation.planning.plan import make_plan, sources
@@ -30,6 +30,44 @@ def test_a_run_is_a_chain_of_segments():
     assert tiny.figures["fig4"].runs == tuple(tiny.runs)
     assert len(tiny.splits) == 2
     assert len(tiny.datasets) == len(tiny.probes) == 1
+
+
+def test_several_probes_share_trainings_and_the_first_is_the_one_there_was():
+    one, three = plan(), plan((f"{EXPERIMENT}.probe", {"size": 6, "draws": 3}))
+    assert set(three.segments) == set(one.segments) and set(three.kernels) > set(one.kernels)
+    assert len(three.probes) == 3 and len(three.runs) == 3 * len(one.runs)
+    assert set(one.probes) == {name for name, probe in three.probes.items() if "draw" not in probe.spec}
+    run = three.runs["widths-width2-draw2-s0"]
+    assert run.spec["axes"] == {"width": 2, "draw": 2} and run.segments == one.runs["widths-width2-s0"].segments
+    assert three.probes[three.kernels[run.kernels[0]].probe].spec["draw"] == 2
+    panels = three.figures["fig4"].spec["panels"]
+    assert {panel["draws"] for panel in panels} == {3} and len(panels[0]["runs"]) == len(three.runs)
+    assert not any("draws" in panel for panel in one.figures["fig4"].spec["panels"])
+    fixed = (
+        plan((f"{EXPERIMENT}.probe", {"size": 6, "draws": 3}), (f"{FIGURE}.where", {"draw": 1}))
+        .figures["fig4"]
+        .spec["panels"]
+    )
+    assert not any("draws" in panel for panel in fixed) and len(fixed[0]["runs"]) == 4
+
+
+def test_each_probe_of_a_network_has_the_twin_with_the_same_probe():
+    twins = plan(
+        (f"{EXPERIMENT}.grid.dynamics", ["network", "linearized"]),
+        (f"{EXPERIMENT}.probe", {"size": 6, "draws": 2}),
+        ("figures", {}),
+    )
+    pairs = {name: spec["twin"] for name, spec in switch_runs(twins).items() if spec["twin"]}
+    assert len(pairs) == 8 and all(twin == name.replace("network", "linearized") for name, twin in pairs.items())
+
+
+def test_a_probe_can_be_of_some_tasks_or_spread_over_tasks():
+    spec = next(iter(plan((f"{EXPERIMENT}.probe", {"size": 6, "tasks": [2]})).probes.values())).spec
+    assert spec["images"]["classes"] == [2, 3] and "groups" not in spec
+    spread = next(iter(plan((f"{EXPERIMENT}.probe", {"size": 6, "balance": "tasks"})).probes.values())).spec
+    assert spread["groups"] == [[0, 1], [2, 3]] and spread["images"]["classes"] == [0, 1, 2, 3]
+    whole = plan((f"{EXPERIMENT}.probe", {"size": 6, "tasks": [1, 2]}))
+    assert set(whole.probes) == set(plan().probes)  # all classes: the probe that there was
 
 
 def test_the_same_config_is_the_same_plan():
@@ -70,6 +108,18 @@ def test_what_determines_weights_is_part_of_a_segments_identity(path, value):
 )
 def test_what_does_not_determine_weights_is_not(path, value):
     assert set(plan().segments) == set(plan((path, value)).segments)
+
+
+def test_labels_as_numbers_are_said_to_runs_and_figures():
+    numbers = plan((f"{EXPERIMENT}.metrics", {"alignment_labels": "integer"}))
+    assert {run.spec["alignment_labels"] for run in numbers.runs.values()} == {"integer"}
+    same = plan((f"{EXPERIMENT}.metrics", {"alignment_labels": "one_hot"}))
+    assert same.runs == plan().runs and same.figures == plan().figures
+    for which, detail in ((numbers, "labels as numbers"), (same, "")):
+        panels = [panel for figure in which.figures.values() for panel in figure.spec["panels"]]
+        assert {panel["detail"] for panel in panels if panel["metric"] == "alignment"} == {detail}
+        assert {panel["detail"] for panel in panels if panel["metric"] == "kernel_distance"} == {""}
+        assert all(("chance" in panel) == (panel["metric"] == "alignment") for panel in panels)
 
 
 def test_another_probe_or_kernel_is_another_file_of_kernels():
@@ -165,7 +215,7 @@ def test_figures_1_4_5_6_show_the_same_runs(paper):
 @pytest.mark.parametrize("name", ["paper.yaml", "config.yaml"])
 def test_every_figure_of_the_paper_is_planned(name):
     plan = config(name)
-    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), *(f"figS{i}" for i in range(1, 7))}
+    assert set(plan.figures) == {*(f"fig{i}" for i in range(1, 10)), *(f"figS{i}" for i in range(1, 9)), "figA1"}
     assert all(figure.runs or figure.convergences for figure in plan.figures.values())
 
 
@@ -252,10 +302,36 @@ def test_a_claim_is_tested_on_the_runs_that_it_names():
     claims = {"velocity_spikes": {"experiment": "widths", "where": {"lr": "1e-2"}, "ratio": 3}}
     plan = make_plan(load_study(changed(*edits, ("claims", claims))))
     assert plan.claims["min_seeds"] == 3 and plan.claims["kernel"] == "sum"
-    spec = plan.claims["tested"]["velocity_spikes"]
-    assert spec["ratio"] == 3
+    (spec,) = plan.claims["tested"]
+    assert spec["name"] == "velocity_spikes" and spec["ratio"] == 3 and "key" not in spec
     runs = {f"widths-width{width}-lr0.01-s{seed}": {"seed": seed, "tasks": 2} for width in (2, 4) for seed in (0, 1)}
     assert spec["runs"] == runs
+
+
+def test_a_claim_is_tested_on_each_experiment_and_kernel_that_it_names():
+    """The kernel beside is left out where it is not computed, or is the same; without `kernel_beside` it is trace."""
+    few = TINY["experiments"]["widths"] | {"kernels": ["sum"]}
+    several = {"velocity_spikes": [{"experiment": "widths"}, {"experiment": "few", "ratio": 3}]}
+    for setting, kernels in ({}, ["sum", "trace"]), ({"kernel_beside": "sum"}, ["sum"]):
+        edits = ("experiments.few", few), ("figures", {}), ("claims", several | setting)
+        first, second = make_plan(load_study(changed(*edits))).claims["tested"]
+        assert (first["kernels"], second["kernels"]) == (kernels, ["sum"])
+        assert (first["key"], second["key"]) == ("velocity_spikes.0", "velocity_spikes.1")
+        assert (first["experiment"], second["experiment"], second["ratio"]) == ("widths", "few", 3)
+        assert set(second["runs"]) == {f"few-width{width}-s{seed}" for width in (2, 4) for seed in (0, 1)}
+    both = {"frequencies_barely_matter": {"experiment": "mix", "beside": "shifts"}}
+    mix = {"kind": "mixture", "first": [0, 1], "second": [2, 3], "start": 0.1}
+    window = {"kind": "sliding_window", "classes": 4, "window": 2}
+    experiments = {
+        "mix": TINY["experiments"]["widths"] | {"scenario": mix, "grid": {"alpha": [0.1, 0.9]}},
+        "shifts": few | {"scenario": window, "grid": {"shift": [0, 2]}},
+    }
+    for experiment in experiments.values():
+        experiment["model"] = {"name": "cnn", "width": 2}
+    (spec,) = make_plan(load_study(changed(("experiments", experiments), ("figures", {}), ("claims", both)))).claims[
+        "tested"
+    ]
+    assert spec["kernels"] == ["sum"]  # both experiments must have it
 
 
 # --------------------------------------------------------------------------------------------------------------- twins
@@ -275,6 +351,21 @@ def test_a_twin_goes_on_from_its_networks_segment_of_the_task_before():
     assert both.functions[twin.functions[1]].network == network.segments[1]
 
 
+def test_networks_of_several_tasks_have_accuracies_within_tasks_and_twins_have_none():
+    both = plan(BOTH)
+    assert both.within == list(plan().segments)
+    network, twin = (both.runs[f"widths-width2-dynamics{name}-s0"] for name in ("network", "linearized"))
+    assert network.within == network.segments and twin.within == ()
+    assert plan((f"{EXPERIMENT}.scenario.tasks", 1), ("figures", {})).within == []
+    panels = [
+        {"metric": "accuracy_within_task"},
+        {"metric": "forgetting_within_task"},
+        {"metric": "cross_task_overlap"},
+    ]
+    shown = plan(("figures.fig4.panels", panels)).figures["fig4"].spec["panels"]
+    assert [panel["block"] for panel in shown] == [["current"], ["all"], ["task1-task2"]]
+
+
 def test_a_twin_alone_trains_its_network_too():
     alone = plan((f"{EXPERIMENT}.training.dynamics", "linearized"), ("figures", {}))
     assert len(alone.segments) == 16 and not alone.kernels
@@ -291,7 +382,7 @@ def test_who_says_nothing_means_networks_but_for_errors_of_twins():
         for panel in both.figures["fig4"].spec["panels"]
     ]
     assert kinds == [{"network"}, {"network"}, {"linearized"}]
-    assert all("network" in run for run in both.claims["tested"]["wider_is_lazier"]["runs"])
+    assert all("network" in run for run in both.claims["tested"][0]["runs"])
     colored = {"experiment": "widths", "color": "dynamics", "where": {"width": 2}, "panels": panels[1:2]}
     assert len(plan(BOTH, ("figures.fig4", colored)).figures["fig4"].runs) == 4
 
@@ -323,7 +414,8 @@ def test_a_path_without_seed_is_one_run(tmp_path):
     write(tmp_path / "mine.h5", epoch=np.arange(5))
     plan = make_plan(load_study(mine(tmp_path, claims={"velocity_spikes": {"experiment": "mine"}})))
     assert list(plan.runs) == ["mine-s0"] and plan.runs["mine-s0"].spec["epochs"] == [2, 2]
-    assert plan.claims["tested"]["velocity_spikes"]["runs"] == {"mine-s0": {"seed": 0, "tasks": 2}}
+    (spec,) = plan.claims["tested"]
+    assert spec["runs"] == {"mine-s0": {"seed": 0, "tasks": 2}}
 
 
 @pytest.mark.parametrize(
@@ -348,6 +440,13 @@ def test_tables_of_files_name_no_folder_of_a_user(tmp_path, monkeypatch, root, p
     assert run_inputs(plan, "mine-s0")["given"] == plan.runs["mine-s0"].given
 
 
+def test_labels_as_numbers_of_kernels_from_elsewhere(tmp_path):
+    write(tmp_path / "mine.h5")
+    config = mine(tmp_path, metrics={"alignment_labels": "integer"})
+    assert make_plan(load_study(config)).runs["mine-s0"].spec["alignment_labels"] == "integer"
+    assert "alignment_labels" not in make_plan(load_study(mine(tmp_path))).runs["mine-s0"].spec
+
+
 def test_rates_and_words_tell_files_apart(tmp_path):
     for lr in ("0.001", "0.1"):
         for rule in ("sgd", "adam"):
@@ -356,3 +455,52 @@ def test_rates_and_words_tell_files_apart(tmp_path):
     config = mine(tmp_path, kernels=kernels, grid={"rule": ["sgd", "adam"], "lr": ["1e-3", 0.1]}, seeds=[1])
     names = [f"mine-rule{rule}-lr{lr}-s1" for rule in ("sgd", "adam") for lr in ("1e-3", "0.1")]
     assert list(make_plan(load_study(config)).runs) == names
+
+
+# ------------------------------------------------------------------------------- keys that are in specs only if set
+ADAM = (f"{EXPERIMENT}.training", {"lr": 0.01, "epochs": 2, "optimizer": "adam"})
+NORMALISE = "datasets.glyphs.normalise"
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [(f"{EXPERIMENT}.scenario.held_out", 0)],
+        [(f"{EXPERIMENT}.scenario.replay_drawn", "each_epoch")],  # of no images
+        [(f"{EXPERIMENT}.training.optimizer_state", "new")],
+        [(f"{EXPERIMENT}.training.optimizer_state", "keep")],  # plain SGD has none
+        [(NORMALISE, None)],
+    ],
+)
+def test_what_has_no_effect_is_in_no_spec(edits):
+    assert plan(*edits) == plan()
+
+
+def test_a_kept_state_and_held_out_images_are_another_training():
+    kept = (f"{EXPERIMENT}.training.optimizer_state", "keep")
+    assert not set(plan(ADAM).segments) & set(plan(ADAM, kept).segments)
+    held = plan((f"{EXPERIMENT}.scenario.held_out", 0.25))
+    for kind in ("splits", "probes", "segments", "kernels"):
+        assert not set(getattr(plan(), kind)) & set(getattr(held, kind)), kind
+    assert {of.spec["images"]["held_out"] for of in (*held.splits.values(), *held.probes.values())} == {0.25}
+    assert set(held.datasets) == set(plan().datasets)
+
+
+def test_replay_drawn_anew_needs_one_split_for_all_seeds_and_changes_all_but_the_first_task():
+    replay = (f"{EXPERIMENT}.scenario.replay", 3)
+    once, anew = plan(replay), plan(replay, (f"{EXPERIMENT}.scenario.replay_drawn", "each_epoch"))
+    same = set(once.segments) & set(anew.segments)
+    assert same == {name for name, segment in once.segments.items() if segment.parent is None}
+    assert len(anew.splits) == 2 and not any("seed" in of.spec for of in anew.splits.values())
+    tasks = list(anew.splits.values())[-1].spec["tasks"]
+    assert [task.get("replay_drawn") for task in tasks] == [None, "each_epoch"]
+
+
+def test_a_normalisation_is_part_of_the_data_set_however_it_is_written():
+    one, each = (
+        plan((NORMALISE, {"mean": 0.5, "std": "1e-1"})),
+        plan((NORMALISE, {"mean": [0.5] * 3, "std": [0.1] * 3})),
+    )
+    assert set(one.datasets) == set(each.datasets) != set(plan().datasets)
+    (spec,) = one.datasets.values()
+    assert spec["normalise"] == {"mean": [0.5, 0.5, 0.5], "std": [0.1, 0.1, 0.1]}

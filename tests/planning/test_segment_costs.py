@@ -12,6 +12,7 @@ from reactivation.planning.plan import make_plan
 from reactivation.planning.requests import convergence_request
 from reactivation.planning.segment_costs import costs, kernel_operations
 from reactivation.study.load import load_study
+from reactivation.training.train_job import training_images
 
 
 def test_operations_of_the_papers_network_are_those_of_its_formula():
@@ -31,6 +32,8 @@ def test_operations_of_the_papers_network_are_those_of_its_formula():
         {"kind": "class_split", "tasks": 2, "classes_per_task": 2, "replay": 5},
         {"kind": "class_split", "tasks": 2, "classes_per_task": 1, "limit_per_class": 7},
         {"kind": "sliding_window", "classes": 4, "window": 2, "shift": 1, "tasks": 3, "replay": 3},
+        {"kind": "class_split", "tasks": 2, "classes_per_task": 1, "limit_per_class": 7, "held_out": 0.3},
+        {"kind": "class_split", "tasks": 2, "classes_per_task": 2, "replay": 5, "replay_drawn": "each_epoch"},
         {"kind": "mixture", "first": [0, 1], "second": [2, 3], "start": 0.1, "alpha": 0.7},
         {"kind": "sequence", "tasks": [{"classes": [0, 1], "weights": [1, 0.3], "epochs": 3}, {"classes": [1, 2, 3]}]},
     ],
@@ -41,9 +44,11 @@ def test_images_of_tasks_are_those_of_the_split(scenario):
     labels = np.repeat(np.arange(4), 12), np.repeat(np.arange(4), 4)
     available = [12] * 4, [4] * 4
     for segment in plan.segments.values():
-        task = len(segment.spec["tasks"]) - 1
         split = indices.split(plan.splits[segment.split].spec, *labels)
-        expected = len(split[f"task{task + 1}_train"]), len(split["test"])
+        tested = split["held_out"] if "held_out" in scenario else split["test"]
+        held, of_epoch = training_images(segment.spec, split)
+        expected = len(of_epoch), len(tested)
+        assert segment_costs.images_held(segment.spec, available) == len(held) + len(tested)
         assert segment_costs.images_of(segment.spec, available) == expected
 
 

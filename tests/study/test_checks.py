@@ -9,6 +9,7 @@ from reactivation.planning.plan import make_plan
 from reactivation.study.load import ConfigError, load_study
 
 SUMMARY = {"kind": "summary", "metric": "spectral_norm", "statistic": "drop"}
+SWITCH = {"metric": "trace", "time": "since_switch"}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,34 @@ SUMMARY = {"kind": "summary", "metric": "spectral_norm", "statistic": "drop"}
             {"panels": [SUMMARY | {"metric": "forgetting"}]},
             "panels.0.statistic: forgetting has no drop: at a switch nothing",
         ),
+        (
+            {"panels": [{"metric": "accuracy_within_task", "block": ["all"]}]},
+            "panels.0.block: accuracy_within_task has no block 'all'; it has task1, task2, current",
+        ),
+        (
+            {"panels": [SUMMARY | {"metric": "forgetting_within_task"}]},
+            "panels.0.statistic: forgetting_within_task has no drop: at a switch nothing",
+        ),
         ({"kind": "bars"}, "kind: Input should be 'curves', 'summary'"),
+        ({"panels": [SWITCH | {"task": 3}]}, "panels.0.task: needs a task 3, but the runs have 2"),
+        ({"panels": [SWITCH | {"task": 1}]}, "panels.0.task: Input should be greater than or equal to 2 (it is 1)"),
+        (
+            {"panels": [SWITCH | {"unit": "hours"}]},
+            "panels.0.unit: Input should be 'epochs' or 'steps' (it is 'hours')",
+        ),
+        ({"panels": [SWITCH | {"time": "later"}]}, "panels.0.time: Input should be 'epoch', 'tasks', 'iterations' or"),
+        (
+            {"panels": [SWITCH | {"time": "tasks", "unit": "steps"}]},
+            "panels.0.unit: belongs to time: since_switch, and time is tasks here: remove it, or change time",
+        ),
+        (
+            {"panels": [SWITCH | {"time": "epoch", "task": 2}]},
+            "panels.0.task: belongs to time: since_switch, and time is",
+        ),
+        (
+            {"panels": [SUMMARY | {"time": "since_switch"}]},
+            "panels.0.time: does not belong here; it is a key of another kind",
+        ),
     ],
 )
 def test_mistakes_in_figures(figure, message):
@@ -115,6 +143,20 @@ def test_rates_are_tried_at_the_widths_that_there_are():
     load_study(changed((f"{EXPERIMENT}.training.lr", "0.1/(width-1)")))
 
 
+@pytest.mark.parametrize(
+    "model, remedy",
+    [
+        ({"name": "resnet18"}, "choose norm: group"),
+        ({"name": "cnn_bn"}, "choose one without batch normalization, which cnn_bn has"),
+    ],
+)
+def test_twins_need_networks_that_do_not_mix_images(model, remedy):
+    size = ("datasets.glyphs.image_size", 16)
+    (line,) = errors(changed(BOTH, size, (f"{EXPERIMENT}.model", model), ("figures", {})))
+    message = "training.dynamics: linearized needs a network that does not mix images"
+    assert line == f"{EXPERIMENT}.{message}: {remedy}"
+
+
 def test_the_probe_has_no_part_for_a_task_without_new_classes():
     """A panel of it would be empty."""
     there_and_back = {"kind": "sequence", "tasks": [{"classes": [0, 1]}, {"classes": [2, 3]}, {"classes": [0, 1]}]}
@@ -165,6 +207,22 @@ def test_an_axis_that_a_figure_neither_shows_nor_fixes():
         (
             [BOTH, ("figures.fig4.where", {"dynamics": "linearized"})],
             "panels.1.metric: alignment needs networks: the kernel of a linearised twin does not change within a task",
+        ),
+        (
+            [
+                BOTH,
+                ("figures.fig4.panels", [{"metric": "accuracy_within_task"}]),
+                ("figures.fig4.color", "dynamics"),
+                ("figures.fig4.where", {"width": 2}),
+            ],
+            "panels.0.metric: accuracy_within_task needs networks: linearised twins are tested among all classes only",
+        ),
+        (
+            [
+                (f"{EXPERIMENT}.scenario", TINY["experiments"]["widths"]["scenario"] | {"tasks": 1}),
+                ("figures.fig4.panels", [{"metric": "accuracy_within_task"}]),
+            ],
+            "panels.0.metric: accuracy_within_task needs a second task",
         ),
         (
             [(f"{EXPERIMENT}.model", {"name": "resnet18", "norm": "batch"}), BOTH],
@@ -233,3 +291,14 @@ def test_axes_that_the_untrained_network_depends_on_must_be_chosen():
     config["figures"]["wide"]["where"] = {"depth": 1}
     ((convergence),) = make_plan(load_study(config)).convergences.values()
     assert convergence.spec["model"]["depth"] == 1
+
+
+def test_a_panel_of_a_switch_needs_one():
+    one = {"kind": "class_split", "tasks": 1, "classes_per_task": 2}
+    (line,) = errors(changed((f"{EXPERIMENT}.scenario", one), (f"{FIGURE}.panels", [SWITCH])))
+    assert line == f"{FIGURE}.panels.0.time: needs a task 2, but the runs have 1"
+
+
+def test_the_time_since_a_switch_is_in_epochs_of_the_second_task_unless_a_panel_says_otherwise():
+    (panel,) = make_plan(load_study(changed((f"{FIGURE}.panels", [SWITCH])))).figures["fig4"].spec["panels"]
+    assert (panel["unit"], panel["task"]) == ("epochs", 2)

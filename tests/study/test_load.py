@@ -1,5 +1,7 @@
 """Every mistake in a config is named, all at once, by the path of its key."""
 
+import math
+
 import pytest
 import yaml
 
@@ -7,6 +9,9 @@ from edits import EXPERIMENT, FIGURE, MIXTURE, errors
 from helpers import REPOSITORY, TINY, changed
 from reactivation.planning.plan import make_plan
 from reactivation.study.load import ConfigError, load_study
+
+ALL = 4 * TINY["datasets"]["glyphs"]["train_per_class"]  # training images of the tiny study
+NORMALISE = "datasets.glyphs.normalise"
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda path: path.name)
@@ -74,12 +79,51 @@ def test_configs_of_the_repository_are_valid(path):
             f"{EXPERIMENT}.scenario: 2 tasks of 2 classes need 4 classes; c",
         ),
         (f"{EXPERIMENT}.checkpoints", {"every": 2}, f"{EXPERIMENT}.metrics.velocity_dt: 1 is not a multiple of"),
+        (f"{EXPERIMENT}.probe", {"tasks": [3]}, f"{EXPERIMENT}.probe.tasks: there is no task 3: the scenario has 2"),
+        (f"{EXPERIMENT}.probe", {"tasks": [0]}, f"{EXPERIMENT}.probe.tasks.0: Input should be greater than or equal"),
+        (f"{EXPERIMENT}.probe", {"tasks": [1, 1]}, f"{EXPERIMENT}.probe.tasks: names 1 twice"),
+        (f"{EXPERIMENT}.probe", {"draws": 0}, f"{EXPERIMENT}.probe.draws: Input should be greater than or equal to 1"),
+        (
+            f"{EXPERIMENT}.probe",
+            {"draws": 2, "size": ALL},
+            f"{EXPERIMENT}.probe.draws: has no other images to draw: probe.size is {ALL}, and the classes",
+        ),
+        (
+            f"{EXPERIMENT}.probe",
+            {"draws": 2, "size": ALL // 2, "tasks": [1]},
+            f"{EXPERIMENT}.probe.draws: has no other images to draw: probe.size is {ALL // 2}",
+        ),
+        (
+            NORMALISE,
+            {"mean": 127.5, "std": 0.5},
+            f"{NORMALISE}.mean: should be from 0 to 1, as the valu",
+        ),
+        (
+            NORMALISE,
+            {"mean": 0.5, "std": 127.5},
+            f"{NORMALISE}.std: should be from 0.001 to 1: images h",
+        ),
+        (f"{FIGURE}.where", {"draw": 1}, f"{FIGURE}.where.draw: is not an axis of widths, which has width"),
+        (f"{FIGURE}.color", "draw", f"{FIGURE}.color: draw is not an axis of widths, which has width"),
         (f"{FIGURE}.panels", [{"metric": "trace"}], f"{FIGURE}.panels.0.kernel: the experiment computes trace only"),
         (
             f"{FIGURE}.experiment",
             "width",
             f"{FIGURE}.experiment: there is no experiment 'width'; this config has widths",
         ),
+        (NORMALISE, {"mean": 0.5}, f"{NORMALISE}.std: is missing"),
+        (NORMALISE, {"mean": 0, "std": [1, 0, 1]}, f"{NORMALISE}.std: should be greater than 0, since images are divi"),
+        (NORMALISE, {"mean": 0, "std": -0.5}, f"{NORMALISE}.std: should be greater than 0, since images are divided b"),
+        (NORMALISE, {"mean": [0, 1], "std": 1}, f"{NORMALISE}.mean: should be a number, or one for each of the three"),
+        (NORMALISE, {"mean": math.inf, "std": 1}, f"{NORMALISE}.mean: should be a finite number, or one for each of"),
+        (NORMALISE, {"mean": 0, "std": [1, math.nan, 1]}, f"{NORMALISE}.std: should be a finite number, or one for e"),
+        (
+            NORMALISE,
+            {"mean": "grey", "std": 1},
+            f"{NORMALISE}.mean: should be a finite number, or one for each of the th",
+        ),
+        (NORMALISE, {"mean": 0, "std": True}, f"{NORMALISE}.std: should be a finite number, or one for each of the th"),
+        (NORMALISE, 0.5, f"{NORMALISE}: should be a mapping of keys to values (it is 0.5)"),
         (f"{FIGURE}.color", "lr", f"{FIGURE}.color: lr is not an axis of widths, which has width"),
         (f"{FIGURE}.where", {"lr": 3}, f"{FIGURE}.where.lr: is not an axis of widths, which has width"),
         (f"{FIGURE}.where", {"width": 3}, f"{FIGURE}.where.width: 3 is not in the grid, which has [2, 4]"),
@@ -136,6 +180,8 @@ SEQUENCE = {"kind": "sequence", "tasks": [{"classes": [0, 1]}, {"classes": [2]}]
             "Input should be greater than 0",
         ),
         (SEQUENCE | {"tasks": [{"classes": [0], "weights": [1, 1]}]}, ".tasks.0.weights", "has 2 values for 1 classes"),
+        (WINDOW | {"held_out": 1}, ".held_out", "Input should be less than 1 (it is 1)"),
+        (WINDOW | {"replay_drawn": "each"}, ".replay_drawn", "Input should be 'once' or 'each_epoch' (it is 'each')"),
         (SEQUENCE | {"replay": -1}, ".replay", "Input should be greater than or equal to 0 (it is -1)"),
     ],
 )
@@ -151,8 +197,9 @@ def test_mistakes_in_scenarios(scenario, key, message):
         (
             "model",
             {"name": "transformer"},
-            "model.name: should be one of 'cnn', 'mlp', 'rnn', 'resnet18'",
+            "model.name: should be one of 'cnn', 'cnn_bn', 'mlp', 'rnn', 'resnet18'",
         ),
+        ("model", {"name": "cnn_bn"}, "model.name: cnn_bn needs images of 16 pixels a side or more; glyphs has 8"),
         ("model", {"name": "cnn", "depth": 2}, "model.depth: does not belong here; it is a key of another kind"),
         ("model", {"name": "mlp", "activation": "sine"}, "model.activation: Input should be 'relu', 'tanh' or 'gelu'"),
         ("training", {"momentum": 1}, "training.momentum: Input should be less than 1 (it is 1)"),

@@ -86,6 +86,7 @@ def test_mistakes_in_the_experiment(keys, line, tmp_path):
     "panel, words",
     [
         ({"metric": "test_accuracy"}, "metric: test_accuracy needs predictions, but the experiment has kernels only"),
+        ({"metric": "accuracy_within_task"}, "metric: accuracy_within_task needs predictions, but the experiment has"),
         ({"metric": "forgetting"}, "metric: forgetting needs predictions, but the experiment has kernels only"),
         ({"metric": "trace", "kernel": "trace"}, "kernel: the experiment has sum only"),
         (
@@ -100,6 +101,11 @@ def test_mistakes_in_the_experiment(keys, line, tmp_path):
         (
             {"metric": "trace", "kind": "summary", "statistic": "drop", "task": 3},
             "task: 3 is more than the 2 of a run",
+        ),
+        ({"metric": "trace", "time": "iterations"}, "time: needs steps, which the files of kernels do not have"),
+        (
+            {"metric": "trace", "time": "since_switch", "unit": "steps"},
+            "unit: needs steps, which the files of kernels do not have",
         ),
     ],
 )

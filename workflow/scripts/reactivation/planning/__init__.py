@@ -1,6 +1,7 @@
 """From a `Study` to everything that must be computed. Nothing here imports Snakemake or torch.
 
 plan           runs, segments, kernels, figures
+identity       what of an experiment determines its results
 names          what they are called
 collisions     two things of one name, which are refused
 paths          where their files are

@@ -28,9 +28,10 @@ def rate(rates: Rates, work: float) -> float:
 
 
 def seconds(cost: Cost, rates: tuple[Rates, Rates]) -> float:
-    """Seconds that a segment's training and kernels take, with the start of their jobs."""
+    """Seconds that a segment's training and all that is measured on it take, with the start of their jobs."""
     training, kernels = rates
-    return cost.training / rate(training, cost.step) + cost.contractions / rate(kernels, cost.contraction) + 2 * START
+    work = cost.training / rate(training, cost.step) + cost.contractions / rate(kernels, cost.contraction)
+    return work + cost.jobs * START
 
 
 def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep: str, rates, at_once: int) -> list:
@@ -46,14 +47,14 @@ def row(plan: Plan, names: Iterable[str], of: dict[str, Cost], sizes: dict, keep
     datasets = {plan.segments[name].dataset for name in segments} | {each.dataset for each in untrained}
     data = sum(sizes[dataset] for dataset in datasets)
     kept = {"all": lambda c: c.checkpoints, "final": lambda _: 1, "none": lambda _: 0}[keep]
-    final = data + sum(kept(c) * c.weights + c.kernels for c in segments.values())
+    final = data + sum(kept(c) * c.weights + c.passed * (keep != "none") + c.kernels for c in segments.values())
     final += sum(table_bytes(plan, run, of) for run in runs)
     # A core works on one segment at a time: its kernels are computed before another training starts.
     passing = max((c.state + (c.checkpoints - kept(c)) * c.weights for c in segments.values()), default=0)
     # With `none`, the final weights of all parents may be kept at once, until the next tasks are trained.
     of_parents = [plan.segments[name].parent for name in segments] if keep == "none" else []
     parents = {parent for parent in of_parents if parent is not None}
-    peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights for name in parents)
+    peak = final + min(at_once, len(segments)) * passing + sum(of[name].weights + of[name].passed for name in parents)
     initial = [convergence_operations(each.spec) for each in untrained]
     operations = sum(c.training + c.contractions for c in segments.values()) + sum(initial)
     work = sum(seconds(c, rates) for c in segments.values()) + sum(

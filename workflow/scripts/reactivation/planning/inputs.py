@@ -4,6 +4,7 @@ from typing import Any
 
 from reactivation.planning import paths
 from reactivation.planning.plan import Plan, Run
+from reactivation.study.grid import DRAW
 
 Files = dict[str, Any]  # a path, or a list of paths, by the input's name
 
@@ -45,6 +46,16 @@ def function_inputs(plan: Plan, name: str) -> Files:
     }
 
 
+def within_inputs(plan: Plan, name: str) -> Files:
+    """Inputs of a segment's accuracies within tasks."""
+    segment = plan.segments[name]
+    return {
+        "dataset": paths.DATASET.format(dataset=segment.dataset),
+        "split": paths.SPLIT.format(split=segment.split),
+        "checkpoints": paths.CHECKPOINTS.format(segment=name),
+    }
+
+
 def convergence_inputs(plan: Plan, name: str) -> Files:
     """Inputs of the kernels of untrained networks."""
     convergence = plan.convergences[name]
@@ -63,23 +74,28 @@ def run_inputs(plan: Plan, name: str) -> Files:
         "kernels": [paths.kernels(kernels) for kernels in run.kernels],
         "functions": [paths.function(functions) for functions in run.functions],
         "evaluations": [paths.EVALUATION.format(segment=segment) for segment in run.segments],
+        "within": [paths.WITHIN.format(segment=segment) for segment in run.within],
         "of_networks": [paths.EVALUATION.format(segment=segment) for segment in run.networks],
         "records": [paths.RECORD.format(segment=segment) for segment in run.trained],
     }
 
 
 def figure_inputs(plan: Plan, study: str, name: str) -> Files:
-    """Inputs of a figure: the tables of its runs, and the numbers of the figure whose scales it takes."""
+    """Inputs of a figure: the tables of its runs, of others' numbers, and of the figure whose scales it takes."""
     figure = plan.figures[name]
     runs = [paths.RUN.format(study=study, run=run) for run in figure.runs]
     runs += [paths.CONVERGENCE.format(study=study, convergence=of) for of in figure.convergences]
     beside = {"beside": paths.FIGURE_TABLE.format(study=study, figure=figure.beside)} if figure.beside else {}
-    return {"runs": runs} | beside
+    return {"runs": runs} | beside | ({"others": list(figure.others)} if figure.others else {})
 
 
 def switch_runs(plan: Plan) -> dict[str, dict[str, Any]]:
     """What tables of switches need of each run, sorted by name: axes, dt of velocities, files, twin."""
-    twins = {(run.spec["experiment"], run.networks): name for name, run in plan.runs.items() if run.networks}
+    twins = {
+        (run.spec["experiment"], run.networks, run.spec["axes"].get(DRAW)): name
+        for name, run in plan.runs.items()
+        if run.networks
+    }
     found = {}
     for name, run in sorted(plan.runs.items()):
         spec = run.spec
@@ -89,7 +105,7 @@ def switch_runs(plan: Plan) -> dict[str, dict[str, Any]]:
             "axes": spec["axes"],
             "dt": spec["velocity_dt"][0],
             "files": run_files(plan, run),
-            "twin": twins.get((spec["experiment"], run.segments)),
+            "twin": twins.get((spec["experiment"], run.segments, spec["axes"].get(DRAW))),
         }
     return found
 

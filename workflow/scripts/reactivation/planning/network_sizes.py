@@ -86,6 +86,17 @@ def cnn(width: int, image_size: int, classes: int) -> Iterator[Layer]:
     yield Layer(width * (image_size >> 3) ** 2, classes, others=classes)
 
 
+def cnn_bn(width: int, image_size: int, classes: int, channels: int) -> Iterator[Layer]:
+    size = image_size
+    for into, side, halved in ((3, 5, False), (channels, 3, True), (channels, 3, False), (channels, 3, False)):
+        size -= side - 1
+        # Biases, scales and shifts; means, variances, and a count of batches in 8 bytes.
+        yield Layer(side**2 * into, channels, size**2, others=5 * channels + 2)
+        size //= 1 + halved
+    for features, units in ((channels * size**2, width), (width, width), (width, classes)):
+        yield Layer(features, units, others=units)
+
+
 def mlp(width: int, image_size: int, classes: int, depth: int, activation: str) -> Iterator[Layer]:
     for features in (3 * image_size**2, *[width] * (depth - 1)):
         yield Layer(features, width, others=width)
@@ -118,4 +129,10 @@ def resnet18(width: int, image_size: int, classes: int, norm: str) -> Iterator[L
     yield Layer(channels, classes, others=classes)
 
 
-LAYERS: dict[str, Callable[..., Iterator[Layer]]] = {"cnn": cnn, "mlp": mlp, "rnn": rnn, "resnet18": resnet18}
+LAYERS: dict[str, Callable[..., Iterator[Layer]]] = {
+    "cnn": cnn,
+    "cnn_bn": cnn_bn,
+    "mlp": mlp,
+    "rnn": rnn,
+    "resnet18": resnet18,
+}

@@ -9,15 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 from reactivation.planning import names
 from reactivation.planning.collisions import add, check_case
-from reactivation.study.arithmetic import evaluate
-from reactivation.study.grid import chosen, counterpart, filled_panel, variants, view, with_dynamics
+from reactivation.planning.identity import (
+    dataset_spec,
+    images_spec,
+    model_spec,
+    probe_spec,
+    task_specs,
+    training_spec,
+)
+from reactivation.study.grid import (
+    DRAW,
+    cell,
+    chosen,
+    counterpart,
+    draws_pooled,
+    filled_panel,
+    variants,
+    view,
+    with_dynamics,
+)
 from reactivation.study.outline import kernel_file, listed_file, of_file, run_seeds
-from reactivation.study.scenarios import Task, similarity, tasks, universe
+from reactivation.study.overlays import others_files, others_spec
+from reactivation.study.scenarios import Task, similarity, tasks
 from reactivation.study.schema import Study
 from reactivation.study.schema_claims import FrequenciesBarelyMatter, LazyNetworksReactivate
-from reactivation.study.schema_datasets import Dataset
 from reactivation.study.schema_experiments import Experiment, Imported
-from reactivation.study.schema_figures import AnyPanel
+from reactivation.study.schema_figures import AnyPanel, Curves
 from reactivation.study.schema_figures import Convergence as ConvergencePanel
 from reactivation.study.schema_figures import Figure as FigureConfig
 from reactivation.study.schema_models import Model
@@ -97,6 +114,11 @@ class Run:
         """All segments that the run needs."""
         return (*self.networks, *self.segments)
 
+    @property
+    def within(self) -> tuple[str, ...]:
+        """The segments that have accuracies within tasks: those of networks, if there are several tasks."""
+        return self.segments if self.kernels and len(self.segments) > 1 else ()
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -109,12 +131,16 @@ class Convergence:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of runs and of untrained networks. `beside`: the figure whose scales it takes, if any."""
+    """A figure of runs and of untrained networks.
+
+    `beside`: the figure whose scales it takes, if any; `others`: tables of others' numbers that it draws.
+    """
 
     spec: "specs.Figure"
     runs: tuple[str, ...]
     convergences: tuple[str, ...]
     beside: str | None
+    others: tuple[str, ...] = ()
 
 
 @dataclass
@@ -131,6 +157,11 @@ class Plan:
     convergences: dict[str, Convergence] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     claims: "specs.Claims | dict" = field(default_factory=dict)
+
+    @property
+    def within(self) -> list[str]:
+        """The segments that have accuracies within tasks in some run."""
+        return list(dict.fromkeys(segment for run in self.runs.values() for segment in run.within))
 
 
 def make_plan(study: Study) -> Plan:
@@ -153,7 +184,9 @@ def make_plan(study: Study) -> Plan:
         }
         tables = dict.fromkeys(run for panel in panels for run in panel["runs"])
         runs, others = ([table for table in tables if table in of] for of in (plan.runs, plan.convergences))
-        plan.figures[name] = Figure(spec, tuple(runs), tuple(others), figure.beside)
+        plan.figures[name] = Figure(
+            spec, tuple(runs), tuple(others), figure.beside, tuple(others_files(figure, study.data_root))
+        )
     plan.claims = _claims_spec(plan, study, by_experiment)
     for what, of in (("experiment", study.experiments), ("run", plan.runs), ("figure", plan.figures)):
         check_case(of, what)
@@ -161,18 +194,25 @@ def make_plan(study: Study) -> Plan:
 
 
 def _claims_spec(plan: Plan, study: Study, by_experiment: Runs) -> "specs.Claims":
-    """Settings of all claims and, for each claim that is `tested`, its thresholds and the runs that it needs."""
+    """Settings of all claims and, for each claim that is `tested`, its thresholds, runs and kernels, the main first."""
 
     def runs(experiment: str, where: Axes) -> dict[str, dict[str, int]]:
         where = with_dynamics(where, study.experiments[experiment])
         specs = {run: plan.runs[run].spec for axes, run in by_experiment[experiment] if chosen(axes, where)}
         return {run: {"seed": of["seed"], "tasks": len(of["epochs"])} for run, of in specs.items()}
 
-    spec: Any = study.claims.model_dump(include={"kernel", "min_seeds", "confidence"}) | {"tested": {}}
-    for name, claim in study.claims.tested().items():
-        spec["tested"][name] = claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
+    claims = study.claims
+    spec: Any = claims.model_dump(include={"kernel", "min_seeds", "confidence"}) | {"tested": []}
+    for name, key, claim in claims.tested():
+        one = {"name": name} | claim.model_dump() | {"runs": runs(claim.experiment, claim.where)}
+        one |= {"key": key} if [of for of, _, _ in claims.tested()].count(name) > 1 else {}
+        needed = list(one["runs"])
         if isinstance(claim, FrequenciesBarelyMatter | LazyNetworksReactivate) and claim.beside:
-            spec["tested"][name]["beside"] = runs(claim.beside, claim.where_beside)
+            one |= {"beside": runs(claim.beside, claim.where_beside), "beside_experiment": claim.beside}
+            needed += one["beside"]
+        kernels = dict.fromkeys([claims.kernel, claims.kernel_beside or "trace"])
+        one["kernels"] = [of for of in kernels if all(of in plan.runs[run].spec["kernels"] for run in needed)]
+        spec["tested"].append(one)
     return spec
 
 
@@ -182,7 +222,13 @@ def _panel_spec(plan: Plan, study: Study, figure: FigureConfig, panel: AnyPanel,
     spec: specs.Panel = filled_panel(panel, study.experiments[name])
     spec |= {"color": color, "own": panel.where}
     spec["axes"] = list(study.experiments[name].grid)
+    draws = draws_pooled(study.experiments[name], [color, spec.get("x"), *where])
+    if draws > 1 and panel.kind != "convergence":
+        spec["draws"] = draws
     spec["runs"] = [run for axes, run in by_experiment[name] if chosen(axes, where)]
+    if isinstance(panel, Curves) and panel.others:
+        of_runs = [axes for axes, _ in by_experiment[name] if chosen(axes, where)]
+        spec["others"] = others_spec(figure, panel, study.experiments, of_runs, study.data_root)
     if isinstance(panel, ConvergencePanel):
         spec |= {"axes": [], "runs": [_add_convergence(plan, panel, spec["runs"][0])]}
     if figure.beside is not None:
@@ -216,7 +262,7 @@ def _add(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Experim
 
 
 def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Experiment, seed: int) -> str:
-    dataset, images, probe = _add_images(plan, study, variant)
+    dataset, images, probe = _add_images(plan, study, variant, axes.get(DRAW, 0))
     sequence, linearized = tasks(variant.scenario), variant.training.dynamics == "linearized"
     network = variant.model_copy(update={"training": variant.training.model_copy(update={"dynamics": "network"})})
     chain: list[str] = []
@@ -235,9 +281,9 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
     name = names.run_name(experiment, axes, seed)
     about: specs.Run = {
         "experiment": experiment,
-        "axes": {key: _cell(value) for key, value in axes.items()},
+        "axes": {key: cell(value) for key, value in axes.items()},
         "seed": seed,
-        "tasks": task_specs(sequence, variant.scenario.replay),
+        "tasks": task_specs(sequence, variant.scenario),
         "epochs": epochs_of(sequence, variant),
         "similarity": [None, *map(similarity, sequence, sequence[1:])],
         "kernels": [] if linearized else list(variant.kernels),
@@ -245,6 +291,8 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
         "overlap_rank": variant.metrics.overlap_rank,
         "eigenvectors": variant.metrics.eigenvectors,
     }
+    if variant.metrics.alignment_labels != "one_hot":
+        about["alignment_labels"] = variant.metrics.alignment_labels
     run = Run(about, tuple(chain), tuple(measured))
     if linearized:
         run = Run(about, tuple(twins), (), networks=tuple(chain), functions=tuple(measured))
@@ -252,25 +300,15 @@ def _add_run(plan: Plan, study: Study, experiment: str, axes: Axes, variant: Exp
     return name
 
 
-def _add_images(plan: Plan, study: Study, variant: Experiment) -> "tuple[str, specs.Images, str]":
+def _add_images(plan: Plan, study: Study, variant: Experiment, draw: int) -> "tuple[str, specs.Images, str]":
     """Add the data set and the probe. Return the data set's name, the images of it in use, and the probe's name."""
-    spec = dataset_identity(study.datasets[variant.dataset])
+    spec = dataset_spec(study.datasets[variant.dataset])
     dataset = names.dataset_name(variant.dataset, spec)
     add(plan.datasets, dataset, spec, "data set")
-    images: specs.Images = {
-        "classes": universe(variant.scenario),
-        "limit_per_class": variant.scenario.limit_per_class,
-        "seed": variant.scenario.data_seed,
-    }
-    probe_spec: specs.Probe = {
-        "dataset": spec,
-        "images": images,
-        "size": variant.probe.size,
-        "held_out": variant.probe.held_out,
-        "seed": variant.probe.seed,
-    }
-    probe = names.probe_name(variant.dataset, probe_spec)
-    add(plan.probes, probe, Probe(probe_spec, dataset), "probe")
+    images = images_spec(variant.scenario)
+    of_probe = probe_spec(variant, spec, images, draw)
+    probe = names.probe_name(variant.dataset, of_probe)
+    add(plan.probes, probe, Probe(of_probe, dataset), "probe")
     return dataset, images, probe
 
 
@@ -281,9 +319,9 @@ def _add_split(
     spec: specs.Split = {
         "dataset": plan.datasets[dataset],
         "images": images,
-        "tasks": task_specs(sequence, variant.scenario.replay),
+        "tasks": task_specs(sequence, variant.scenario),
     }
-    if any(task["replay"] or min(task["weights"]) < 1 for task in spec["tasks"]):
+    if any((task["replay"] and "replay_drawn" not in task) or min(task["weights"]) < 1 for task in spec["tasks"]):
         spec["seed"] = seed  # images are drawn by it; otherwise all runs share the split
     split = names.split_name(variant.dataset, spec)
     add(plan.splits, split, Split(spec, dataset), "split")
@@ -324,42 +362,23 @@ def _add_given(plan: Plan, study: Study, experiment: str, axes: Axes, variant: I
         "overlap_rank": variant.metrics.overlap_rank,
         "eigenvectors": variant.metrics.eigenvectors,
     }
+    if variant.metrics.alignment_labels != "one_hot":
+        spec["alignment_labels"] = variant.metrics.alignment_labels
     listed = listed_file(variant, axes, seed, study.data_root)
     add(plan.runs, name, Run(spec, (), (), path, listed), "run")
     return name
 
 
-def task_specs(sequence: list[Task], replay: int) -> "list[specs.Task]":
-    """Tasks as parts of specs; the first has nothing to replay."""
-    return [
-        {"classes": list(task.classes), "weights": list(task.weights), "replay": replay if k else 0}
-        for k, task in enumerate(sequence)
-    ]
-
-
-def _cell(value: Any) -> int | float | str:
-    """An axis's value in a metric table. A list becomes text that readers do not take for a number: [0, 1]."""
-    return value if isinstance(value, int | float | str) else "default" if value is None else str(value)
-
-
 def _add_segment(plan: Plan, variant: Experiment, seed: int, split: str, sequence: list[Task], chain: list[str]) -> str:
     """Add the segment that follows those in `chain`. Return its name."""
-    training: Any = variant.training.model_dump(exclude={"epochs"})
-    if training["dynamics"] == "network":
-        del training["dynamics"]
-    model: Any = variant.model.model_dump()
-    if model["parametrization"] != "mup":
-        del model["base_width"]  # it has no effect
-    if isinstance(training["lr"], str):
-        training["lr"] = evaluate(training["lr"], width=model["width"])
     images = plan.splits[split]
     spec: specs.Segment = {
         "dataset": images.spec["dataset"],
         "images": images.spec["images"],
         "tasks": images.spec["tasks"],
         "epochs": epochs_of(sequence, variant),
-        "model": model,
-        "training": training,
+        "model": model_spec(variant),
+        "training": training_spec(variant),
         "checkpoints": {"every": variant.checkpoints.every, "log_spaced": variant.checkpoints.log_spaced},
         "seed": seed,
     }
@@ -372,17 +391,9 @@ def sources(study: Study) -> dict[str, dict[str, Any]]:
     """For each data set, the place of its source (None if it is drawn) and whether it may be downloaded there."""
     root = Path(study.data_root).expanduser()
     return {
-        names.dataset_name(name, dataset_identity(dataset)): {
+        names.dataset_name(name, dataset_spec(dataset)): {
             "root": str(root / Path(dataset.root).expanduser()) if hasattr(dataset, "root") else None,
             "download": getattr(dataset, "download", False),
         }
         for name, dataset in study.datasets.items()
     }
-
-
-def dataset_identity(dataset: Dataset) -> "specs.Dataset":
-    """What determines a data set's images. The place of torchvision's copy, and whether it may be fetched, do not."""
-    spec = dataset.model_dump()
-    if spec["source"] == "torchvision":
-        return {key: value for key, value in spec.items() if key not in ("root", "download")}
-    return spec

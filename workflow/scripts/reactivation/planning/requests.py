@@ -15,7 +15,7 @@ from reactivation.planning.network_sizes import FLOAT, network
 from reactivation.planning.plan import Plan
 from reactivation.planning.segment_costs import (
     convergence_operations,
-    images_of,
+    images_held,
     moments,
     probe_images,
     seed_count,
@@ -96,7 +96,7 @@ def training_bytes(spec: "specs.Segment", counts: Counts) -> float:
     kept, passing = (15, 2) if is_linearized(spec) else (6, 1)
     tested = EVALUATION_BATCH * passing * (2 * largest + of.outputs)
     activations = FLOAT * max(kept * spec["training"]["batch_size"] * of.outputs, tested)
-    images = sum(images_of(spec, counts)) * 3 * size**2
+    images = images_held(spec, counts) * 3 * size**2
     return weights + activations + 2 * images  # twice: a task's images are picked from blocks of all images
 
 

@@ -6,10 +6,13 @@ from typing import Any
 from reactivation.planning.stale import PAGE_OF_ACCEPTED, Job
 
 # Rules whose results are told apart by what their specs say: a network's name, its optimizer, whether it has momentum.
-BY_WORDS = ("dataset", "split", "probe", "train", "ntk", "function", "convergence", "metrics", "figure")
+BY_WORDS = ("dataset", "split", "probe", "train", "ntk", "function", "within", "convergence", "metrics", "figure")
 NAMES = ("seed", "classes", "title", "epochs", "similarity", "runs", "axes")  # what they say runs no other code
 # Where nothing is stale, a few results of different rules are made again, in this order.
-ORDER = ("train", "ntk", "metrics", "function", "figure", "probe", "split", "switches", "dataset", "claims", "explore")
+ORDER = (
+    *("train", "ntk", "metrics", "within", "function", "figure"),
+    *("probe", "split", "switches", "dataset", "claims", "explore"),
+)
 
 
 def kind(job: Job) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reactivation.data.facts import Counts, class_count, image_size, stated_counts
+from reactivation.data.facts import Counts, class_count, held_out_count, image_size, stated_counts
 from reactivation.jobs.schedule import checkpoint_steps, is_linearized
 from reactivation.planning.network_sizes import Network, network
 from reactivation.planning.paths import DATASET
@@ -30,11 +30,13 @@ class Cost:
     weights: int  # bytes of one checkpoint
     kernels: int  # bytes of kernels
     state: int  # bytes of the saved state of a training in progress
+    passed: int  # bytes of the optimizer's state that goes on to the next task
     steps: int  # optimizer steps
     step: int  # operations of one optimizer step
     training: float  # operations
     contraction: int  # operations of the kernels of one checkpoint
     contractions: float  # operations of all its kernels
+    jobs: int  # its training, and what is measured on its checkpoints
 
 
 def kernel_operations(of: Network, images: int, kinds: Iterable[str]) -> int:
@@ -55,16 +57,36 @@ def seed_count(of: Network, kinds: Iterable[str]) -> int:
 
 
 def images_of(spec: "specs.Segment", available: Counts) -> tuple[int, int]:
-    """Numbers of training images of a segment's task and of test images of its scenario."""
-    task, limit = len(spec["tasks"]) - 1, spec["images"]["limit_per_class"]
-    used = [min(count, limit or count) for count in available[0]]
-    this = spec["tasks"][task]
-    own = sum(round(used[c] * w) for c, w in zip(this["classes"], this["weights"], strict=True))
-    return own + this["replay"] * task, sum(available[1][c] for c in spec["images"]["classes"])
+    """Numbers of images that an epoch of a segment's task trains on, and that its scenario is tested on."""
+    own, tested = _images(spec, available)
+    return own[-1] + spec["tasks"][-1]["replay"] * (len(own) - 1), tested
 
 
-def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]], available: Counts) -> Cost:
-    """The cost of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers."""
+def images_held(spec: "specs.Segment", available: Counts) -> int:
+    """Number of images that a training holds: of earlier tasks those that it replays, or all if each epoch draws."""
+    own, tested = _images(spec, available)
+    drawn = "replay_drawn" in spec["tasks"][-1]
+    return (sum(own) if drawn else images_of(spec, available)[0]) + tested
+
+
+def _images(spec: "specs.Segment", available: Counts) -> tuple[list[int], int]:
+    """Numbers of images of each task so far, without replayed ones, and of those that the scenario is tested on."""
+    images, tested = spec["images"], available[1]
+    used = [min(count, images["limit_per_class"] or count) for count in available[0]]
+    if share := images.get("held_out"):
+        tested = [held_out_count(count, share) for count in used]
+        used = [count - out for count, out in zip(used, tested, strict=True)]
+    own = [sum(round(used[c] * w) for c, w in zip(t["classes"], t["weights"], strict=True)) for t in spec["tasks"]]
+    return own, sum(tested[c] for c in images["classes"])
+
+
+def segment_cost(
+    spec: "specs.Segment", probes: list[tuple[int, list[str], bool]], available: Counts, within: bool = False
+) -> Cost:
+    """The cost of a segment's training and of its kernels on `probes`: images, kinds, and whether with layers.
+
+    `within`: whether it has accuracies within tasks, which count as training.
+    """
     task, training = len(spec["tasks"]) - 1, spec["training"]
     of = network(spec["model"], image_size(spec["dataset"]), len(available[0]))
     images, test = images_of(spec, available)
@@ -74,8 +96,10 @@ def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]
     checkpoints = len(steps) + (task == 0)
     tests = len(steps | {*range(per_epoch, per_epoch * epochs + 1, per_epoch)}) + (task == 0)
     both, forward = of.both, of.forward
-    if is_linearized(spec):  # tested in training, and once more when compared with its network
-        both, forward, tests = of.expanded, 3 * of.forward, tests + checkpoints
+    if is_linearized(spec):
+        both, forward = of.expanded, 3 * of.forward
+    if is_linearized(spec) or within:  # tested in training, and once more: against its network, or within tasks
+        tests += checkpoints
     contraction = sum(kernel_operations(of, n, kinds) for n, kinds, _ in probes)
     kernels = sum(n * n * 8 * len(kinds) * shares(of, layers) for n, kinds, layers in probes)
     return Cost(
@@ -83,11 +107,13 @@ def segment_cost(spec: "specs.Segment", probes: list[tuple[int, list[str], bool]
         weights=of.bytes + OVERHEAD["checkpoint"],
         kernels=checkpoints * kernels + OVERHEAD["kernels"] * len(probes),
         state=of.bytes * (1 + moments(training)),
+        passed=of.bytes * moments(training) * ("optimizer_state" in training),
         steps=per_epoch * epochs,
         step=both * min(batch, images),
         training=float(both * images * epochs + forward * test * tests),
         contraction=contraction,
         contractions=float(contraction * checkpoints),
+        jobs=2 + within,
     )
 
 
@@ -155,7 +181,8 @@ def costs(plan: Plan, counts: dict[str, Counts]) -> dict[str, Cost]:
     probes: dict[str, list] = {name: [] for name in plan.segments}
     for kernels in plan.kernels.values():
         probes[kernels.segment].append((probe_images(plan, kernels), kernels.kinds, kernels.layers))
+    within = {*plan.within}
     return {
-        name: segment_cost(segment.spec, probes[name], counts[segment.dataset])
+        name: segment_cost(segment.spec, probes[name], counts[segment.dataset], name in within)
         for name, segment in plan.segments.items()
     }

@@ -70,6 +70,7 @@ def _results(plan: Plan, study: str) -> Iterator[str]:
     yield from (paths.RECORD.format(segment=name) for name in plan.segments)
     yield from map(paths.kernels, plan.kernels)
     yield from map(paths.function, plan.functions)
+    yield from (paths.WITHIN.format(segment=name) for name in plan.within)
     yield from (paths.RUN.format(study=study, run=name) for name in plan.runs)
     yield from (paths.CONVERGENCE.format(study=study, convergence=name) for name in plan.convergences)
     yield from (paths.FIGURE.format(study=study, figure=name) for name in plan.figures)

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reactivation.catalogue import LAYER_METRICS, METRICS, is_of
+from reactivation.data.facts import image_size, stated_counts
 from reactivation.study.arithmetic import evaluate
 from reactivation.study.grid import (
+    DRAW,
     Experiments,
     Variants,
     chosen,
@@ -21,20 +23,15 @@ from reactivation.study.grid import (
     view,
     with_dynamics,
 )
-from reactivation.study.outline import Outline, Outlines, placeholders
-from reactivation.study.scenarios import problems
+from reactivation.study.outline import Outline, Outlines, placeholders, probe_classes
+from reactivation.study.scenarios import problems, tasks
 from reactivation.study.schema_claims import Claim, Claims, FrequenciesBarelyMatter, LazyNetworksReactivate
 from reactivation.study.schema_datasets import Dataset
 from reactivation.study.schema_experiments import Experiment, Imported
-from reactivation.study.schema_figures import (
-    AnyPanel,
-    Convergence,
-    Curves,
-    Figure,
-    Spectrum,
-    Summary,
-)
-from reactivation.study.schema_models import Model
+from reactivation.study.schema_figures import AnyPanel, Convergence, Curves, Figure, Spectrum, Summary
+from reactivation.study.schema_models import AnyModel, CNNBatchNorm, Model
+
+SMALLEST = {"cnn_bn": 16}  # pixels a side that a network needs, where that is more than a data set's 8
 
 Problems = Iterator[tuple[str, str]]
 
@@ -62,18 +59,41 @@ def experiment_problems(experiment: Experiment, combinations: Variants, dataset:
         for key, message in problems(variant.scenario, experiment.dataset, dataset.classes):
             yield ".".join(filter(None, ["scenario", key])), message
         yield from _training_problems(variant)
+        yield from _probe_problems(variant, dataset)
+        name, size = variant.model.name, image_size(dataset.model_dump())
+        if size < (least := SMALLEST.get(name, 0)):
+            yield "model.name", f"{name} needs images of {least} pixels a side or more; {experiment.dataset} has {size}"
         every = variant.checkpoints.every
         for dt in variant.metrics.velocity_dt:
             if dt % every:
                 yield "metrics.velocity_dt", f"{dt} is not a multiple of checkpoints.every ({every})"
 
 
+def _probe_problems(variant: Experiment, dataset: Dataset) -> Problems:
+    probe, count = variant.probe, len(tasks(variant.scenario))
+    for k in probe.tasks or []:
+        if k > count:
+            yield "probe.tasks", f"there is no task {k}: the scenario has {count}"
+    if probe.draws == 1 or max(probe.tasks or [1]) > count or variant.scenario.held_out:  # then the job finds it
+        return
+    train, test = stated_counts(dataset.model_dump()) or ([], [])
+    train = [count for count in (variant.scenario.limit_per_class, *train[:1]) if count]
+    for key, size, counts in (("size", probe.size, train), ("held_out", probe.held_out, test[:1])):
+        if counts and size == min(counts) * len(probe_classes(variant)):
+            yield (
+                "probe.draws",
+                f"has no other images to draw: probe.{key} is {size}, and the classes have {size} images in all; "
+                f"lower probe.{key}, or set draws: 1",
+            )
+
+
 def _training_problems(variant: Experiment) -> Problems:
-    training, width = variant.training, variant.model.width
+    training, model, width = variant.training, variant.model, variant.model.width
     if training.optimizer == "adam" and training.momentum:
         yield "training.momentum", "belongs to sgd; adam has its own: remove it"
-    if training.dynamics == "linearized" and getattr(variant.model, "norm", None) == "batch":
-        yield "training.dynamics", "linearized needs a network that does not mix images: choose norm: group"
+    if training.dynamics == "linearized" and mixes_images(model):
+        remedy = "norm: group" if hasattr(model, "norm") else f"one without batch normalization, which {model.name} has"
+        yield "training.dynamics", f"linearized needs a network that does not mix images: choose {remedy}"
     if isinstance(training.lr, str):
         try:
             positive = 0 < evaluate(training.lr, width=width) < math.inf
@@ -81,6 +101,11 @@ def _training_problems(variant: Experiment) -> Problems:
             positive = False
         if not positive:
             yield "training.lr", f"{training.lr} is not a number greater than 0 at width {width}"
+
+
+def mixes_images(model: AnyModel) -> bool:
+    """Whether the network's output on an image depends on the batch in training: whether it normalizes over batches."""
+    return isinstance(model, CNNBatchNorm) or getattr(model, "norm", None) == "batch"
 
 
 def _plain(value: Any) -> bool:
@@ -172,7 +197,8 @@ def _view_problems(figure: Figure, panel: AnyPanel, experiments: Experiments, co
     known = {key: value for key, value in where.items() if key in axes}
     yield from _dynamics_problems(panel, {of.dynamics for values, of in combinations if chosen(values, known)})
     for key in axes if shown <= set(axes) else []:
-        if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where:
+        pooled = key == DRAW and isinstance(experiments[name], Experiment)  # bands go over probes
+        if len(set(map(str, axes[key]))) > 1 and key not in shown and key not in where and not pooled:
             yield "where", f"must choose one value of {key}, of which the grid has several"
 
 
@@ -188,6 +214,8 @@ def _dynamics_problems(panel: AnyPanel, dynamics: set[str]) -> Problems:
         )
     if (is_of(metric, "kernel") or metric == "spectrum") and "linearized" in dynamics:
         yield key, f"{metric} needs networks: the kernel of a linearised twin does not change within a task"
+    if metric in METRICS and not METRICS[metric].of_twins and "linearized" in dynamics:
+        yield key, f"{metric} needs networks: linearised twins are tested among all classes only"
 
 
 def _layer_problems(panel: AnyPanel, name: str, experiment: Experiment | Imported) -> Problems:
@@ -215,18 +243,24 @@ def _where_problems(
         if key not in axes:
             yield f"where.{key}", f"is not an axis of {name}, which has {', '.join(axes) or 'none'}"
         elif not any(same(value, candidate) for candidate in axes[key]):
-            yield f"where.{key}", f"{value!r} is not in the grid, which has {experiment.grid[key]}"
+            known = experiment.grid.get(key) or list(dict.fromkeys(axes[key]))
+            yield f"where.{key}", f"{value!r} is not in the grid, which has {known}"
 
 
 # ---------------------------------------------------------------------------------------------------- claims
 def claim_problems(
-    claims: Claims, kernel: str, experiments: Experiments, combinations: dict[str, Outlines], names: Mapping
+    claims: Claims,
+    kernels: Mapping[str, str],
+    experiments: Experiments,
+    combinations: dict[str, Outlines],
+    names: Mapping,
 ) -> Problems:
     """What is wrong with claims.
 
-    `kernel` is the one that all claims are tested on; the last three arguments are as for `figure_problems`.
+    `kernels` are those that all claims must be tested on, by the keys that ask for them; the last three arguments are
+    as for `figure_problems`.
     """
-    for claim_name, claim in claims.tested().items():
+    for _, claim_key, claim in claims.tested():
         sides = [("experiment", "where", claim.needs)]
         if getattr(claim, "beside", None):
             needed = {"shift": 2} if isinstance(claim, FrequenciesBarelyMatter) else {"width": 2}
@@ -234,7 +268,7 @@ def claim_problems(
         for key, where, needs in sides:
             name, values = getattr(claim, key), getattr(claim, where)
             if name not in names:
-                yield f"{claim_name}.{key}", unknown("experiment", name, names)
+                yield f"{claim_key}.{key}", unknown("experiment", name, names)
             elif name in experiments:
                 problems = [
                     (place.replace("where", where), message)
@@ -250,10 +284,11 @@ def claim_problems(
                         problems.append((key, "should have dynamics: [network, linearized] in its grid"))
                 if any(of.dynamics == "linearized" for _, of in runs):
                     problems.append((key, "has linearised twins there, which have no kernels: claims need networks"))
-                if any(kernel not in of.kernels for _, of in combinations[name]):
-                    problems.append((key, f"should compute the kernel {kernel}, which claims.kernel asks for"))
+                for asked, kernel in kernels.items():
+                    if any(kernel not in of.kernels for _, of in combinations[name]):
+                        problems.append((key, f"should compute the kernel {kernel}, which claims.{asked} asks for"))
                 yield from (
-                    (f"{claim_name}.{place}", f"{name} {message}" if place == key else message)
+                    (f"{claim_key}.{place}", f"{name} {message}" if place == key else message)
                     for place, message in problems
                 )
 
@@ -297,7 +332,7 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
         )
         return
     kinds = METRICS[panel.metric].blocks
-    if most == 1 and ("earlier" in kinds or kinds == ("pair",)):
+    if most == 1 and ("earlier" in kinds or "all" not in kinds):
         yield "metric", f"{panel.metric} needs a second task"
         return
     steps = experiment.metrics.velocity_dt
@@ -308,17 +343,33 @@ def _panel_problems(panel: AnyPanel, experiment: Experiment | Imported, forms: l
         yield "dt", f"{panel.dt} is not in the experiment's velocity_dt {steps}"
     yield from _block_problems(panel.metric, filled_panel(panel, experiment)["block"], forms)
     if isinstance(panel, Curves):
+        yield from _time_problems(panel, forms)
         return
     if panel.x == "similarity" and not all(of.tested for of in forms):
         yield "x", "should name an axis of the grid: files of kernels do not say how similar the tasks are"
     relative = panel.statistic in ("drop", "recovery")
-    if panel.metric == "forgetting" and relative:
-        yield "statistic", f"forgetting has no {panel.statistic}: at a switch nothing is forgotten yet"
+    if panel.metric in ("forgetting", "forgetting_within_task") and relative:
+        yield "statistic", f"{panel.metric} has no {panel.statistic}: at a switch nothing is forgotten yet"
     fewest = min(len(of.epochs) for of in forms)
     if panel.task > fewest:
         yield "task", f"{panel.task} is more than the {fewest} of a run"
     elif panel.task == 1 and (relative or panel.x == "similarity"):
         yield "task", f"the first task has no {panel.statistic if relative else 'similarity'}: there is none before it"
+
+
+def _time_problems(panel: Curves, forms: list[Outline]) -> Problems:
+    """What is wrong with a panel's time, given the outline of each combination of the grid."""
+    if (panel.time == "iterations" or panel.unit == "steps") and not all(of.steps for of in forms):
+        key = "unit" if panel.unit else "time"
+        yield key, "needs steps, which the files of kernels do not have: add step to them, or count in epochs"
+    if panel.time != "since_switch":
+        for key in ("unit", "task"):
+            if getattr(panel, key) is not None:
+                yield key, f"belongs to time: since_switch, and time is {panel.time} here: remove it, or change time"
+        return
+    fewest = min(len(of.epochs) for of in forms)
+    if (panel.task or 2) > fewest:
+        yield ("task" if panel.task else "time"), f"needs a task {panel.task or 2}, but the runs have {fewest}"
 
 
 def _block_problems(metric: str, wanted: list[str], forms: list[Outline]) -> Problems:

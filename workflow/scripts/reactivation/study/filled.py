@@ -1,5 +1,6 @@
 """A study with every default filled in, as a config that loads to the same study: whole, or as it is published."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 from reactivation.storage.files import is_own_path
@@ -25,7 +26,8 @@ def filled(study: Study) -> dict[str, Any]:
 def published(study: Study) -> dict[str, Any]:
     """`filled`, without folders of one machine or user that are not part of the study's identity.
 
-    An absolute `root` of an image folder, or `path` of kernels, stays: without it, this would be another study.
+    An absolute `root` of an image folder, or `path` of kernels, stays: without it, this would be another study. Of the
+    `path` of others' numbers, the file's name does: it is then looked for in `data_root`.
     """
     config = filled(study)
     if is_own_path(config["data_root"]):
@@ -33,6 +35,9 @@ def published(study: Study) -> dict[str, Any]:
     for entry in config["datasets"].values():
         if entry["source"] == "torchvision" and is_own_path(entry["root"]):
             del entry["root"]
+    drawn = (panel.get("others") for figure in config["figures"].values() for panel in figure["panels"])
+    for others in filter(None, drawn):
+        others["path"] = Path(others["path"]).name if is_own_path(others["path"]) else others["path"]
     return config
 
 

@@ -106,10 +106,17 @@ def _forms(path: str, field: dict, defs: dict) -> tuple[str, list[dict], str | N
         return _forms(f"{path}.<name>", value, defs)
     if "items" in field:
         return _forms(f"{path}.<i>", field["items"], defs)
-    options = field.get("oneOf", field.get("anyOf", [field]))  # anyOf: the mapping, or null
-    named = [option["$ref"].rsplit("/", 1)[1] for option in options if "$ref" in option]
+    named = [option["$ref"].rsplit("/", 1)[1] for option in _options(field) if "$ref" in option]
     forms = [field] if "properties" in field else [defs[name] for name in named]
     return path, forms, field.get("discriminator", {}).get("propertyName")
+
+
+def _options(field: dict) -> list[dict]:
+    """What a field may be instead of null: one thing, or one of several."""
+    several = field.get("oneOf", field.get("anyOf"))
+    if several is None:
+        return [] if field.get("type") == "null" else [field]
+    return [option for part in several for option in _options(part)]
 
 
 def _table(path: str, fields: dict, defs: dict) -> Iterator[str]:
@@ -136,8 +143,8 @@ def _default(field: dict) -> str:
 
 def _allowed(field: dict) -> str:
     """What a value may be, in words."""
-    if "anyOf" in field:
-        return " or ".join(_allowed(option) for option in field["anyOf"] if option.get("type") != "null")
+    if (options := _options(field)) != [field]:
+        return " or ".join(dict.fromkeys(map(_allowed, options)))
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     match field.get("type"):

@@ -19,12 +19,13 @@ from reactivation.study.checks import (
 )
 from reactivation.study.grid import Variants, axis_names, section_of, variants, with_values
 from reactivation.study.outline import Outlines, outlines
+from reactivation.study.overlays import overlay_problems
 from reactivation.study.reserved import FOLDERS, TARGETS
 from reactivation.study.schema import Study
-from reactivation.study.schema_claims import Claim, Claims
+from reactivation.study.schema_claims import TAGS, Claim, Claims
 from reactivation.study.schema_datasets import Dataset
 from reactivation.study.schema_experiments import SECTIONS, AnyExperiment, Experiment, Imported
-from reactivation.study.schema_figures import AnyPanel, Figure
+from reactivation.study.schema_figures import AnyPanel, Figure, Others
 from reactivation.study.schema_imported import FORMS, KernelFile, is_imported
 from reactivation.study.values import name_of
 
@@ -101,7 +102,9 @@ def _errors(model: type[pydantic.BaseModel], raw: Any) -> list[tuple[tuple, str]
     try:
         model.model_validate(raw)
     except pydantic.ValidationError as error:
-        found = [e | {"loc": tuple(p for p in e["loc"] if p not in FORMS)} for e in error.errors(include_url=False)]
+        found = [
+            e | {"loc": tuple(p for p in e["loc"] if p not in (*FORMS, *TAGS))} for e in error.errors(include_url=False)
+        ]
         return [(_location(_named(e), raw), _message(e)) for e in found]
     return []
 
@@ -139,7 +142,7 @@ def _keys_at(loc: tuple) -> tuple[set[str], set[str]]:
     forms = {
         "experiments": section or (Experiment, Imported),
         "datasets": get_args(get_args(Dataset)[0]),
-        "figures": (Figure, *get_args(get_args(AnyPanel)[0])),
+        "figures": (Figure, Others, *get_args(get_args(AnyPanel)[0])),
         "claims": (Claims, *Claim.__subclasses__()) if len(loc) > 2 else (Claims,),
     }.get(loc[0] if len(loc) > 1 else "", (Study,))
     keys = {key for form in forms for key in form.model_fields}
@@ -240,19 +243,21 @@ def _check_references(raw: Any, sound_grids: set[str]) -> Errors:
             *figure_problems(figure, experiments, outlined, _mapping(raw, "experiments")),
             *beside_problems(figure, figures, experiments, _mapping(raw, "figures")),
         ]
+        if not wrong and isinstance(root := _data_root(raw), str):
+            wrong = list(overlay_problems(figure, experiments, outlined, root))
         found += [(f"figures.{name}.{key}", message) for key, message in wrong]
     each = {key: {key: value} for key, value in _mapping(raw, "claims").items()}
     claims = _sound(pydantic.TypeAdapter(Claims), each)  # each key is checked alone
-    kernel = claims.get("kernel", Claims()).kernel
+    kernels = {key: of for key in ("kernel", "kernel_beside") if (of := getattr(claims.get(key, Claims()), key))}
     for claim in claims.values():
-        problems = claim_problems(claim, kernel, experiments, outlined, _mapping(raw, "experiments"))
+        problems = claim_problems(claim, kernels, experiments, outlined, _mapping(raw, "experiments"))
         found += [(f"claims.{key}", message) for key, message in problems]
     return found
 
 
 def _outlined(combinations: dict[str, Variants], raw: dict) -> tuple[dict[str, Outlines], Errors]:
     """The outlines of each experiment's runs, and what is wrong with files of kernels: (experiment, message)."""
-    seeds, root = raw.get("seeds"), raw.get("data_root", Study.model_fields["data_root"].default)
+    seeds, root = raw.get("seeds"), _data_root(raw)
     outlined, found = {}, []
     for name, forms in combinations.items():
         form = forms[0][1]
@@ -265,6 +270,10 @@ def _outlined(combinations: dict[str, Variants], raw: dict) -> tuple[dict[str, O
             except InputError as error:
                 found.append((name, str(error)))
     return {name: of for name, of in outlined.items() if of}, found
+
+
+def _data_root(raw: dict) -> Any:
+    return raw.get("data_root", Study.model_fields["data_root"].default)
 
 
 def _sound(adapter: pydantic.TypeAdapter, entries: dict) -> dict:

@@ -1,7 +1,5 @@
 """What the runs of an experiment will have, known in advance: from the config, or from files of kernels."""
 
-import itertools
-import operator
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any, get_args
 from reactivation.errors import InputError
 from reactivation.storage.files import is_own_path
 from reactivation.study.grid import Variants
-from reactivation.study.scenarios import tasks
+from reactivation.study.scenarios import brought, tasks, universe
 from reactivation.study.schema_experiments import Experiment, Imported
 from reactivation.study.values import Kernel
 
@@ -24,6 +22,7 @@ class Outline:
     parts: list[int]  # numbers of the tasks that have a part of the probe
     held_out: bool  # whether the probe has held-out images
     tested: bool  # whether there are test metrics, and similarities of tasks
+    steps: bool = True  # whether it is known after how many steps each checkpoint was
     dynamics: str = "network"  # network or linearized
 
 
@@ -45,17 +44,22 @@ def outlines(combinations: Variants, seeds: list[int], data_root: str) -> Outlin
 
 def _of_training(form: Experiment) -> Outline:
     sequence = tasks(form.scenario)
-    # A task's part of the probe has the classes that no earlier task has.
-    classes = [set(task.classes) for task in sequence]
-    earlier = itertools.accumulate(classes, operator.or_, initial=set[int]())
+    probed = set(probe_classes(form))
     return Outline(
         kernels=list(form.kernels),
         epochs=[task.epochs or form.training.epochs for task in sequence],
-        parts=[k for k, (its, known) in enumerate(zip(classes, earlier, strict=False), start=1) if its - known],
+        parts=[k for k, classes in enumerate(brought(sequence), start=1) if probed.intersection(classes)],
         held_out=form.probe.held_out > 0,
         tested=True,
         dynamics=form.training.dynamics,
     )
+
+
+def probe_classes(form: Experiment) -> list[int]:
+    """The classes of the probe's images, sorted."""
+    if form.probe.tasks is None:
+        return universe(form.scenario)
+    return sorted({c for k, task in enumerate(tasks(form.scenario), 1) if k in form.probe.tasks for c in task.classes})
 
 
 def of_file(path: str) -> Outline:

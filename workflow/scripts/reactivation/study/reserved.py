@@ -2,7 +2,7 @@
 
 TOOLS = ("budget", "prune", "verify")  # targets that only look: they make no results
 RULES = (
-    *("dataset", "split", "probe", "train", "ntk", "function", "metrics", "convergence", "figure"),
+    *("dataset", "split", "probe", "train", "ntk", "function", "within", "metrics", "convergence", "figure"),
     *("switches", "claims", "explore", "table", "resolved"),
 )
 TARGETS = ("all", "figures", *RULES, *TOOLS)

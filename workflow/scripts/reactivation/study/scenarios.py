@@ -68,6 +68,16 @@ def universe(scenario: AnyScenario) -> list[int]:
     return sorted({c for task in tasks(scenario) for c in task.classes})
 
 
+def brought(sequence: list[Task]) -> list[list[int]]:
+    """For each task, the classes that it is the first to have, sorted."""
+    known: set[int] = set()
+    found = []
+    for task in sequence:
+        found.append(sorted(set(task.classes) - known))
+        known |= set(task.classes)
+    return found
+
+
 def similarity(previous: Task, task: Task) -> float:
     """The similarity of a task to the one before, from 0 to 1 (Reactivation, section on task similarity).
 

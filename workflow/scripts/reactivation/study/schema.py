@@ -20,9 +20,9 @@ class Keeping(Strict):
     """What stays on disk. Not part of a run's identity."""
 
     keep: Literal["all", "final", "none"] = "all"
-    """Which weights of a segment stay once its kernels exist: all checkpoints; the final weights, from which the next
-    task starts; or none, once that task has been trained. Deleted weights are trained again when code or config ask for
-    other kernels."""
+    """Which weights of a segment stay once all that is measured on them is there: all checkpoints; the final weights,
+    from which the next task starts; or none, once that task has been trained. Deleted weights are trained again when
+    code or config ask for other kernels, or whatever else is measured on them."""
 
 
 class Study(Strict):

@@ -1,12 +1,14 @@
 """The keys of claims: the runs that each is tested on, and the thresholds beyond which it counts as supported."""
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StrictInt, Tag
 
 from reactivation.study.values import Digits, Kernel, Strict, no_bool
 
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(no_bool)]
+Times = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_bool)]
 
 
 class Claim(Strict):
@@ -27,7 +29,7 @@ class WiderIsLazier(Claim):
 
     needs = {"width": 2}
     tasks = 1
-    fall: Number = 0.0
+    fall: Annotated[float, Field(lt=1, allow_inf_nan=False), BeforeValidator(no_bool)] = 0.0
     """Share by which the distance and the mean velocity in the first task fall with each doubling of the width,
     averaged over other axes. It must be more than this."""
 
@@ -35,7 +37,7 @@ class WiderIsLazier(Claim):
 class VelocitySpikes(Claim):
     """2. At every switch the velocity spikes, at every width, then falls back."""
 
-    ratio: Number = 2.0
+    ratio: Times = 2.0
     """Velocity across the switch, relative to that before it and to that at the task's end, at the width and switch
     where it is least. It must be more than this."""
 
@@ -48,7 +50,7 @@ class CheckMark(Claim):
     must be more than this."""
     recovery: Number = 0.5
     """Share of the fall that is regained by the task's end (1 if the norm overshoots). It must be more than this."""
-    asymmetry: Number = 2.0
+    asymmetry: Times = 2.0
     """Time from the lowest point until the norm is back (or the task ends), divided by the time from the switch to the
     lowest point. It must be more than this."""
 
@@ -74,10 +76,10 @@ class AlignmentTurns(Claim):
     """6. Alignment turns at the switch, and far more slowly in the under-converged phase (smallest learning rate)."""
 
     needs = {"lr": 2}
-    ratio: Number = 2.0
+    ratio: Times = 2.0
     """Change of alignment in the first dt epochs of the task, divided by its median change in dt epochs before. It must
     be more than this."""
-    slower: Number = 2.0
+    slower: Times = 2.0
     """Time until alignment has made half of its turn in the task, at the smallest learning rate, divided by that time
     at the largest. It must be more than this."""
 
@@ -86,7 +88,7 @@ class Repeats(Claim):
     """7. The pattern repeats at each of several switches."""
 
     tasks = 3
-    ratio: Number = 2.0
+    ratio: Times = 2.0
     """As in `velocity_spikes`, at the switch where it is least."""
     drop: Number = 0.1
     """As in `check_mark`, at the switch where it is least."""
@@ -129,7 +131,7 @@ class LazyNetworksReactivate(Claim):
     theory that assumes a static kernel mispredicts what is learned."""
 
     needs = {"width": 2, "lr": 2}
-    ratio: Number = 2.0
+    ratio: Times = 2.0
     """As in `velocity_spikes`."""
     moved: Number = 0.05
     """Distance between the kernels at the switch and at the task's end. It must be more than this."""
@@ -143,39 +145,68 @@ class LazyNetworksReactivate(Claim):
     the task. It must be more than this."""
 
 
+TAGS = ("[one]", "[several]")  # in brackets, so that pydantic's locations of errors show that they are not keys
+C = TypeVar("C", bound=Claim)
+
+
+def _tag(value: Any) -> str:
+    return TAGS[isinstance(value, list)]
+
+
+def _different(claims: list[C]) -> list[C]:
+    if any(claim in claims[:i] for i, claim in enumerate(claims)):
+        raise ValueError("has the same mapping twice: remove one")
+    return claims
+
+
+_Several = Annotated[list[C], Field(min_length=1), AfterValidator(_different)]
+OneOrSeveral = Annotated[Annotated[C, Tag(TAGS[0])] | Annotated[_Several[C], Tag(TAGS[1])], Discriminator(_tag)]
+
+
 class Claims(Strict):
-    """The paper's claims. Each is tested if it is named here; verdicts are in `results/<study>/claims.{csv,md}`."""
+    """The paper's claims. Each is tested if it is named here, with a mapping or, to test it on several experiments, a
+    list of mappings. Verdicts are in `results/<study>/claims.{csv,md}`, and as a picture in `claims.{pdf,png}`."""
 
     kernel: Kernel = "sum"
     """The kernel that claims are tested on."""
+    kernel_beside: Kernel | None = None
+    """A second kernel, on which claims are tested too, with verdicts of their own. By default `trace`, where the
+    experiments compute it. If it is the same as `kernel`, claims are tested on that alone."""
     min_seeds: Annotated[StrictInt, Field(ge=2), Digits] = 3
-    """With fewer seeds the verdict is `too few runs`."""
+    """With fewer seeds the verdict is `open`."""
     confidence: Annotated[float, Field(gt=0, lt=1), BeforeValidator(no_bool)] = 0.95
-    """Confidence of the bootstrap interval over seeds, all of which must lie beyond the threshold. With few seeds such
-    intervals are too narrow; docs/method.md says by how much."""
-    wider_is_lazier: WiderIsLazier | None = None
+    """Confidence of the intervals over seeds (Student's t). A claim is `supported` if all of its intervals lie beyond
+    their thresholds, `contradicted` if one lies wholly on the other side, and `open` otherwise."""
+    wider_is_lazier: OneOrSeveral[WiderIsLazier] | None = None
     """Claim 1."""
-    velocity_spikes: VelocitySpikes | None = None
+    velocity_spikes: OneOrSeveral[VelocitySpikes] | None = None
     """Claim 2."""
-    check_mark: CheckMark | None = None
+    check_mark: OneOrSeveral[CheckMark] | None = None
     """Claim 3."""
-    drop_and_spike_coincide: DropAndSpikeCoincide | None = None
+    drop_and_spike_coincide: OneOrSeveral[DropAndSpikeCoincide] | None = None
     """Claim 4."""
-    over_converged_recovers_last: OverConvergedRecoversLast | None = None
+    over_converged_recovers_last: OneOrSeveral[OverConvergedRecoversLast] | None = None
     """Claim 5."""
-    alignment_turns: AlignmentTurns | None = None
+    alignment_turns: OneOrSeveral[AlignmentTurns] | None = None
     """Claim 6."""
-    repeats: Repeats | None = None
+    repeats: OneOrSeveral[Repeats] | None = None
     """Claim 7."""
-    new_classes_order: NewClassesOrder | None = None
+    new_classes_order: OneOrSeveral[NewClassesOrder] | None = None
     """Claim 8."""
-    diminishing_returns: DiminishingReturns | None = None
+    diminishing_returns: OneOrSeveral[DiminishingReturns] | None = None
     """Claim 9."""
-    frequencies_barely_matter: FrequenciesBarelyMatter | None = None
+    frequencies_barely_matter: OneOrSeveral[FrequenciesBarelyMatter] | None = None
     """Claim 10."""
-    lazy_networks_reactivate: LazyNetworksReactivate | None = None
+    lazy_networks_reactivate: OneOrSeveral[LazyNetworksReactivate] | None = None
     """Claim 11."""
 
-    def tested(self) -> dict[str, Claim]:
-        """The claims that are tested, by name, in their order."""
-        return {name: claim for name, claim in self if isinstance(claim, Claim)}
+    def tested(self) -> Iterator[tuple[str, str, Claim]]:
+        """The name, the key and the content of each claim that is tested, in their order.
+
+        The key says which of several it is: wider_is_lazier, or wider_is_lazier.1.
+        """
+        for name, value in self:
+            if isinstance(value, Claim):
+                yield name, name, value
+            elif isinstance(value, list):
+                yield from ((name, f"{name}.{i}", claim) for i, claim in enumerate(value))

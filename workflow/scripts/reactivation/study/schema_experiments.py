@@ -1,6 +1,6 @@
 """The keys of experiments: trainings with every combination of a grid, or kernels from elsewhere."""
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag
 
@@ -27,14 +27,22 @@ class Checkpoints(Strict):
 
 
 class Probe(Strict):
-    """The fixed images on which kernels are evaluated, as evenly spread over the scenario's classes as can be."""
+    """The fixed images on which kernels are evaluated."""
 
     size: Annotated[StrictInt, Field(ge=2), Digits] = 32
     """Number of training images."""
     held_out: Natural = 0
-    """Number of test images in addition."""
+    """Number of test images in addition, or of held-out training images if the scenario holds some out."""
     seed: Natural = 0
     """Seed by which images are drawn; shared by all runs."""
+    tasks: Annotated[list[Positive], Field(min_length=1), AfterValidator(distinct)] | None = None
+    """Only images of these tasks' classes, such as [1]; by default of all classes that a task may have."""
+    balance: Literal["classes", "tasks"] = "classes"
+    """What images are spread over, as evenly as can be: the classes; or the tasks, with any images of the classes that
+    a task is the first to have."""
+    draws: Positive = 1
+    """Number of probes, drawn independently. Each run has its kernels and metrics on each of them, told apart by the
+    axis `draw` (0, 1, …). Bands of figures then go over seeds and probes. Trainings are shared."""
 
 
 class Metrics(Strict):
@@ -47,6 +55,9 @@ class Metrics(Strict):
     eigenvectors: Positive = 5
     """Number of leading eigenvectors of a kernel whose rotation and alignment with labels are measured; at most all of
     them."""
+    alignment_labels: Literal["one_hot", "integer"] = "one_hot"
+    """Which labels `alignment` compares the kernel with: YYᵀ of one-hot labels Y, or yyᵀ of the class numbers y, as eq.
+    3 is written. `eigenvector_alignment` always takes classes as they are."""
 
 
 class Experiment(Strict):

@@ -32,6 +32,23 @@ class Panel(Strict):
     """Which kernel (for metrics of kernels only)."""
 
 
+class Others(Strict):
+    """A table of numbers from elsewhere, such as published ones, drawn as open circles over a panel's curves.
+
+    It is a CSV file with one row for each number. It has the column `epoch`, of the run from its start (`step` in a
+    panel whose `time` is `iterations`); `task`, if the panel has several blocks: rows of task 2 go with `task2`, or
+    `task2_train`; and the axis that the panel's colors show. If it has a column for another axis of the grid, only rows
+    of the panel's value are drawn. Other columns are ignored.
+    """
+
+    path: str
+    """Path of the file, below `data_root` unless absolute."""
+    value: str
+    """The column that holds the numbers."""
+    label: Text = "published"
+    """What the legend calls them."""
+
+
 class Curves(Panel):
     """One metric over time: a curve for each value of one axis, with a band over seeds."""
 
@@ -39,7 +56,7 @@ class Curves(Panel):
     metric: Metric
     """What is drawn."""
     reference: Reference = "init"
-    """What `kernel_distance` and `eigenvector_rotation` are measured from."""
+    """What `kernel_distance`, `kernel_distance_unbiased` and `eigenvector_rotation` are measured from."""
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] | None = None
@@ -47,11 +64,20 @@ class Curves(Panel):
     these show no axis. A task's part of the test set has all its classes; its part of the probe has those that no
     earlier task has. A probe with held-out images also has `train`, `held_out`, `task1_train`, …. `kernel_distance`,
     `kernel_velocity`, `block_norm` and `cross_task_overlap` also have pairs such as `task1-task2`, between the images
-    of two tasks. The default is `task1-task2` for `cross_task_overlap` and `all` otherwise."""
+    of two tasks. The default is `task1-task2` for `cross_task_overlap`, `current` for `accuracy_within_task`,
+    and `all` otherwise."""
     scale: Literal["linear", "log"] | None = None
     """Vertical axis; by default logarithmic for velocities, linear otherwise."""
-    time: Literal["epoch", "tasks"] = "epoch"
-    """Horizontal axis: epochs, or tasks done, which aligns runs that differ in epochs per task."""
+    time: Literal["epoch", "tasks", "iterations", "since_switch"] = "epoch"
+    """Horizontal axis. `epoch`; `tasks`: tasks done, which aligns runs that differ in epochs per task; `iterations`:
+    steps of the optimizer. `since_switch`: the time since a switch, logarithmic from the first step after it to the end
+    of the task, with the task before it, linear, to the left; velocities are shown if their dt lies within one task."""
+    unit: Literal["epochs", "steps"] | None = None
+    """What the time since a switch is counted in (`time: since_switch` only); by default epochs."""
+    task: Annotated[StrictInt, Field(ge=2), Digits] | None = None
+    """Which task begins at the switch (`time: since_switch` only); by default 2."""
+    others: Others | None = None
+    """Numbers from elsewhere, drawn over the curves."""
 
 
 class Summary(Panel):
@@ -69,7 +95,7 @@ class Summary(Panel):
     x: str = "similarity"
     """`similarity` of the task to the one before, or an axis of the grid with numbers."""
     reference: Reference = "init"
-    """What `kernel_distance` and `eigenvector_rotation` are measured from."""
+    """What `kernel_distance`, `kernel_distance_unbiased` and `eigenvector_rotation` are measured from."""
     dt: Positive | None = None
     """Which of the experiment's `velocity_dt`; by default its first."""
     block: Name | None = None

@@ -11,7 +11,7 @@ class Model(Strict):
     """Keys that all networks have. A network has one output per class of the data set."""
 
     width: Positive
-    """Channels of every convolution (in resnet18, of the first stage, usually 64), or units of a layer."""
+    """Channels of every convolution (in resnet18, of the first stage, usually 64), or units of each hidden layer."""
     parametrization: Literal["pytorch", "standard", "ntk", "mup"] = "pytorch"
     """Initialisation, scaling and learning rates of layers: PyTorch's defaults; Kaiming normal (He et al. 2015);
     1/√fan-in in the forward pass (Jacot et al. 2018); maximal update (Yang et al. 2022)."""
@@ -24,6 +24,16 @@ class CNN(Model):
     """Three times [3×3 convolution, ReLU, 2×2 max-pooling], then one linear layer (the paper's)."""
 
     name: Literal["cnn"]
+
+
+class CNNBatchNorm(Model):
+    """Convolutions 5×5 and 3×3, 2×2 max-pooling, two more convolutions 3×3, none of them padded, each with batch
+    normalization and ReLU; then two hidden layers (ReLU) and one linear layer. Width is the units of the hidden
+    layers. Images need 16 pixels a side or more."""
+
+    name: Literal["cnn_bn"]
+    channels: Positive = 64
+    """Channels of every convolution."""
 
 
 class MLP(Model):
@@ -50,11 +60,11 @@ class ResNet18(Model):
     """Batch normalization, or group normalization (Wu & He 2018), which does not mix images."""
 
 
-AnyModel = Annotated[CNN | MLP | RNN | ResNet18, Field(discriminator="name")]
+AnyModel = Annotated[CNN | CNNBatchNorm | MLP | RNN | ResNet18, Field(discriminator="name")]
 
 
 class Training(Strict):
-    """Cross-entropy over all classes of the data set, without augmentation; a new optimizer for each task."""
+    """Cross-entropy over all classes of the data set, without augmentation."""
 
     epochs: Positive
     """Epochs of each task."""
@@ -76,3 +86,6 @@ class Training(Strict):
     """Momentum of sgd."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(no_bool)] = 0.0
     """L2 penalty: this factor times the weights is added to the gradient."""
+    optimizer_state: Literal["new", "keep"] = "new"
+    """Whether each task begins with a new optimizer, or the state of the one before goes on: Adam's moments and its
+    count of steps, or the momentum of sgd."""

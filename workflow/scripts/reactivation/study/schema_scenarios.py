@@ -15,8 +15,13 @@ class Scenario(Strict):
     data_seed: Natural = 0
     """Seed by which images are drawn; shared by all runs, whatever their own seed."""
     replay: Natural = 0
-    """Experience replay: number of images of every earlier task that each task replays (drawn once, by the run's
-    seed)."""
+    """Experience replay: number of images of every earlier task that each task replays (drawn by the run's seed)."""
+    replay_drawn: Literal["once", "each_epoch"] = "once"
+    """Whether replayed images are drawn once, the same ones for all later tasks, or anew in each epoch."""
+    held_out: Annotated[float, Field(ge=0, lt=1), BeforeValidator(no_bool)] = 0.0
+    """Share of each class's training images that is never trained on (drawn once, by `data_seed`). If there is one,
+    tests are taken on these images instead of the data set's test images, and the probe's `held_out` images are among
+    them."""
 
 
 class ClassSplit(Scenario):
