@@ -22,7 +22,7 @@ def test_a_claim_is_supported_where_its_table_shows_it(name):
 @pytest.mark.parametrize("name, rows", [(name, rows) for name, (_, others) in TABLES.items() for rows in others])
 def test_a_claim_is_not_supported_where_a_part_of_it_fails(name, rows):
     verdict, found = judged(name, rows)
-    assert verdict == "not supported" and not all(row["holds"] for row in found)
+    assert verdict != "supported" and not all(row["holds"] for row in found)
 
 
 def test_frequencies_are_compared_with_new_classes():
@@ -32,9 +32,9 @@ def test_frequencies_are_compared_with_new_classes():
         lambda row: small(row) | {"norm_drop": 0.8 * row["alpha"]},
         lambda row: small(row) | {"velocity_at": 0.08},
     ):
-        assert judged("frequencies_barely_matter", table(**alphas, change=change), BESIDE)[0] == "not supported"
+        assert judged("frequencies_barely_matter", table(**alphas, change=change), BESIDE)[0] == "contradicted"
     still = table(shift=[0, 1], change=lambda row: {"norm_drop": -0.1})  # nothing to compare with
-    assert judged("frequencies_barely_matter", table(**alphas, change=small), still)[0] == "not supported"
+    assert judged("frequencies_barely_matter", table(**alphas, change=small), still)[0] == "contradicted"
 
 
 def test_every_claim_has_its_tables():
@@ -45,7 +45,7 @@ def test_every_claim_has_its_tables():
 
 def test_effects_are_those_that_the_tables_were_made_with():
     _, (distance, velocity) = judged("wider_is_lazier", table(**WIDTHS, noise=0, change=first_task(-0.5)))
-    assert distance["effect"] == pytest.approx(1 - 2**-0.5) == velocity["effect"]
+    assert distance["effect"] == pytest.approx(2**-0.5) == velocity["effect"]
     _, (spike, fall) = judged("velocity_spikes", table(**WIDTHS, noise=0))
     assert spike["effect"] == pytest.approx(10) == fall["effect"]
     _, (_, regained, times) = judged("check_mark", table(**WIDTHS, noise=0))
@@ -69,7 +69,7 @@ def test_the_claim_on_lazy_networks_looks_at_the_widest_twin_at_the_smallest_rat
                          "distance": 0.2, "static_function_error": [0.9, 0.3, 0.8, 0.4]})  # fmt: skip
     limits = {"ratio": 2.0, "moved": 0.05, "mispredicted": 0.1}
     *_, error = lazy_networks_reactivate(rows, limits, rows)
-    assert error.values.tolist() == [0.3, 0.4] and error.threshold == 0.1
+    assert np.exp(error.values).tolist() == pytest.approx([0.3, 0.4]) and error.threshold == 0.1
     assert len(list(lazy_networks_reactivate(rows, limits))) == 2
     *_, error = lazy_networks_reactivate(rows, limits, rows.assign(lr=np.nan))  # one rate, which is not an axis
-    assert error.values.tolist() == [0.3, 0.4]
+    assert np.exp(error.values).tolist() == pytest.approx([0.3, 0.4])

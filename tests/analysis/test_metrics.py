@@ -1,5 +1,7 @@
 """Metrics against their definitions, in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,97 @@ def test_alignment_is_one_for_the_kernel_of_the_labels():
     Y = np.eye(3)[[0, 0, 1, 1, 2, 2]]
     assert metrics.kernel_alignment(Y @ Y.T, Y) == pytest.approx(1)
     assert np.isnan(metrics.kernel_alignment(Y @ Y.T, np.ones((6, 1))))
+
+
+def test_labels_may_be_numbers(rng):
+    K, y = kernel(rng), np.arange(12) % 5
+    assert metrics.kernel_alignment(K, y[:, None]) == pytest.approx(naive_cka(K, np.outer(y, y)), rel=1e-12)
+    assert metrics.kernel_alignment(np.outer(y, y), y[:, None]) == pytest.approx(1)
+    assert metrics.kernel_alignment_unbiased(np.outer(y, y), y[:, None]) == pytest.approx(1)
+
+
+def hsic_1(K, L):
+    """Song et al. (2012), eq. 5."""
+    n, one = len(K), np.ones(len(K))
+    K, L = K - np.diag(np.diag(K)), L - np.diag(np.diag(L))
+    between = one @ K @ one * (one @ L @ one) / (n - 1) / (n - 2) - 2 / (n - 2) * (one @ K @ L @ one)
+    return (np.trace(K @ L) + between) / (n * (n - 3))
+
+
+def u_statistic(K, L):
+    """The mean of an unbiased estimate over all quadruples of different images."""
+    quadruples = itertools.permutations(range(len(K)), 4)
+    return np.mean([K[i, j] * (L[i, j] + L[q, r] - 2 * L[i, q]) for i, j, q, r in quadruples])
+
+
+@pytest.mark.parametrize("n, hsic", [(12, hsic_1), (6, hsic_1), (6, u_statistic)])
+def test_unbiased_cka_is_that_of_an_unbiased_hsic(rng, n, hsic):
+    K, L = kernel(rng, n), kernel(rng, n)
+    expected = hsic(K, L) / np.sqrt(hsic(K, K) * hsic(L, L))
+    assert metrics.kernel_distance_unbiased(K, L) == pytest.approx(1 - expected, rel=1e-10)
+    assert metrics.kernel_distance_unbiased(K + np.diag(rng.normal(size=n)), 3 * L + 5) == pytest.approx(1 - expected)
+    assert metrics.kernel_distance_unbiased(K, K) == 0 and metrics.kernel_distance_unbiased(K, -K) == pytest.approx(2)
+    Y = np.eye(3)[np.arange(n) % 3]
+    expected = hsic(K, Y @ Y.T) / np.sqrt(hsic(K, K) * hsic(Y @ Y.T, Y @ Y.T))
+    assert metrics.kernel_alignment_unbiased(K, Y) == pytest.approx(expected, rel=1e-10)
+
+
+def test_small_unbiased_distances_keep_their_digits(rng):
+    K, D = kernel(rng), kernel(rng)
+    scaled = [metrics.kernel_distance_unbiased(K, K + eps * D) / eps**2 for eps in (1e-4, 1e-6, 1e-8)]
+    assert scaled == pytest.approx([scaled[0]] * 3, rel=1e-3)
+
+
+def test_the_identity_has_no_unbiased_distance(rng):
+    """Nor has what is constant off the diagonal, up to rounding; nor three images."""
+    turn = np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    for nothing in (np.eye(12), turn @ turn.T, np.diag(np.arange(12)), np.full((12, 12), 0.1) + np.eye(12)):
+        assert np.isnan(metrics.kernel_distance_unbiased(nothing, kernel(rng)))
+    assert np.isnan(metrics.kernel_distance_unbiased(kernel(rng, 3), kernel(rng, 3)))
+    assert np.isnan(metrics.kernel_alignment_unbiased(kernel(rng), np.ones((12, 1))))
+    assert np.isfinite(metrics.kernel_distance_unbiased(kernel(rng, 4), kernel(rng, 4)))
+
+
+@pytest.mark.parametrize("features, biased", [(8, 0.20), (500, 0.94)])
+def test_kernels_that_share_nothing_are_alike_by_biased_cka_and_not_by_unbiased(rng, features, biased):
+    """The numbers that docs/method.md has."""
+    kernels = [kernel(rng, 32, features) for _ in range(60)]
+    pairs = np.triu_indices(60, 1)
+
+    def mean_cka(normalise):
+        of_each = np.array([normalise(K).ravel() for K in kernels])
+        return (of_each @ of_each.T)[pairs].mean()
+
+    assert mean_cka(metrics.normalised) == pytest.approx(biased, abs=0.01)
+    assert mean_cka(metrics.normalised_unbiased) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("classes, n", [(10, 30), (5, 20), (2, 8)])
+def test_the_identitys_alignment_depends_on_the_number_of_classes_and_images(classes, n):
+    Y = np.eye(classes)[np.arange(n) % classes]
+    assert metrics.kernel_alignment(np.eye(n), Y) == pytest.approx(np.sqrt((classes - 1) / (n - 1)), rel=1e-12)
+    Y = Y[: n - 1]  # no longer balanced
+    assert metrics.kernel_alignment(np.eye(n - 1), Y) == pytest.approx(naive_cka(np.eye(n - 1), Y @ Y.T), rel=1e-12)
+
+
+def test_alignment_with_permuted_labels_is_taken_for_each_order(rng, monkeypatch):
+    kernels, Y = np.stack([kernel(rng), kernel(rng), np.ones((12, 12))]), np.eye(3)[np.arange(12) % 3]
+    orders = np.array([rng.permutation(12) for _ in range(7)])
+    found = metrics.permuted_alignments(kernels, Y, orders)
+    expected = [[naive_cka(K, Y[order] @ Y[order].T) for order in orders] for K in kernels[:2]]
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-12)
+    assert np.isnan(found[2]).all() and found.shape == (3, 7)
+    monkeypatch.setattr(metrics, "AT_ONCE", 2 * 12 * 12 * 8)
+    np.testing.assert_allclose(metrics.permuted_alignments(kernels, Y, orders), found, rtol=1e-13)
+    assert metrics.permuted_alignments(kernels[:0], Y, orders).shape == (0, 7)
+
+
+def test_unbiased_alignment_with_permuted_labels_is_zero_on_average(rng):
+    """Over all ways in which three of eight images can be of the first class."""
+    K = kernel(rng, 8)
+    ones = [np.isin(np.arange(8), chosen).astype(int) for chosen in itertools.combinations(range(8), 3)]
+    values = [metrics.kernel_alignment_unbiased(K, np.eye(2)[of_image]) for of_image in ones]
+    assert np.mean(values) == pytest.approx(0, abs=1e-15) and np.ptp(values) > 0.1
 
 
 def test_velocity_finds_the_kernel_dt_later_among_uneven_checkpoints(rng):
@@ -177,7 +270,7 @@ def test_eigenvalues_are_of_the_kernel_at_hand_and_not_of_the_last_one(rng):
 
 
 def test_labels_that_are_not_one_hot_are_refused(rng):
-    with pytest.raises(ValueError, match=r"one-hot labels of shape \(n, C\), not \(12,\)"):
+    with pytest.raises(ValueError, match=r"one-hot .* \(n, C\), or numbers of shape \(n, 1\), not \(12,\)"):
         metrics.kernel_alignment(kernel(rng), np.arange(12))
 
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from reactivation.analysis import metrics
-from reactivation.analysis.run_table import run_table
-from reactivation.catalogue import LAYER_METRICS, PANEL_METRICS, is_of
+from reactivation.analysis.run_table import run_table, within_rows
+from reactivation.catalogue import LAYER_METRICS, is_of
+from reactivation.catalogue import METRICS as CATALOGUE
 from reactivation.storage.headers import METRICS, RUN
 from reactivation.study.checks import blocks
 from reactivation.study.outline import Outline
@@ -98,6 +99,62 @@ def test_alignment_is_with_one_hot_labels(run):
     np.testing.assert_allclose(rows(table, metric="alignment", block="all")["value"], expected)
 
 
+def test_alignment_may_be_with_labels_as_numbers(run):
+    stack, whole = run
+    table = pd.DataFrame(run_table(SPEC | {"alignment_labels": "integer"}, in_segments(stack), [[], []]))
+    y = LABELS[:, None]
+    for metric, of in (
+        ("alignment", metrics.kernel_alignment),
+        ("alignment_unbiased", metrics.kernel_alignment_unbiased),
+    ):
+        values = rows(table, metric=metric, block="all")["value"]
+        np.testing.assert_allclose(values, [of(K, y) for K in stack])
+        np.testing.assert_allclose(rows(table, "head", metric=metric)["value"], values)
+    identity = rows(table, metric="alignment_identity", block="all")["value"]
+    np.testing.assert_allclose(identity, metrics.kernel_alignment(np.eye(8), y))
+    changed = ["alignment", "alignment_unbiased", *CHANCE]
+    others = [of[~of["metric"].isin(changed) & (of["kernel"] != "")].reset_index(drop=True) for of in (table, whole)]
+    pd.testing.assert_frame_equal(*others)
+
+
+CHANCE = ["alignment_identity", "alignment_permuted_low", "alignment_permuted_high"]
+
+
+def test_what_alignment_is_by_chance(run):
+    """The identity's is a formula; 95 % of other permutations of the labels are between low and high."""
+    stack, table = run
+    for block, part, classes in (("all", slice(0, 8), 4), ("task2", slice(4, 8), 2)):
+        n = part.stop - part.start
+        identity, low, high = (rows(table, metric=metric, block=block) for metric in CHANCE)
+        np.testing.assert_allclose(identity["value"], np.sqrt((classes - 1) / (n - 1)))
+        Y, rng = np.eye(4)[LABELS[part]], np.random.default_rng(1)
+        for K, least, most in zip(stack[:, part, part], low["value"], high["value"], strict=True):
+            values = [metrics.kernel_alignment(K, rng.permutation(Y)) for _ in range(400)]
+            assert np.mean(np.less(values, least - 1e-12)) < 0.06 > np.mean(np.greater(values, most + 1e-12))
+            assert least - 1e-12 <= np.median(values) <= most + 1e-12
+        assert identity["step"].tolist() == low["step"].tolist() == [0, 5, 10, 20, 25, 30, 40]
+    again = pd.DataFrame(run_table(SPEC | {"kernels": ["sum", "sum"]}, in_segments(stack), [[], []]))
+    values = again.loc[again["metric"].isin(CHANCE), "value"].tolist()
+    once = table.loc[table["metric"].isin(CHANCE), "value"].tolist()
+    assert values == 2 * once  # all kernels have the same permutations
+
+
+def test_distances_and_velocities_by_unbiased_cka(run):
+    stack, table = run
+    S = metrics.kernel_distance_unbiased
+    for block, part in (("all", slice(0, 8)), ("task1", slice(0, 4))):
+        kernels = stack[:, part, part]
+        distances = rows(table, metric="kernel_distance_unbiased", block=block)
+        starts = [kernels[0]] * 4 + [kernels[3]] * 3
+        expected = {"init": [S(K, kernels[0]) for K in kernels], "task_start": list(map(S, kernels, starts))}
+        expected |= {"previous": list(map(S, kernels[1:], kernels[:-1]))}
+        for reference, values in expected.items():
+            np.testing.assert_allclose(rows(distances, reference=reference)["value"], values, atol=1e-30)
+        velocity = rows(table, metric="kernel_velocity_unbiased", block=block)
+        assert velocity["epoch"].tolist() == [0, 1, 2, 3]
+        assert velocity["value"].tolist()[2] == pytest.approx(S(kernels[3], kernels[5]))
+
+
 def test_distances_from_each_reference(run):
     stack, table = run
     S = metrics.kernel_distance
@@ -149,10 +206,8 @@ def test_blocks_between_tasks(run):
         "task2",
         "task1-task2",
     ):  # pairs have what configs may ask for, and nothing else
-        expected = {
-            metric for metric in PANEL_METRICS if is_of(metric, "kernel") and block in blocks(metric, OUTLINE)
-        } | {"eigenvalues"}
-        expected -= {"eigenvalues"} if "-" in block else set()
+        of_kernels = [metric for metric in CATALOGUE if is_of(metric, "kernel") and metric != "convergence"]
+        expected = {metric for metric in of_kernels if block in blocks(metric, OUTLINE)}
         assert {metric for metric, of in found if of == block} == expected
 
 
@@ -178,7 +233,7 @@ def test_layers_have_their_metrics_on_the_whole_probe_in_the_networks_order(run)
     norms = [rows(table, layer, metric="trace", block="all")["value"].to_numpy() for layer in SHARES]
     np.testing.assert_allclose(sum(norms), rows(table, metric="trace", block="all")["value"])
     # A share that is a multiple of the kernel turns as it does.
-    for metric in ("kernel_distance", "kernel_velocity", "alignment"):
+    for metric in ("kernel_distance", "kernel_velocity", "alignment", "kernel_distance_unbiased", "alignment_unbiased"):
         whole = rows(table, metric=metric, block="all")["value"]
         np.testing.assert_allclose(rows(table, "head", metric=metric)["value"], whole, atol=1e-15)
 
@@ -201,6 +256,61 @@ def test_forgetting_of_the_earlier_task(run):
         assert lost["epoch"].tolist() == [3, 4]
         np.testing.assert_allclose(lost["value"], [0.8, 0.85])
     assert rows(table, metric="forgetting", block="task2").empty
+
+
+def within(step, *accuracies):
+    """A checkpoint's rows of within.csv: for each task so far, the accuracies of its classes."""
+    return [
+        {"step": step, "epoch": step / 10, "task": k, "class": c, "images": 10 * (c + 1), "accuracy_within_task": a}
+        for k, of_task in enumerate(accuracies, start=1)
+        for c, a in zip(SPEC["tasks"][k - 1]["classes"], of_task, strict=True)
+    ]
+
+
+WITHIN = [
+    [*within(0, (0.5, 0.5)), *within(10, (1, 1)), *within(20, (0.5, 0.8))],
+    [*within(25, (0.5, 0.5), (0.2, 0.9)), *within(40, (0.5, 0.65), (1, 0.6))],
+]
+
+
+def test_accuracy_within_tasks_so_far_and_its_forgetting(run):
+    """Class c has 10 (c + 1) test images; of the classes of the second task, half as many of the first count."""
+    stack, whole = run
+    tasks = [SPEC["tasks"][0], {"classes": [2, 3], "weights": [0.5, 1.0]}]
+    table = pd.DataFrame(run_table(SPEC | {"tasks": tasks}, in_segments(stack), [[], []], None, WITHIN))
+    first, second = (rows(table, metric="accuracy_within_task", block=f"task{k}") for k in (1, 2))
+    assert first["step"].tolist() == [0, 10, 20, 25, 40] and first["task"].tolist() == [1, 1, 1, 2, 2]
+    np.testing.assert_allclose(first["value"], [0.5, 1, (0.5 + 2 * 0.8) / 3, 0.5, (0.5 + 2 * 0.65) / 3])
+    assert second["step"].tolist() == [25, 40]
+    np.testing.assert_allclose(second["value"], [(15 * 0.2 + 40 * 0.9) / 55, (15 * 1 + 40 * 0.6) / 55])
+    for block in ("task1", "all"):
+        lost = rows(table, metric="forgetting_within_task", block=block)
+        assert lost["step"].tolist() == [25, 40]
+        np.testing.assert_allclose(lost["value"], [0.2, 0.1])  # since the end of the task, not since its best
+    of_kernels = [part[part["kernel"] != ""].drop(columns="value") for part in (table, whole)]
+    pd.testing.assert_frame_equal(*of_kernels)
+    assert set(rows(table, metric="forgetting_within_task")["block"]) == {"task1", "all"}
+
+
+def test_forgetting_within_tasks_is_the_mean_over_earlier_ones():
+    tasks = [{"classes": [k], "weights": [1.0]} for k in range(3)]
+    spec = {"tasks": tasks, "epochs": [1] * 3}
+    at = lambda step, *accuracies: [  # noqa: E731
+        {"step": step, "epoch": float(step), "task": k, "class": k - 1, "images": 5, "accuracy_within_task": a}
+        for k, a in enumerate(accuracies, start=1)
+    ]
+    found = within_rows(spec, [at(1, 0.9), at(2, 0.8, 0.7), at(3, 0.5, 0.6, 1.0)])
+    mean = [(row["step"], row["value"]) for row in found if (row["metric"][:6], row["block"]) == ("forget", "all")]
+    assert mean == [(2, pytest.approx(0.1)), (3, pytest.approx((0.4 + 0.1) / 2))]
+
+
+@pytest.mark.parametrize("step, left", [(40, [0, 10, 20, 25]), (25, [0, 10, 20]), (20, [0, 10]), (0, [])])
+def test_accuracy_within_tasks_of_a_run_that_diverged_ends_there(run, step, left):
+    """The segments after it, or all of its own checkpoints, may have no rows."""
+    cut = {"step": step, "epoch": step / 10, "task": 1 + (step > 20)}
+    segments = [WITHIN[0], WITHIN[1] if step > 20 else []]
+    table = pd.DataFrame(run_table(SPEC, in_segments(run[0]), [[], []], cut, segments))
+    assert rows(table, metric="accuracy_within_task", block="task1")["step"].tolist() == left
 
 
 def test_when_a_row_is(run):
@@ -273,7 +383,7 @@ def test_a_run_that_diverged_has_all_from_before_and_says_when(run, step, task):
     assert (table["step"] < step).all() and set(table["step"]) == {s for s in set(whole["step"]) if s < step}
     keys = [column for column in METRICS if column not in ("experiment", "seed")]
     of_kernels = table[table["kernel"] != ""][keys]
-    later = (whole["metric"] == "kernel_velocity") & (whole["epoch"] + whole["dt"].replace("", 0) >= step / 10)
+    later = (whole["dt"] != "") & (whole["epoch"] + whole["dt"].replace("", 0) >= step / 10)
     expected = whole[(whole["kernel"] != "") & (whole["step"] < step) & ~later][keys]
     pd.testing.assert_frame_equal(of_kernels.reset_index(drop=True), expected.reset_index(drop=True), check_dtype=False)
 

@@ -31,6 +31,8 @@ def table(*more, velocity=VELOCITY, norm=NORM):
     found = rows("spectral_norm", dict(zip(EPOCHS, norm, strict=True)))
     found += rows("spectral_norm", dict.fromkeys(EPOCHS, 1e6), block="task1")  # must be ignored
     found += rows("alignment", dict(zip(EPOCHS, ALIGNMENT, strict=True)))
+    for metric, start in {"identity": 0.5, "permuted_low": 0.2, "permuted_high": 0.3}.items():
+        found += rows(f"alignment_{metric}", {epoch: start + epoch / 100 for epoch in EPOCHS})
     found += rows("kernel_velocity", velocity, dt=1) + rows("kernel_velocity", {0: 7.0, 4: 7.0}, dt=2)
     found += rows("kernel_distance", {4: 0.6}, reference="task_start")
     found += rows("kernel_distance", {8: 0.3}, reference="task_start") + rows(
@@ -41,6 +43,9 @@ def table(*more, velocity=VELOCITY, norm=NORM):
         found += rows("test_accuracy", values, kernel=None, block=block)
     found += rows("test_accuracy", {8: 0.55}, kernel=None)
     found += rows("forgetting", {6: 0.4, 8: 0.7}, kernel=None)
+    found += rows("forgetting_within_task", {6: 0.1, 8: 0.2}, kernel=None)
+    found += rows("accuracy_within_task", {0: 0.5, 4: 0.9, 8: 0.7}, kernel=None, block="task1")
+    found += rows("accuracy_within_task", {4.25: 0.6, 8: 0.95}, kernel=None, block="task2")  # once it is trained
     found = pd.DataFrame([*found, *more])
     later = found["epoch"] > 4
     # Velocities at the switch and accuracies at the end of task 1 are rows of task 1.
@@ -65,6 +70,9 @@ def test_numbers_of_a_switch():
         "distance": 0.6,
         "path": pytest.approx(0.9 + 0.5 + 0.03 + 0.02),
         "velocity_mean": pytest.approx((0.9 + 0.5 + 0.03 + 0.02) / 4),
+        "alignment_identity": pytest.approx(0.54),
+        "alignment_permuted_low": pytest.approx(0.24),
+        "alignment_permuted_high": pytest.approx(0.34),
     }
     assert second == pytest.approx(
         {
@@ -95,7 +103,11 @@ def test_numbers_of_a_switch():
             "alignment_turn": 0.2,
             "alignment_pace": 0.03,
             "turn_epochs": 0.25,
+            "alignment_identity": 0.58,
+            "alignment_permuted_low": 0.28,
+            "alignment_permuted_high": 0.38,
             "forgetting": 0.7,
+            "forgetting_within_task": 0.2,
         }
     )
 
@@ -150,8 +162,11 @@ def test_a_task_that_diverged_has_no_row():
 
 
 def test_the_accuracy_matrix():
-    found = {(row["trained"], row["task"]): row["test_accuracy"] for row in accuracy_rows(table())}
+    rows = list(accuracy_rows(table()))
+    found = {(row["trained"], row["task"]): row["test_accuracy"] for row in rows}
     assert found == {(0, 1): 0.1, (1, 1): 0.9, (2, 1): 0.2, (0, 2): 0.2, (1, 2): 0.0, (2, 2): 0.8}
+    within = {(row["trained"], row["task"]): row["accuracy_within_task"] for row in rows if len(row) == 4}
+    assert within == {(0, 1): 0.5, (1, 1): 0.9, (2, 1): 0.7, (2, 2): 0.95}
 
 
 def test_the_same_after_a_file(tmp_path):

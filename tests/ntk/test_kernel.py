@@ -214,6 +214,36 @@ def test_a_small_step_moves_the_logits_by_the_kernel():
     np.testing.assert_allclose(change, -rate * kernel @ slope, rtol=0, atol=1e-3 * np.abs(change).max())
 
 
+class Shifted(nn.Module):
+    """A network of which a linear function of the input is added to all logits."""
+
+    def __init__(self, network, features):
+        super().__init__()
+        self.network, self.shift = network, nn.Linear(features, 1, bias=False)
+
+    def forward(self, x):
+        return self.network(x) + self.shift(x.flatten(1))
+
+
+def test_cross_entropy_ignores_the_sum_of_the_logits():
+    """Residuals sum to zero over logits: what is added to all of them gets no gradient, but adds to the kernel."""
+    network, x = in_double(*build(NETWORKS["cnn"]))
+    model = Shifted(network, x[0].numel()).double()
+    logits = model(x)
+    classes = logits.shape[1]
+    loss = nn.functional.cross_entropy(logits, torch.arange(len(x)) % classes, reduction="sum")
+    residuals = torch.autograd.grad(loss, logits, retain_graph=True)[0]
+    assert residuals.abs().max() > 0.1
+    assert residuals.sum(1).abs().max() < 1e-15
+    loss.backward()
+    assert network[0].weight.grad.abs().max() > 1e-3
+    assert model.shift.weight.grad.abs().max() < 1e-14
+    gram = (x.flatten(1) @ x.flatten(1).T).numpy()
+    with_shift, without = (empirical_ntk(of, x, kernels=("sum", "trace")) for of in (model, network))
+    for kind, share in ("sum", classes**2), ("trace", 1):
+        np.testing.assert_allclose(with_shift[kind] - without[kind], share * gram, rtol=1e-9)
+
+
 # ------------------------------------------------------------------------------------------------ precision, memory
 def test_near_ties_are_decided_as_in_exact_arithmetic():
     """w·x = 2⁻²⁴ > 0, but 0 in float32: the unit is alive."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 
 from reactivation.analysis.claims import CLAIMS
 from reactivation.analysis.verdicts import judge
@@ -53,13 +54,13 @@ def judged(name, rows, beside=None, **limits):
     described = f"Claim {number(name)}."
     form: Any = next(key.annotation for key in Claims.model_fields.values() if key.description == described)
     experiments = {"experiment": "e"} | ({"beside": "b"} if beside is not None else {})
-    spec = form.__args__[0].model_validate(experiments | limits).model_dump()
-    spec["runs"] = expected(rows)
+    spec = pydantic.TypeAdapter(form).validate_python(experiments | limits).model_dump()
+    spec |= {"name": name, "runs": expected(rows)}
     if beside is not None:
         beside = beside.assign(run="b-" + beside["run"])
         spec["beside"] = expected(beside)
         rows = pd.concat([rows, beside], ignore_index=True)
-    found = judge(name, rows, spec, ALL)
+    found = judge(rows, spec, "sum", ALL)
     (verdict,) = {row["verdict"] for row in found}
     return verdict, found
 

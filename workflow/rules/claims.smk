@@ -1,6 +1,6 @@
 """What each switch does to the kernel, in numbers; and the paper's claims, tested on these.
 
-Builds: results/<study>/{reactivation,accuracy,files}.csv, results/<study>/claims.{csv,md}
+Builds: results/<study>/{reactivation,accuracy,files}.csv, results/<study>/claims.{csv,md,pdf,png}
 From:   the metric tables of all runs
 """
 
@@ -37,6 +37,13 @@ rule claims:
     output:
         csv=f"results/{STUDY.study}/claims.csv",
         md=f"results/{STUDY.study}/claims.md",
+        pdf=f"results/{STUDY.study}/claims.pdf",
+        png=report(
+            f"results/{STUDY.study}/claims.png",
+            caption="../report/claims.rst",
+            category="Figures",
+            labels={"figure": "claims"},
+        ),
     log:
         f"results/logs/claims/{STUDY.study}.log",
     localrule: True

@@ -18,6 +18,7 @@ from reactivation.storage.files import read_json
 from reactivation.storage.imported import read_imported
 from reactivation.storage.kernels import read_kernels
 from reactivation.storage.rows import EVALUATION, FUNCTION, read_rows, write_rows
+from reactivation.storage.within import WITHIN
 
 
 def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
@@ -26,10 +27,11 @@ def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
         for kind in ("train", path.stem):
             forget(path.parent.name, kind)  # Snakemake has recorded it, or it would not have started this job
     kernels = [read_kernels(path) for path in made.kernels]
-    evaluations, of_networks, functions = (
+    evaluations, within, of_networks, functions = (
         [read_rows(path, columns) for path in made[name]]
         for name, columns in (
             ("evaluations", EVALUATION),
+            ("within", WITHIN),
             ("of_networks", EVALUATION),
             ("functions", FUNCTION),
         )
@@ -39,7 +41,7 @@ def of_trainings(spec: Any, made: Any) -> tuple[list[dict], dict | None]:
     first = min(diverged, key=lambda found: found["step"], default=None)
     if functions:
         return twin_table(spec, evaluations, of_networks, functions, first), first
-    return run_table(spec, kernels, evaluations, first), first
+    return run_table(spec, kernels, evaluations, first, within), first
 
 
 with logged(snakemake):

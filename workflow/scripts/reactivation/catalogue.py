@@ -4,7 +4,7 @@ It has names and words only; `analysis/` computes the numbers. No job that compu
 get what they need from it among their parameters, so a new word re-runs only the figures that show it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -21,8 +21,12 @@ class Metric:
     logarithmic: bool = False  # whether its axis is logarithmic unless a panel says otherwise
     bounded: bool = False  # whether it stays bounded when kernels diverge
     signed: bool = False  # whether its sign matters
+    labels: bool = False  # whether `metrics.alignment_labels` says with which labels it compares
+    # What it has by chance, drawn behind its curves: the words of the legend, and a metric (a line) or two (a band).
+    chance: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: tuple[float, float] | None = None  # fixed limits of its axis
     detail: str = ""  # what `words` leaves open
+    of_twins: bool = True  # of tests: whether twins have it too
     drawn: bool = True  # whether panels may name it as `metric`
 
 
@@ -40,10 +44,37 @@ METRICS = {
     "effective_rank": Metric("effective rank", "kernel", PARTS, per_layer=True, bounded=True),
     "block_norm": Metric("root mean square\nof the kernel's entries", "kernel", PAIRED, per_layer=True),
     # Kernels compared with labels, with other kernels, with later ones.
-    "alignment": Metric("kernel alignment $A$", "kernel", PARTS, per_layer=True, bounded=True),
+    "alignment": Metric(
+        "kernel alignment $A$",
+        "kernel",
+        PARTS,
+        per_layer=True,
+        bounded=True,
+        labels=True,
+        chance={
+            "identity kernel": ("alignment_identity",),
+            "95 % of permuted labels": ("alignment_permuted_low", "alignment_permuted_high"),
+        },
+    ),
     "kernel_distance": Metric("kernel distance $S$", "kernel", PAIRED, per_layer=True, reference=True, bounded=True),
     "kernel_velocity": Metric(
         "kernel velocity (1/epoch)", "kernel", PAIRED, per_layer=True, rate=True, logarithmic=True, bounded=True
+    ),
+    # The same by unbiased CKA, which the number of images and the kernels' ranks do not shift.
+    "alignment_unbiased": Metric(
+        "kernel alignment $A_u$\n(unbiased)", "kernel", PARTS, per_layer=True, bounded=True, signed=True, labels=True
+    ),
+    "kernel_distance_unbiased": Metric(
+        "kernel distance $S_u$\n(unbiased)", "kernel", PARTS, per_layer=True, reference=True, bounded=True
+    ),
+    "kernel_velocity_unbiased": Metric(
+        "kernel velocity\n(unbiased, 1/epoch)",
+        "kernel",
+        PARTS,
+        per_layer=True,
+        rate=True,
+        logarithmic=True,
+        bounded=True,
     ),
     "cross_task_overlap": Metric("cross-task overlap", "kernel", ("pair",), bounded=True),
     "eigenvector_rotation": Metric(
@@ -54,11 +85,25 @@ METRICS = {
     "test_accuracy": Metric("test accuracy", "tests", TESTED, bounded=True, limits=(0, 1)),
     "test_loss": Metric("test loss (nats)", "tests", TESTED),
     "forgetting": Metric("forgetting (accuracy lost)", "tests", ("all", "earlier"), bounded=True),
+    "accuracy_within_task": Metric(
+        "accuracy within the task", "tests", ("task", "current"), bounded=True, limits=(0, 1), of_twins=False
+    ),
+    "forgetting_within_task": Metric(
+        "forgetting within the task\n(accuracy lost)", "tests", ("all", "earlier"), bounded=True, of_twins=False
+    ),
     # A linearised twin compared with its network.
     "function_distance": Metric("distance of functions (logits)", "twin", (*TESTED, "probe")),
     "function_error": Metric("error of the function", "twin", (*TESTED, "probe"), detail="of its change in the task"),
     "accuracy_error": Metric("accuracy, twin − network", "twin", TESTED, bounded=True, signed=True),
     "forgetting_error": Metric("forgetting, twin − network", "twin", ("all", "earlier"), bounded=True, signed=True),
+    # Shown only by panels of alignment.
+    "alignment_identity": Metric("alignment of the identity kernel", "kernel", PARTS, bounded=True, drawn=False),
+    "alignment_permuted_low": Metric(
+        "alignment with permuted labels, 2.5 % quantile", "kernel", PARTS, bounded=True, drawn=False
+    ),
+    "alignment_permuted_high": Metric(
+        "alignment with permuted labels, 97.5 % quantile", "kernel", PARTS, bounded=True, drawn=False
+    ),
     # Shown only by panels of a kind of their own.
     "eigenvalues": Metric("eigenvalues", "kernel", PARTS, logarithmic=True, drawn=False),
     "convergence": Metric(r"$\Vert\Theta_w - \Theta_{w'}\Vert_F$, relative", "kernel", ("all",), drawn=False),

@@ -8,5 +8,6 @@ timeline           the times of a run's rows: tasks, their ends, where a twin st
 switches           what each task, and the switch before it, does to the kernel, in numbers
 claims             the paper's claims and their measures
 verdicts           measures → intervals → verdicts
+claims_text        claims.md: the verdicts, and what is forgotten, for people
 width_convergence  how kernels of untrained networks converge with width
 """

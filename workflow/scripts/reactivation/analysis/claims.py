@@ -20,13 +20,14 @@ Limits = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of a claim. `values`: one per seed, NaN if undefined; logarithms if the unit is `times`."""
+    """One measure of a claim. `values`: one per seed, NaN if undefined; for ratios, such as all `times`, logarithms."""
 
     name: str
     values: pd.Series
     threshold: float
     unit: Unit
     below: bool = False  # whether the effect should be smaller than the threshold
+    ratio: bool = False  # whether `values` are logarithms of shares, because a share is a ratio of positive numbers
 
     @property
     def sign(self) -> str:
@@ -75,15 +76,15 @@ def fall(rows: pd.DataFrame) -> pd.Series:
 
 
 def per_doubling(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Per seed, the share by which a column falls with each doubling of the width: 1 − 2^slope of the logarithms."""
+    """Per seed, the logarithm of the factor by which a column changes with each doubling of the width."""
 
     def slope(part: pd.DataFrame) -> float:
         means = log(part.groupby("width")[column].mean())
-        return np.polyfit(np.log2(means.index.astype(float)), means / np.log(2), 1)[0] if len(means) > 1 else np.nan
+        return np.polyfit(np.log2(means.index.astype(float)), means, 1)[0] if len(means) > 1 else np.nan
 
     keys = [key for key in ("seed", "lr") if key in rows]
     slopes = {key: slope(part) for key, part in rows.groupby(keys, dropna=False)}
-    return 1 - 2 ** pd.Series(slopes).groupby(level=0).mean()
+    return pd.Series(slopes).groupby(level=0).mean()
 
 
 def rank_correlation(rows: pd.DataFrame, axis: str, column: str) -> pd.Series:
@@ -107,8 +108,8 @@ def by_axis(rows: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
 def wider_is_lazier(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
     first = rows[rows["task"] == 1]
     for name, column in (("distance", "distance"), ("mean velocity", "velocity_mean")):
-        values = per_doubling(first, column)
-        yield Measure(f"fall of the first task's {name} per doubling of the width", values, limits["fall"], "share")
+        name = f"{name} in the first task, over that at half the width"
+        yield Measure(name, per_doubling(first, column), 1 - limits["fall"], "times", below=True)
 
 
 def velocity_spikes(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
@@ -181,7 +182,8 @@ def new_classes_order(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
         values = rank_correlation(rows, "shift", column)
         yield Measure(f"rank correlation of new classes and {name}", values, limits["rank_correlation"], "number")
     drops = by_axis(rows, "shift", "norm_drop")
-    share = (drops[0] / drops.max(axis=1)).where(drops.max(axis=1) > 0, np.inf)
+    largest = drops.max(axis=1)
+    share = (drops[0] / largest).where((largest > 0) | largest.isna(), np.inf)
     yield Measure("drop without new classes, of the largest", share, limits["unchanged"], "share", below=True)
 
 
@@ -200,7 +202,9 @@ def frequencies_barely_matter(rows: pd.DataFrame, limits: Limits, beside: pd.Dat
     for name, column in (("drop of the norm", "norm_drop"), ("velocity across the switch", "velocity_at")):
         ours, theirs = (by_axis(part, axis, column).max(axis=1) for part, axis in ((rows, "alpha"), (beside, "shift")))
         share = (ours / theirs).where((theirs > 0) | theirs.isna(), np.inf)
-        yield Measure(f"largest {name}, of the largest with new classes", share, limits["share"], "share", below=True)
+        ratio = column == "velocity_at"  # a drop may be negative
+        values, name = log(share) if ratio else share, f"largest {name}, of the largest with new classes"
+        yield Measure(name, values, limits["share"], "share", below=True, ratio=ratio)
 
 
 def lazy_networks_reactivate(
@@ -214,9 +218,9 @@ def lazy_networks_reactivate(
     if beside is not None:
         theirs = of_tasks(at(beside, "width", "max"))
         theirs = at(theirs, "lr", "min") if "lr" in theirs and theirs["lr"].notna().any() else theirs
-        wrong = over_runs(theirs, theirs["static_function_error"])
+        wrong = over_runs(theirs, log(theirs["static_function_error"]))
         name = "error of the function that the static kernel predicts, of the function's change in the task"
-        yield Measure(name, wrong, limits["mispredicted"], "share")
+        yield Measure(name, wrong, limits["mispredicted"], "share", ratio=True)
 
 
 def at_least(rows: pd.DataFrame) -> str:

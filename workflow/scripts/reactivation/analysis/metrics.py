@@ -12,6 +12,8 @@ import numpy as np
 PER_KERNEL: dict[str, Callable[[np.ndarray], float]] = {}
 """Metrics of one kernel, by name. Tables of runs have each of them at every checkpoint, and figures can draw them."""
 
+AT_ONCE = 2**26  # bytes of permuted labels
+
 
 def per_kernel(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
     """Enter a function into PER_KERNEL; return it unchanged."""
@@ -70,7 +72,12 @@ def normalised(K: np.ndarray) -> np.ndarray:
 
 def centered_kernel_alignment(K: np.ndarray, L: np.ndarray) -> float:
     """CKA(K, L) = ⟨HKH, HLH⟩ / (‖HKH‖ ‖HLH‖), from 0 to 1 (Cortes et al. 2012; Kornblith et al. 2019)."""
-    return float(np.sum(normalised(K) * normalised(L)))
+    return alignment_of_normalised(normalised(K), normalised(L))
+
+
+def alignment_of_normalised(K: np.ndarray, L: np.ndarray) -> float:
+    """CKA of two kernels that `normalised` returned, or unbiased CKA of two that `normalised_unbiased` returned."""
+    return float(np.sum(K * L))
 
 
 def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
@@ -84,16 +91,77 @@ def kernel_distance(K: np.ndarray, L: np.ndarray) -> float:
 
 
 def distance_of_normalised(K: np.ndarray, L: np.ndarray) -> float:
-    """`kernel_distance` of two kernels or blocks that `normalised` returned: for many pairs of few kernels."""
+    """`kernel_distance` of two kernels or blocks that `normalised` returned: for many pairs of few kernels.
+
+    Likewise `kernel_distance_unbiased` of what `normalised_unbiased` returned.
+    """
     return float(0.5 * np.sum((K - L) ** 2))
 
 
 def kernel_alignment(K: np.ndarray, Y: np.ndarray) -> float:
-    """A = CKA(K, YYᵀ) (eq. 3) with Y (n, C) the one-hot labels. NaN if all labels are equal."""
+    """A = CKA(K, YYᵀ) (eq. 3) with Y (n, C) the one-hot labels. NaN if all labels are equal.
+
+    Y (n, 1), the labels as numbers, is eq. 3 to the letter. It takes classes 0 and 9 for farther apart than 0 and 1.
+    """
+    return centered_kernel_alignment(K, kernel_of_labels(Y))
+
+
+def kernel_of_labels(Y: np.ndarray) -> np.ndarray:
+    """YYᵀ (n, n), the kernel of labels Y as `kernel_alignment` takes them."""
     Y = np.asarray(Y, dtype=np.float64)
     if Y.ndim != 2:
-        raise ValueError(f"Y must be one-hot labels of shape (n, C), not {Y.shape}")
-    return centered_kernel_alignment(K, Y @ Y.T)
+        raise ValueError(f"Y must be one-hot labels of shape (n, C), or numbers of shape (n, 1), not {Y.shape}")
+    return Y @ Y.T
+
+
+def permuted_alignments(kernels: np.ndarray, Y: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """CKA(K, PYYᵀPᵀ), the alignment with permuted labels, of kernels (T, n, n): what alignment is by chance.
+
+    `orders` (permutations, n): each has the positions 0 … n − 1 in an order of its own. Returns (T, permutations).
+    """
+    L = normalised(kernel_of_labels(Y))
+    of_kernels = np.empty((len(kernels), L.size))
+    for K, row in zip(kernels, of_kernels, strict=True):
+        row[:] = normalised(K).ravel()
+    found = np.empty((len(kernels), len(orders)))
+    most = max(1, AT_ONCE // L.nbytes)
+    for start in range(0, len(orders), most):
+        chosen = slice(start, start + most)
+        permuted = L[orders[chosen, :, None], orders[chosen, None, :]]
+        found[:, chosen] = of_kernels @ permuted.reshape(len(permuted), -1).T
+    return found
+
+
+def normalised_unbiased(K: np.ndarray) -> np.ndarray:
+    """K̃ = A/‖A‖_F with A the U-centred kernel (Székely & Rizzo 2014), in which the diagonal of K has no part.
+
+    A_ij = K_ij − Σ_l K_il/(n − 2) − Σ_k K_kj/(n − 2) + Σ_kl K_kl/((n − 1)(n − 2)), where all sums leave out the
+    diagonal, and A_ii = 0. ⟨A, B⟩/(n(n − 3)) is the unbiased HSIC_1 of Song et al. (2012). NaN for fewer than four
+    images, and for a kernel that is constant off its diagonal, as the identity is.
+    """
+    A = np.array(K, dtype=np.float64)
+    n, size = len(A), np.linalg.norm(A)
+    if n < 4:
+        return np.full_like(A, np.nan)
+    np.fill_diagonal(A, 0)
+    A += A.sum() / ((n - 1) * (n - 2)) - A.sum(0) / (n - 2) - A.sum(1)[:, None] / (n - 2)
+    np.fill_diagonal(A, 0)
+    norm = np.linalg.norm(A)
+    # As in `normalised`. Rounding beside a large diagonal must not pass for structure either.
+    return np.full_like(A, np.nan) if norm <= 1e-13 * size else A / norm
+
+
+def kernel_distance_unbiased(K: np.ndarray, L: np.ndarray) -> float:
+    """S_u(K, L) = 1 − ⟨K̃, L̃⟩, from 0 to 2, computed as ½‖K̃ − L̃‖²: the distance by unbiased CKA (Nguyen et al. 2021).
+
+    Kernels that share nothing are 1 apart on average, whatever their rank and n; `kernel_distance` puts them closer.
+    """
+    return distance_of_normalised(normalised_unbiased(K), normalised_unbiased(L))
+
+
+def kernel_alignment_unbiased(K: np.ndarray, Y: np.ndarray) -> float:
+    """A_u = ⟨K̃, L̃⟩ with L = YYᵀ, from −1 to 1: the alignment by unbiased CKA, 0 on average for permuted labels."""
+    return alignment_of_normalised(normalised_unbiased(K), normalised_unbiased(kernel_of_labels(Y)))
 
 
 def kernel_velocity(kernels: np.ndarray, epochs: np.ndarray, dt: float) -> np.ndarray:
@@ -106,7 +174,7 @@ def kernel_velocity(kernels: np.ndarray, epochs: np.ndarray, dt: float) -> np.nd
 
 
 def velocity_of_normalised(kernels: Sequence[np.ndarray], epochs: np.ndarray, dt: float) -> np.ndarray:
-    """`kernel_velocity` of kernels or blocks that `normalised` returned."""
+    """`kernel_velocity` of kernels or blocks that `normalised` or `normalised_unbiased` returned."""
     velocity = np.full(len(epochs), np.nan)
     for i, later in enumerate(_at(epochs, np.asarray(epochs) + dt)):
         if later is not None:

@@ -1,6 +1,6 @@
 """All metrics of a run as one tidy table: one row for each number at each checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,17 @@ import numpy as np
 
 from reactivation.analysis import metrics
 from reactivation.data.indices import first_task
+from reactivation.seeds import generator
 
 if TYPE_CHECKING:
     from reactivation.data import specs
 
 Row = dict[str, Any]
+Motion = tuple[Callable[[np.ndarray], np.ndarray], str, str]  # what normalises; the names of distance and velocity
+
+BIASED: Motion = (metrics.normalised, "kernel_distance", "kernel_velocity")
+UNBIASED: Motion = (metrics.normalised_unbiased, "kernel_distance_unbiased", "kernel_velocity_unbiased")
+PERMUTATIONS = 1000  # of labels, whose middle 95 % is what alignment is by chance
 
 
 def run_table(
@@ -21,11 +27,12 @@ def run_table(
     kernels: list[dict[str, Any]],
     evaluations: list[list[Row]],
     diverged: Row | None = None,
+    within: Sequence[list[Row]] = (),
 ) -> list[Row]:
     """The rows of a run: one for each number at each checkpoint. The columns from metric to index tell them apart.
 
-    `kernels` and `evaluations`: one of each per segment, in order, as `storage` reads them. Kernels from elsewhere have
-    no evaluations, and no `tasks` in `spec`.
+    `kernels`, `evaluations` and `within`: one of each per segment, in order, as `storage` reads them. Kernels from
+    elsewhere have neither of the last two, and no `tasks` in `spec`; a run of one task has no `within`.
 
     Columns: experiment, seed, the axes of the grid; task, its similarity to the one before, step, epoch (both since
     initialisation), progress (tasks done); metric, kernel, layer (whose share it is; empty: the whole kernel), block
@@ -37,8 +44,9 @@ def run_table(
     """
     if diverged is not None:
         kernels = [_kernels_before(diverged["step"], segment) for segment in kernels]
-        evaluations = [before(diverged, rows) for rows in evaluations]
-    return tidy(spec, [*_kernel_rows(spec, kernels), *test_rows(spec, evaluations)], diverged)
+        evaluations, within = ([before(diverged, rows) for rows in of] for of in (evaluations, within))
+    found = [*_kernel_rows(spec, kernels), *test_rows(spec, evaluations), *within_rows(spec, within)]
+    return tidy(spec, found, diverged)
 
 
 def before(diverged: Row | None, rows: list[Row]) -> list[Row]:
@@ -98,6 +106,8 @@ def _kernel_rows(spec: "specs.Run", segments: list[dict[str, Any]]) -> Iterator[
     labels = segments[0]["probe"]["label"]
     blocks = _blocks(segments[0]["probe"], spec.get("tasks"))
     one_hot = np.equal.outer(labels, np.unique(labels)).astype(np.float64)
+    as_numbers = spec.get("alignment_labels") == "integer"
+    compared = labels[:, None].astype(np.float64) if as_numbers else one_hot
     starts = np.searchsorted(task, range(1, len(segments) + 1)).tolist()
     origins = [_origins(t, max(0, starts[task[t] - 1] - 1)) for t in range(len(task))]
     motion = partial(_motion, origins=origins, epoch=epoch, steps=spec["velocity_dt"])
@@ -107,18 +117,21 @@ def _kernel_rows(spec: "specs.Run", segments: list[dict[str, Any]]) -> Iterator[
         found: list[tuple[Row, Iterator[Row]]] = []
         for block, members in blocks.items():
             part = stack[:, members[:, None], members]
-            found += [({"block": block}, rows) for rows in (_per_kernel(part, one_hot[members]), motion(part))]
+            Y = compared[members]
+            of_block = (_per_kernel(part, Y), motion(part, BIASED), motion(part, UNBIASED), _by_chance(part, Y, block))
+            found += [({"block": block}, rows) for rows in of_block]
         for first, second in combinations(own, 2):
             pair = {"block": f"{first}-{second}"}
             part = stack[:, blocks[first][:, None], blocks[second]]
             overlaps = _overlaps(stack, blocks[first], blocks[second], spec["overlap_rank"])
-            found += [(pair, rows) for rows in (overlaps, _norms(part), motion(part))]
+            found += [(pair, rows) for rows in (overlaps, _norms(part), motion(part, BIASED))]
         labelled = {name: one_hot * np.isin(np.arange(len(labels)), blocks[name])[:, None] for name in ("all", *own)}
         found.append(({}, _eigenvectors(stack, spec["eigenvectors"], origins, labelled)))
         for layer in segments[0]["layers"]:
             share = np.concatenate([segment["layers"][layer][kernel] for segment in segments])
-            numbers = (row for row in _per_kernel(share, one_hot) if row["metric"] != "eigenvalues")
-            found += [({"layer": layer, "block": "all"}, rows) for rows in (numbers, motion(share))]
+            each = (row for row in _per_kernel(share, compared) if row["metric"] != "eigenvalues")
+            of_layer = (each, motion(share, BIASED), motion(share, UNBIASED))
+            found += [({"layer": layer, "block": "all"}, rows) for rows in of_layer]
         for which, rows in found:
             yield from (at[row.pop("t")] | {"kernel": kernel} | which | row for row in rows)
 
@@ -142,13 +155,36 @@ def _blocks(probe: dict[str, np.ndarray], tasks: "list[specs.Task] | None") -> d
     return {name: np.flatnonzero(chosen) for name, chosen in members.items() if chosen.sum() > 1}
 
 
-def _per_kernel(stack: np.ndarray, one_hot: np.ndarray) -> Iterator[Row]:
-    """Metrics of each kernel by itself; `t` is its position in `stack` (T, n, n)."""
+def _per_kernel(stack: np.ndarray, Y: np.ndarray) -> Iterator[Row]:
+    """Metrics of each kernel by itself, or with labels Y; `t` is its position in `stack` (T, n, n)."""
+    of_labels = metrics.kernel_of_labels(Y)
+    alignments = [
+        (name, normalise, normalise(of_labels))
+        for name, normalise in (("alignment", metrics.normalised), ("alignment_unbiased", metrics.normalised_unbiased))
+    ]
     for t, K in enumerate(stack):
         yield from ({"t": t, "metric": name, "value": of(K)} for name, of in metrics.PER_KERNEL.items())
-        yield {"t": t, "metric": "alignment", "value": metrics.kernel_alignment(K, one_hot)}
+        for name, normalise, L in alignments:
+            yield {"t": t, "metric": name, "value": metrics.alignment_of_normalised(normalise(K), L)}
         for i, value in enumerate(metrics.eigenvalues(K)):
             yield {"t": t, "metric": "eigenvalues", "index": i, "value": value}
+
+
+def _by_chance(stack: np.ndarray, Y: np.ndarray, block: str) -> Iterator[Row]:
+    """What alignment with labels Y is by chance: the identity's, which knows nothing; each kernel's if Y is permuted.
+
+    The permutations are those of the block, the same for all kernels and runs.
+    """
+    identity = metrics.kernel_alignment(np.eye(len(Y)), Y)
+    if np.isnan(identity):  # one class
+        return
+    positions = np.tile(np.arange(len(Y)), (PERMUTATIONS, 1))
+    orders = generator(0, "permuted labels", block).permuted(positions, axis=1)
+    low, high = np.quantile(metrics.permuted_alignments(stack, Y, orders), [0.025, 0.975], axis=1)
+    for t in range(len(stack)):
+        yield {"t": t, "metric": "alignment_identity", "value": identity}
+        yield {"t": t, "metric": "alignment_permuted_low", "value": low[t]}
+        yield {"t": t, "metric": "alignment_permuted_high", "value": high[t]}
 
 
 def _origins(t: int, start: int) -> list[tuple[str, int]]:
@@ -157,21 +193,22 @@ def _origins(t: int, start: int) -> list[tuple[str, int]]:
 
 
 def _motion(
-    stack: np.ndarray, origins: list[list[tuple[str, int]]], epoch: np.ndarray, steps: list[int]
+    stack: np.ndarray, motion: Motion, origins: list[list[tuple[str, int]]], epoch: np.ndarray, steps: list[int]
 ) -> Iterator[Row]:
     """Distances S from the kernels of `origins`, and velocities.
 
     `origins`, by time: the kernel at initialisation, at the task's start (the end of the one before), and just before.
     `stack`: kernels, or their blocks between the images of two tasks (T, n, m).
     """
-    normalised = [metrics.normalised(K) for K in stack]
+    normalise, distance, velocity = motion
+    normalised = [normalise(K) for K in stack]
     for t, K in enumerate(normalised):
         for reference, origin in origins[t]:
             value = metrics.distance_of_normalised(K, normalised[origin])
-            yield {"t": t, "metric": "kernel_distance", "reference": reference, "value": value}
+            yield {"t": t, "metric": distance, "reference": reference, "value": value}
     for dt in steps:
         for t, value in enumerate(metrics.velocity_of_normalised(normalised, epoch, dt)):
-            yield {"t": t, "metric": "kernel_velocity", "dt": dt, "value": value}
+            yield {"t": t, "metric": velocity, "dt": dt, "value": value}
 
 
 def _overlaps(stack: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int) -> Iterator[Row]:
@@ -235,7 +272,38 @@ def test_rows(spec: "specs.Run", segments: list[list[Row]]) -> Iterator[Row]:
                 yield from (
                     at[t] | {"metric": "forgetting", "block": block, "value": lost[-1][t]} for t in range(len(at))
                 )
-    # The mean over earlier tasks; during the first task there are none.
-    for t in np.flatnonzero(task > 1):
-        mean = np.nanmean([of_task[t] for of_task in lost[: task[t] - 1]])
-        yield at[t] | {"metric": "forgetting", "block": "all", "value": mean}
+    yield from (at[t] | {"metric": "forgetting", "block": "all", "value": mean} for t, mean in _of_earlier(lost, task))
+
+
+def _of_earlier(lost: list[np.ndarray], task: np.ndarray) -> Iterator[tuple[int, float]]:
+    """The mean forgetting of the earlier tasks, by time; during the first task there are none.
+
+    `lost`: that of each task (T,); `task` (T,): the task at each time.
+    """
+    for t in np.flatnonzero(task > 1).tolist():
+        yield t, np.nanmean([of_task[t] for of_task in lost[: task[t] - 1]])
+
+
+def within_rows(spec: "specs.Run", segments: Sequence[list[Row]]) -> Iterator[Row]:
+    """Accuracy within each task so far, on its test set as in `test_rows`, and its forgetting, at each checkpoint."""
+    checkpoints: dict[tuple, dict[tuple[int, int], Row]] = {}
+    for k, rows in enumerate(segments, start=1):
+        for row in rows:
+            checkpoints.setdefault((k, row["step"], row["epoch"]), {})[row["task"], row["class"]] = row
+    at = [dict(zip(("task", "step", "epoch"), key, strict=True)) for key in checkpoints]
+    task = np.array([a["task"] for a in at], dtype=int)
+    ends = np.append(np.diff(task) > 0, True)
+    lost = []
+    for k, of_task in enumerate(spec["tasks"] if at else [], start=1):
+        mean = np.full(len(at), np.nan)  # a task has no rows before its segment
+        for t, found in enumerate(checkpoints.values()):
+            if task[t] >= k:
+                rows = [found[k, c] for c in of_task["classes"]]
+                images = np.array([w * row["images"] for w, row in zip(of_task["weights"], rows, strict=True)])
+                mean[t] = np.array([row["accuracy_within_task"] for row in rows]) @ images / images.sum()
+        lost.append(metrics.forgetting(mean, ends & (task >= k)))
+        for metric, values in (("accuracy_within_task", mean), ("forgetting_within_task", lost[-1])):
+            about = {"metric": metric, "block": f"task{k}"}
+            yield from (at[t] | about | {"value": values[t]} for t in range(len(at)))
+    for t, value in _of_earlier(lost, task):
+        yield at[t] | {"metric": "forgetting_within_task", "block": "all", "value": value}

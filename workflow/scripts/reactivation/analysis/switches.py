@@ -51,7 +51,10 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
     """
     ends = task_ends(table)
     whole = table[(table["block"] == "all") & table["layer"].isna()]
-    forgotten = whole[whole["metric"] == "forgetting"].groupby("task")["value"].last()
+    forgotten = {
+        metric: whole[whole["metric"] == metric].groupby("task")["value"].last()
+        for metric in ("forgetting", "forgetting_within_task")
+    }
     for kernel in table["kernel"].dropna().unique():
         of_kernel = whole[whole["kernel"] == kernel]
         norm, alignment = _curve(of_kernel, "spectral_norm"), _curve(of_kernel, "alignment")
@@ -62,13 +65,15 @@ def switch_rows(table: pd.DataFrame, dt: float) -> Iterator[Row]:
             row = {"kernel": kernel, "task": task, "starts": start, "ends": end, "dt": dt}
             row["similarity"] = table.loc[table["task"] == task, "similarity"].iloc[0]
             distance = _curve(from_start[from_start["task"] == task], "kernel_distance")
+            for column in (f"alignment_{name}" for name in ("identity", "permuted_low", "permuted_high")):
+                row[column] = _at(_curve(of_kernel, column), end)
             row |= {"distance": _at(distance, end)} | _motion(velocity, start, end, dt)
             if task > 1:
                 before = (start + ends.get(task - 2, 0.0)) / 2
                 row |= _velocities(velocity, before, start, end, dt)
                 row |= _norms(norm, start, end) | {"norm_unrest": _unrest(_between(norm, before, start))}
                 row |= _alignments(alignment, before, start, end, dt)
-                row["forgetting"] = forgotten.get(task, np.nan)
+                row |= {metric: of_task.get(task, np.nan) for metric, of_task in forgotten.items()}
             yield {column: row[column] for column in SWITCHES if column in row and row[column] == row[column]}  # no NaN
 
 
@@ -84,13 +89,19 @@ def static_errors(table: pd.DataFrame) -> dict[int, Row]:
 
 
 def accuracy_rows(table: pd.DataFrame) -> Iterator[Row]:
-    """The accuracy matrix of a run: on every task's test set, before training (`trained` 0) and after each task."""
+    """The accuracy matrix of a run: on every task's test set, before training (`trained` 0) and after each task.
+
+    Accuracies within tasks are those of the tasks so far.
+    """
     ends = task_ends(table)
     accuracy = table[(table["metric"] == "test_accuracy") & table["block"].str.fullmatch(r"task\d+")]
+    within = table[table["metric"] == "accuracy_within_task"]
     for trained, end in {0: 0.0, **ends}.items():
+        known = at_end(within, max(1, trained), end).set_index("block")["value"].to_dict()
         for _, row in at_end(accuracy, max(1, trained), end).iterrows():
-            task = int(row["block"].removeprefix("task"))
-            yield {"trained": trained, "task": task, "test_accuracy": row["value"]}
+            block = row["block"]
+            found = {"trained": trained, "task": int(block.removeprefix("task")), "test_accuracy": row["value"]}
+            yield found | ({"accuracy_within_task": known[block]} if block in known else {})
 
 
 def _curve(rows: pd.DataFrame, metric: str) -> pd.Series:
