@@ -21,6 +21,21 @@ def test_how_many_diverged_is_said_in_words(runs, diverged, left_out, said):
     assert words.diverged(names) == said
 
 
+@pytest.mark.parametrize(
+    "seeds, draws, said",
+    [
+        (3, [1, 1], "3 seeds"),
+        (15, [5], "3 seeds × 5 probes"),
+        (5, [5, 5], "1 seed × 5 probes"),
+        (15, [5, 1], "15 seeds and probes"),
+    ],
+)
+def test_what_bands_go_over(seeds, draws, said):
+    panels = [{"draws": n} if n > 1 else {} for n in draws]
+    assert words.pooled(seeds, panels, most=False) == said
+    assert words.pooled(seeds, panels, most=True) == f"up to {said}"
+
+
 def test_panels_say_what_their_metric_leaves_open(runs):
     def labels(*panels):
         return [ax.get_ylabel() for ax in figure_of(figure(*panels), runs).axes if ax.axison]

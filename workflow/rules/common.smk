@@ -17,6 +17,7 @@ from reactivation.planning import inputs, paths
 from reactivation.planning.requests import convergence_request, request
 from reactivation.planning.segment_costs import image_counts
 from reactivation.planning.binding import binding, expected_versions
+from reactivation.storage.others import check_there
 
 # `device: auto` asks for a GPU too. Jobs without one must not ask for the GPU type of a profile.
 GPU = {"gpu": 1} if STUDY.device != "cpu" else {"gpu": 0, "gpu_model": ""}
@@ -124,6 +125,12 @@ def kernel_spec(wildcards):
     return spec | {"layers": True} if kernels.layers else spec
 
 
+# Jobs with a `slot` run one at a time within a cluster's job, which so asks for the cores, memory and GPU of one. The
+# profile tells that to the call that submits it; in the job, Snakemake plans anew and is not told what the profile says.
+if workflow.remote_exec:
+    workflow.register_resource("slot", 1)
+
+
 FIRST_KERNELS = {kernels.segment: name for name, kernels in reversed(PLAN.kernels.items())}
 
 
@@ -134,6 +141,17 @@ def kernel_group(wildcards):
     """
     segment, kernels = wildcards.segment, wildcards.kernels
     return segment if f"{segment}/{kernels}" == FIRST_KERNELS[segment] else f"{segment}-{kernels}"
+
+
+def figure_sources(wildcards):
+    """What a figure is drawn from. A table of others' numbers has to be there, and nobody makes it."""
+    files = inputs.figure_inputs(PLAN, STUDY.study, wildcards.figure)
+    try:
+        for path in files.get("others", []):
+            check_there(path)
+    except InputError as error:
+        sys.exit(f"error: {error}")  # Snakemake would add a traceback to any other exception
+    return files
 
 
 def figure_files(name):

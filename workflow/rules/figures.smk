@@ -7,7 +7,7 @@ From:   the metric tables of the runs that the figure shows, and the numbers of 
 
 rule figure:
     input:
-        unpack(lambda wildcards: inputs.figure_inputs(PLAN, STUDY.study, wildcards.figure)),
+        unpack(figure_sources),
     output:
         pdf=f"results/{STUDY.study}/figures/{{figure}}.pdf",
         png=report(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reactivation.figures import layout
 from reactivation.figures.origin import excerpt, metadata
+from reactivation.figures.overlaid import with_others
 from reactivation.figures.select import diverged_runs, shown, spans
 from reactivation.figures.words import mixed
 from reactivation.jobs.bound import made_with
@@ -28,7 +29,8 @@ with logged(snakemake):
     started = time.time()
     spec, output, name = snakemake.params.spec, snakemake.output, snakemake.wildcards.figure
     runs = read_tables(snakemake.input.runs)
-    drawn, diverged = shown(spec, runs), diverged_runs(spec, runs)
+    tables = list(snakemake.input.get("others", []))
+    drawn, diverged = with_others(spec, shown(spec, runs), tables), diverged_runs(spec, runs)
     scales = read_tables([snakemake.input.beside], "mean") if spec["beside"] else None
     behind = made_with(snakemake.input)
     figure = layout.draw(spec, drawn, spans(spec, runs), diverged, scales, mixed(behind))
@@ -46,6 +48,7 @@ with logged(snakemake):
             **origin,
             "config": config,
             "runs": {Path(path).stem: file_digest(path) for path in snakemake.input.runs},
+            **({"others": [{"name": Path(of).name, "sha256": file_digest(of)} for of in tables]} if tables else {}),
             "diverged": diverged["diverged"],
             "left_out": diverged["left_out"],
             "files": {Path(path).name: file_digest(path) for path in (output.pdf, output.png, output.csv)},

@@ -22,8 +22,11 @@ from matplotlib.typing import RcKeyType
 from reactivation.errors import InputError
 from reactivation.figures import words
 from reactivation.figures.panels import (
+    CHANCE_BAND,
+    CHANCE_LINE,
     INITIALISATION,
     MEAN,
+    PUBLISHED,
     STYLES,
     SWITCH,
     THEORY,
@@ -45,6 +48,7 @@ STYLE: dict[RcKeyType, Any] = {
     "axes.spines.right": False,
     "axes.titlesize": 8,
     "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.5,
     "legend.frameon": False,
     "legend.fontsize": 7.5,
     "pdf.fonttype": 42,  # text stays text
@@ -101,15 +105,15 @@ def draw(
     return figure
 
 
-def _wrapped(title: str, width: int) -> str:
-    """A title in lines; InputError if text between $ and $ is not a formula."""
-    text = textwrap.fill(title, width)
+def _wrapped(given: str, width: int, what: str = "title") -> str:
+    """A title or label in lines; InputError if text between $ and $ is not a formula."""
+    text = textwrap.fill(given, width)
     for line in filter(is_math_text, text.split("\n")):
         try:
             MathTextParser("agg").parse(line)
         except ValueError as error:
             raise InputError(
-                f"title '{line}': the text between $ and $ is not a formula; write \\$ for a dollar sign"
+                f"{what} '{line}': the text between $ and $ is not a formula; write \\$ for a dollar sign"
             ) from error
     return text
 
@@ -194,23 +198,35 @@ def _legend(
         handles += [Line2D([], [], color=color, label=words.entry(axis, value)) for value, color in values.items()]
     for style, texts in _styles(spec).items():
         handles.append(Line2D([], [], color="0.2", linestyle=style, label=textwrap.fill("; ".join(texts), 32)))
+    for label, names in _chance(spec, drawn).items():
+        line = len(names) == 1
+        handles.append(Line2D([], [], **CHANCE_LINE, label=label) if line else Patch(**CHANCE_BAND, label=label))
     kinds = set(drawn["kind"])
     seeds = drawn.loc[drawn["kind"] != "convergence", "seeds"].max()  # NaN for no rows
     if seeds > 1 and kinds - {"summary", "convergence"}:
-        number = f"up to {seeds}" if diverged["diverged"] else seeds
-        handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {number} seeds"))
+        over = words.pooled(int(seeds), spec["panels"], bool(diverged["diverged"]))
+        handles.append(Patch(color="0.2", alpha=0.2, linewidth=0, label=f"lowest to highest of {over}"))
     if "summary" in kinds:
-        handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label="one seed"))
-        handles.append(Line2D([], [], **MEAN, label="mean over seeds"))
+        probes = " and probe" if any(panel.get("draws") for panel in spec["panels"]) else ""
+        handles.append(Line2D([], [], linestyle="", marker="o", markersize=3.5, color="0.2", label=f"one seed{probes}"))
+        handles.append(Line2D([], [], **MEAN, label=f"mean over seeds{probes and ' and probes'}"))
     if "convergence" in kinds:
         handles.append(Line2D([], [], **INITIALISATION, label="one initialisation, with\nall of the next width"))
         handles.append(Line2D([], [], **MEAN, label="geometric mean of all"))
         handles.append(Line2D([], [], **THEORY, label="slope −1/2"))
+    labels = dict.fromkeys(panel["others"]["label"] for panel in spec["panels"] if "others" in panel)
+    handles += [Line2D([], [], color="0.2", label=_wrapped(label, 32, "label"), **PUBLISHED) for label in labels]
     if any(span["switches"] for span in spans):
         handles.append(Line2D([], [], **SWITCH, label="task switch"))
     if diverged["diverged"]:
         handles.append(Line2D([], [], linestyle="", label=textwrap.fill(words.diverged(diverged), 32)))
     return (kernels.pop() if len(kernels) == 1 else None), handles
+
+
+def _chance(spec: "specs.Figure", drawn: pd.DataFrame) -> dict[str, list[str]]:
+    """What metrics have by chance: the words for each line and band that is drawn, and its metrics."""
+    of_panels = (panel.get("chance", {}) for panel in spec["panels"])
+    return {label: names for of in of_panels for label, names in of.items() if drawn["metric"].isin(names).any()}
 
 
 def _styles(spec: "specs.Figure") -> dict[Any, list[str]]:

@@ -12,7 +12,9 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from reactivation.analysis.timeline import starts_anew
 from reactivation.figures import words
+from reactivation.figures.overlaid import OTHERS
 from reactivation.figures.select import time_column, together
+from reactivation.figures.switch_axis import draw_axis
 from reactivation.storage.headers import SLOPE
 
 if TYPE_CHECKING:
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
 Style = dict[str, Any]  # keywords of matplotlib
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 SWITCH: Style = {"color": "0.35", "linewidth": 0.8, "linestyle": (0, (2, 2))}
+CHANCE_LINE: Style = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (6, 3)), "zorder": 1}
+CHANCE_BAND: Style = {"facecolor": "0.95", "edgecolor": "0.83", "hatch": "//////", "linewidth": 0, "zorder": 0}
 FLOOR = 1e-9  # share of the largest eigenvalue at the time, below which eigenvalues are rounding errors
+PUBLISHED: Style = {
+    "linewidth": 0.5,
+    "marker": "o",
+    "markersize": 3,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.7,
+}
 MEAN: Style = {"color": "black", "linewidth": 0.8, "zorder": 1}
 INITIALISATION: Style = {
     "linestyle": "",
@@ -47,6 +58,8 @@ def draw_panel(
         _draw_empty(ax, panel)
         return
     _scale(ax, panel, drawn)
+    whole, drawn = drawn, drawn[drawn["metric"] == panel["metric"]]
+    _draw_chance(ax, panel, whole, colors)
     if panel["kind"] == "convergence":
         _draw_convergence(ax, drawn)
     elif panel["kind"] == "summary":
@@ -59,10 +72,7 @@ def draw_panel(
             ax.set_ylim(*limits_of(panel, drawn))
         for end in span["switches"]:
             ax.axvline(end, **SWITCH, zorder=0)
-        # Velocities end dt before the last epoch: a common axis puts the switch at the same place in all panels.
-        ax.set_xlim(-0.03 * span["end"], 1.03 * span["end"])
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
-        ax.set_xlabel("tasks done" if panel.get("time") == "tasks" else "epoch")
+        _draw_time(ax, panel, drawn, span)
     if panel["signed"]:
         ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
     details = words.details(panel, drawn, several_kernels)
@@ -123,26 +133,96 @@ def _scale(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame) -> None:
         ax.ticklabel_format(axis="y", scilimits=(-3, 4))
     if panel["limits"] and panel.get("statistic", "last") in ("last", "max"):
         low, high = panel["limits"]
-        ax.set_ylim(low - 0.02, high + 0.02)
+        theirs = drawn.loc[drawn["kind"] == OTHERS, "mean"]  # percentages, if someone has such
+        ax.set_ylim(min([low, *theirs]) - 0.02, max([high, *theirs]) + 0.02)
+
+
+def _draw_time(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, span: dict[str, Any]) -> None:
+    """Draw the horizontal axis of time."""
+    if "around" in span:
+        draw_axis(ax, span["around"], panel["task"], panel["unit"])
+        return
+    # Velocities end dt before the last epoch: a common axis puts the switch at the same place in all panels.
+    end = max(span["end"], drawn[time_column(panel)].max())  # others' numbers may go on for longer
+    ax.set_xlim(-0.03 * end, 1.03 * end)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    if panel.get("time") == "iterations" and end >= 1e4:
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k
+    ax.set_xlabel({"tasks": "tasks done", "iterations": "iterations"}.get(panel.get("time", ""), "epoch"))
 
 
 def _draw_over_time(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
     """Draw curves of the mean with bands: one for each color and block, or for each eigenvalue."""
     axis, time = words.color_axis(panel), time_column(panel)
-    styles = zip(panel["block"], itertools.cycle(STYLES), strict=False)
-    curves: list[tuple[Any, ...]] = [(None, "0.2", block, style) for block, style in styles]
-    if axis == "block":
-        curves = [(None, colors[axis][group], block, "-") for block, group in words.groups(panel).items()]
-    elif axis:
+    curves: list[tuple[Any, ...]] = [(None, *look) for look in _looks(panel, colors)]
+    if axis and axis != "block":
         curves = [(value, color, *rest) for value, color in colors[axis].items() for _, _, *rest in curves]
     for value, color, block, style in curves:
-        curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
+        of_curve = drawn[(drawn["block"] == block) & (value is None or drawn[axis] == value)]
+        theirs = of_curve["kind"] == OTHERS
+        if theirs.any():
+            others = of_curve[theirs]
+            ax.plot(others[time], _shown(others, panel), **PUBLISHED, linestyle=style, color=color)
+        curve = of_curve[~theirs]
         for _, piece in _pieces(curve, panel, block):
             alone: Style = {"marker": "o", "markersize": 2.5} if len(piece) == 1 else {}
-            ax.plot(piece[time], piece["mean"], linestyle=style, color=color, **alone)
+            ax.plot(piece[time], _shown(piece, panel), linestyle=style, color=color, **alone)
             ax.fill_between(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=0)
             if alone:
                 ax.vlines(piece[time], piece["low"], piece["high"], color=color, alpha=0.2, linewidth=3)
+
+
+def _looks(panel: "specs.Panel", colors: dict[str, dict]) -> list[tuple[Any, str, Any]]:
+    """The color, name and line style of each block of a panel, before colors show an axis."""
+    if words.color_axis(panel) == "block":
+        return [(colors["block"][group], block, "-") for block, group in words.groups(panel).items()]
+    return [("0.2", block, style) for block, style in zip(panel["block"], itertools.cycle(STYLES), strict=False)]
+
+
+def _shown(piece: pd.DataFrame, panel: "specs.Panel") -> pd.Series:
+    """The means of a curve, without those for which the scale has no place."""
+    return piece["mean"].where(piece["mean"] > 0) if panel["scale"] == "log" else piece["mean"]
+
+
+def _draw_chance(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
+    """Draw what the metric has by chance: of one metric, a line for each value; of two, a band for each curve.
+
+    Bands are opaque, so that together they are one. Lines of several blocks look like their curves, but thin and pale.
+    """
+    for names in panel.get("chance", {}).values():
+        of_chance = drawn[drawn["metric"].isin(names)]
+        if panel["kind"] == "summary":
+            _draw_chance_at(ax, panel, of_chance)
+            continue
+        each, time = "mean" if len(names) == 1 else panel["color"], time_column(panel)
+        for color, block, style in _looks(panel, colors):
+            look = CHANCE_LINE
+            if len(panel["block"]) > 1:
+                by_color = words.color_axis(panel) == "block"
+                look = CHANCE_LINE | ({"color": color} if by_color else {"linestyle": style})
+            rows = of_chance[of_chance["block"] == block]
+            for _, of_one in rows.groupby(each, dropna=False) if each else [(None, rows)]:
+                at = of_one.groupby(["task", time], as_index=False)
+                curve = at.agg({"mean": "mean", "low": "min", "high": "max"}).sort_values([time, "task"])
+                for _, piece in curve.groupby("task") if block == "current" else [(None, curve)]:
+                    if len(names) == 1:
+                        ax.plot(piece[time], piece["mean"], **look)
+                    else:
+                        ax.fill_between(piece[time], piece["low"], piece["high"], **CHANCE_BAND)
+
+
+def _draw_chance_at(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame) -> None:
+    """Draw the line of a summary, as that through the means."""
+    x: str = panel["x"]
+    for _, rows in [(None, drawn)] if together(panel, drawn) else drawn.groupby(panel["color"]):
+        places = rows.drop_duplicates(x).sort_values(x)
+        ax.plot(places[x], places["mean"], **CHANCE_LINE | _dash(places, x))
+
+
+def _dash(places: pd.DataFrame, x: str, together: bool = False) -> Style:
+    """How means look that no line joins: a single one, and those of probes, which have no order."""
+    alone = x == "draw" or (len(places) == 1 and not together)
+    return {"marker": "_", "markersize": 9, "linestyle": ""} if alone else {}
 
 
 def _draw_summary(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: dict[str, dict]) -> None:
@@ -154,11 +234,10 @@ def _draw_summary(ax: Axes, panel: "specs.Panel", drawn: pd.DataFrame, colors: d
         ax.plot(of_value[x], of_value["value"], "o", color=color, markersize=3.5, alpha=0.8, markeredgewidth=0)
         if not one_line:
             means = of_value.drop_duplicates(x).sort_values(x)
-            dash: Style = {"marker": "_", "markersize": 9} if len(means) == 1 else {}
-            ax.plot(means[x], means["mean"], color=color, **dash)
+            ax.plot(means[x], means["mean"], color=color, **_dash(means, x))
     if one_line:
         means = drawn.drop_duplicates(x).sort_values(x)
-        ax.plot(means[x], means["mean"], **MEAN)
+        ax.plot(means[x], means["mean"], **MEAN | _dash(means, x, together=True))
     _mark(ax, x, np.sort(drawn[x].unique()))
 
 

@@ -1,5 +1,6 @@
 """What figures show: rows of metric tables, selected and put together over seeds. No drawing."""
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from reactivation.analysis import timeline, width_convergence
 from reactivation.analysis.changes import drop, recovery
 from reactivation.errors import InputError
+from reactivation.figures.switch_axis import SINCE, around_switch, span_of
 from reactivation.storage.headers import AT, SLOPE, figure_columns
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 # Columns of our own, not to be taken for an axis: names of axes have no space.
 RANK, ENDED, WHOLE = " rank", " ended", " whole"
+TIMES = {"tasks": "progress", "iterations": "step", "since_switch": SINCE}  # columns; epochs otherwise
 
 
 def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
@@ -28,24 +31,30 @@ def shown(spec: "specs.Figure", runs: pd.DataFrame) -> pd.DataFrame:
     summary      one per run: its value, and the mean of the runs that differ only in the seed
     convergence  one per width and initialisation: its value, the geometric mean at that width, and the slope
 
+    What a panel's metric has by chance, if the panel draws that, has rows of the same kind under metrics of its own.
+
     If runs that diverged are drawn, their rows end there, and the column `diverged` marks them. A panel whose runs all
     diverged may have no rows. InputError if any other panel has none.
     """
     parts, fates = [], _fates(runs)
     diverged = fates.loc[fates[ENDED].notna(), "run"]
     for i, panel in enumerate(spec["panels"]):
-        rows = _rows(panel, runs, fates)
-        rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
-        if rows.empty and set(panel["runs"]) <= set(diverged):
+        of_panel: list[pd.DataFrame] = []
+        for metric in (panel["metric"], *itertools.chain(*panel.get("chance", {}).values())):
+            rows = _rows(panel | {"metric": metric}, runs, fates)
+            rows = KINDS[panel["kind"]](panel, rows.assign(diverged=rows["run"].isin(diverged))) if len(rows) else rows
+            of_panel.append(rows.assign(panel=i, kind=panel["kind"], metric=metric))
+        if of_panel[0].empty and set(panel["runs"]) <= set(diverged):
             continue
-        if rows.empty:
+        if of_panel[0].empty:
             raise InputError(
                 f"panels.{i} has nothing to draw: {panel['metric']} has no finite value on "
                 f"{', '.join(panel['block'])} in these runs. "
-                "Kernel metrics need two probe images there and a kernel that is not constant, alignment two classes, "
+                "Kernel metrics need two probe images there (unbiased ones four) and a kernel that is not constant, "
+                "alignment labels that differ, its unbiased version two images of one class too, "
                 "velocities a checkpoint dt later, drop and recovery a value above 0 before the switch"
             )
-        parts.append(rows.assign(panel=i, kind=panel["kind"], metric=panel["metric"]))
+        parts += [rows for rows in of_panel if len(rows)]
     axes = dict.fromkeys(axis for panel in spec["panels"] for axis in (panel["color"], panel.get("x")) if axis)
     order = figure_columns(axes)
     if not parts:
@@ -68,12 +77,17 @@ def diverged_runs(spec: "specs.Figure", runs: pd.DataFrame) -> dict[str, list[st
 def spans(spec: "specs.Figure", runs: pd.DataFrame) -> list[dict[str, Any]]:
     """For each panel over time: `switches`, when a task except a run's last one ends; `end`, that of the longest run.
 
+    Time since a switch has that switch alone, and `around`, what its axis spans: the same for all metrics of a run.
     A run that diverged has its last row in the task in which it did, so the end of its rows is not taken for a switch.
     """
-    found, fates = [], _fates(runs)
+    found: list[dict[str, Any]] = []
+    fates = _fates(runs)
     for panel in spec["panels"]:
-        time = time_column(panel)
-        ends = runs[runs["run"].isin(_drawable(panel, fates))].groupby(["run", "task"])[time].max().reset_index()
+        time, of_panel = time_column(panel), runs[runs["run"].isin(_drawable(panel, fates))]
+        if time == SINCE:
+            found.append({"switches": [0.0], "around": span_of(_around_switch(panel, of_panel, runs)[SINCE])})
+            continue
+        ends = of_panel.groupby(["run", "task"])[time].max().reset_index()
         last = ends.groupby("run")["task"].transform("max")
         switches = sorted(ends.loc[ends["task"] < last, time].unique()) if panel["kind"] != "summary" else []
         found.append({"switches": switches, "end": float(ends[time].max())})
@@ -82,7 +96,7 @@ def spans(spec: "specs.Figure", runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 def time_column(panel: "specs.Panel") -> str:
     """The column of a panel's horizontal axis, if the axis is time."""
-    return "progress" if panel.get("time") == "tasks" else "epoch"
+    return TIMES.get(panel.get("time", ""), "epoch")
 
 
 def ordered(axis: pd.Series) -> list:
@@ -130,7 +144,14 @@ def _rows(panel: "specs.Panel", runs: pd.DataFrame, fates: pd.DataFrame) -> pd.D
         rows = rows[rows["dt"] == panel["dt"]]
     if panel["kind"] == "spectrum":
         rows = rows[rows["index"] < panel["leading"]].astype({"index": int})
+    if time_column(panel) == SINCE:
+        rows = _around_switch(panel, rows, runs)
     return _of_blocks(panel, rows)
+
+
+def _around_switch(panel: "specs.Panel", rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Those of `rows` that lie around the panel's switch, whose time in each run all rows of `runs` tell."""
+    return around_switch(rows, runs[runs["run"].isin(panel["runs"])], panel["task"], panel["unit"])
 
 
 def _of_blocks(panel: "specs.Panel", rows: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +170,8 @@ def _over_seeds(rows: pd.DataFrame, color: str | None, more: list[str]) -> pd.Da
     rank = {value: i for i, value in enumerate(ordered(rows[color]))} if color else {}
     rows = rows.assign(**{RANK: rows[color].map(rank) if color else 0})
     rows = rows.sort_values([RANK, *more, "step"], kind="stable")
-    grouped = rows.groupby([*axis, *more, *AT, "diverged"], sort=False)["value"]
+    at = [*AT, SINCE] if SINCE in rows else AT
+    grouped = rows.groupby([*axis, *more, *at, "diverged"], sort=False)["value"]
     return grouped.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 AXES = {
     "alpha": r"$\alpha$",
     "batch_size": "batch size",
+    "draw": "probe",
     "epochs": "epochs per task",
     "limit_per_class": "images per class",
     "lr": "learning rate",
@@ -109,6 +110,19 @@ def entry(axis: str, value: Any) -> str:
 def block_name(block: str) -> str:
     """The name of a part of the probe or test set."""
     return BLOCKS.get(block, block.replace("task", "task ").replace("-", " with ").replace("_", " "))
+
+
+def pooled(seeds: int, panels: "list[specs.Panel]", most: bool) -> str:
+    """What bands go over: `seeds` runs (`most`: up to so many), which differ in the seed, and in the probe if there are
+    several."""
+    draws = {panel.get("draws", 1) for panel in panels}
+    upto = "up to " if most else ""
+    if draws == {1}:
+        return f"{upto}{seeds} seeds"
+    if len(draws) > 1:
+        return f"{upto}{seeds} seeds and probes"
+    number = seeds // draws.copy().pop()
+    return f"{upto}{number} seed{'s' * (number != 1)} × {draws.pop()} probes"
 
 
 def diverged(names: dict[str, list[str]]) -> str:

@@ -33,8 +33,15 @@ MEANINGS = {
     "alignment_pace": "median |A(t + dt) − A(t)| in the second half of the task before",
     "turn_epochs": "epochs from the switch until |A − alignment_before| is half of its largest value in the task; at "
     "least one step",
+    "alignment_identity": "alignment of the identity, a kernel that knows nothing, at the end of the task",
+    "alignment_permuted_low": "with permuted labels, the alignment at the end of the task is above this in 97.5 % of "
+    "cases",
+    "alignment_permuted_high": "with permuted labels, the alignment at the end of the task is below this in 97.5 % of "
+    "cases",
     "forgetting": "mean over the earlier tasks of the best accuracy at the end of a task, minus that at the end of "
     "this one",
+    "forgetting_within_task": "the same of `accuracy_within_task`: what would be lost even if the network were told "
+    "the task",
     "static_function_error": "error of the linearised twin, whose kernel is that at the switch: "
     "‖f − f_lin‖ / ‖f − f_starts‖ at the task's end, on all test images; empty, like the next two, if the grid has no "
     "twin of the run",
@@ -44,19 +51,22 @@ MEANINGS = {
     "task": "which task of the run, from 1",
     "trained": "number of tasks trained by then; 0: at initialisation",
     "test_accuracy": "share of the task's test images that are classified right",
+    "accuracy_within_task": "the same if only the task's own classes count; empty for tasks that have not begun",
     "claim": "number of the claim, in the paper's order",
-    "name": "key of the claim in the config",
+    "name": "key of the claim in the config; of several on a list, with its place there, from 0",
     "statement": "what the paper claims",
     "measure": "what is measured, per seed",
     "unit": "times: a ratio; share: 0.5 is 50 %",
     "effect": "mean over seeds; for ratios, the geometric mean",
-    "low": "lower end of the bootstrap interval over seeds",
-    "high": "upper end of the bootstrap interval over seeds",
+    "finding": "supported: the whole interval lies on the side of the threshold that `sign` says; contradicted: on the "
+    "other; open: neither, or too few seeds",
+    "low": "lower end of the interval over seeds (Student's t; of logarithms for ratios)",
+    "high": "upper end of that interval",
     "sign": "on which side of the threshold the whole interval should lie",
     "threshold": "threshold in the config",
     "holds": "whether the whole interval lies on that side of the threshold",
     "seeds": "how many seeds have all runs that the measure needs",
-    "verdict": "verdict on the claim: supported if all of its measures hold",
-    "where": "values of axes that choose the runs; empty: all of the experiment",
+    "verdict": "verdict on the claim: supported if all of its measures are, contradicted if one is, otherwise open",
+    "where": "values of axes that choose the runs, and the experiment beside; empty: all of the experiment",
     "sentence": "the evidence for the verdict, in words",
 }
