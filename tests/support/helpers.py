@@ -168,7 +168,7 @@ ENVIRONMENTS = {
     "data": ["build_dataset", "split_dataset", "choose_probe", "prune_results"],
     "torchvision": ["build_dataset"],
     "torch": [
-        *("train_segment", "compute_kernels", "compare_functions", "compare_widths"),
+        *("train_segment", "compute_kernels", "compare_functions", "measure_within_tasks", "compare_widths"),
         *("print_budget", "verify_results"),
     ],
     "analysis": ["compute_metrics", "draw_figure", "measure_switches", "judge_claims"],

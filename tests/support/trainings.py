@@ -30,9 +30,9 @@ def network():
     return cnn(4, 8, 4)
 
 
-def train(spec=SPEC, start=(40, 5.0), model=None, saved=None):
+def train(spec=SPEC, start=(40, 5.0), model=None, saved=None, of_epoch=None):
     model, kept = model or network(), []
     save = lambda m, step, epoch: kept.append((step, epoch, [p.detach().clone() for p in m.parameters()]))  # noqa: E731
     function = function_of(model, spec)
-    trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved, function)
+    trained = train_segment(model, images(), images(8, seed=1), spec, start, save, saved, function, None, of_epoch)
     return model, kept, trained

@@ -1,8 +1,8 @@
 """A study with every scenario, network, parametrization and kind of figure."""
 
-import copy
+from typing import Any
 
-from helpers import TINY
+from helpers import TINY, changed
 
 TASKS = [{"classes": [0, 1]}, {"classes": [2, 3], "weights": [1, 0.5], "epochs": 2}, {"classes": [0, 1]}]
 ADAM = {"optimizer": "adam", "lr": "0.02/width", "epochs": 1, "batch_size": 8, "weight_decay": 0.01}
@@ -21,9 +21,9 @@ def experiment(scenario, model, training, **more):
 
 EXPERIMENTS = {
     "back": experiment(
-        {"kind": "sequence", "tasks": TASKS, "replay": 4},
+        {"kind": "sequence", "tasks": TASKS, "replay": 4, "replay_drawn": "each_epoch", "held_out": 0.25},
         {"name": "mlp", "width": 8, "depth": 1, "activation": "gelu", "parametrization": "ntk"},
-        ADAM,
+        ADAM | {"optimizer_state": "keep"},
         probe={"size": 8, "held_out": 8},
     ),
     "mixture": experiment(
@@ -39,7 +39,7 @@ EXPERIMENTS = {
         grid={"shift": [0, 1, 2]},
     ),
 }
-FIGURES = {
+FIGURES: dict[str, Any] = {
     "back": {"experiment": "back", "panels": [{"metric": "trace", "block": ["task1_train", "task2_held_out"]}]},
     "window": {
         "experiment": "window",
@@ -57,4 +57,5 @@ FIGURES = {
         "panels": [{"kind": "summary", "metric": "spectral_norm", "statistic": "drop"}, {"metric": "spectral_norm"}],
     },
 }
-ZOO = copy.deepcopy(TINY) | {"study": "zoo", "seeds": [0], "experiments": EXPERIMENTS, "figures": FIGURES}
+DATASETS = changed(("datasets.glyphs.normalise", {"mean": 0.5, "std": 0.25}))["datasets"]
+ZOO = TINY | {"study": "zoo", "seeds": [0], "datasets": DATASETS} | {"experiments": EXPERIMENTS} | {"figures": FIGURES}

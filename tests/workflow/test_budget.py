@@ -29,7 +29,7 @@ def test_a_finished_study_has_what_was_foreseen(tmp_path):
     # Pages have megabytes of libraries, whatever the study.
     real = sum(path.stat().st_size for path in files if path.name != "final.pt" and path.suffix != ".html")
     assert final == pytest.approx(real, rel=0.3)
-    assert seconds == pytest.approx(operations / 1e9 + 8 * 2 * budget_table.START)
+    assert seconds == pytest.approx(operations / 1e9 + 8 * 3 * budget_table.START)
     runs, segments, checkpoints, peak, less, *_ = budget_table.row(plan, plan.runs, of, sizes, "final", rates, 2)
     assert (runs, segments, checkpoints) == (4, 8, sum(c.checkpoints for c in of.values()))
     weights = sum((c.checkpoints - 1) * c.weights for c in of.values())
@@ -48,6 +48,6 @@ def test_from_the_command_line(tmp_path):
     (folder / "config/paper.yaml").write_text((REPOSITORY / "config/paper.yaml").read_text())
     run = snakemake(folder, "budget", "--configfile", "config/paper.yaml", "--config", "flops_per_second=1e14")
     assert run.returncode == 0, run.stdout
-    assert re.search(r"^total +219 +558 ", run.stdout, re.MULTILINE) and "At 1e+14 FLOP/s" in run.stdout
+    assert re.search(r"^total +255 +588 ", run.stdout, re.MULTILINE) and "At 1e+14 FLOP/s" in run.stdout
     run = snakemake(folder, "budget", "--config", "flops_per_second=1e14", "device=cuda")  # wherever that GPU is
     assert run.returncode == 0 and "At 1e+14 FLOP/s" in run.stdout, run.stdout

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 # Snakemake and its own dependencies only, so that a job that finds NumPy, say, found it in its environment.
 CONTROLLER = {"channels": ["conda-forge", "bioconda"], "dependencies": ["python", "snakemake-minimal"]}
 RESULTS = [
-    *("build_dataset", "split_dataset", "choose_probe", "train_segment", "compute_kernels"),
+    *("build_dataset", "split_dataset", "choose_probe", "train_segment", "compute_kernels", "measure_within_tasks"),
     *("compute_metrics", "draw_figure"),
 ]
 REPORT = ["measure_switches", "judge_claims", "write_explorer", "write_config", "write_table_page"]
@@ -45,9 +45,9 @@ def record():
 if "/.snakemake/scripts/" in sys.argv[0]:
     atexit.register(record)
 """
-# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch and
-# itables try to import.
-SHARED = ("snakemake", "platformdirs", "tabulate")
+# What jobs may find among Snakemake's packages: its own, for `snakemake.input` and the like, and what torch, itables
+# and SciPy try to import.
+SHARED = ("snakemake", "platformdirs", "tabulate", "charset_normalizer")
 
 
 @pytest.fixture(scope="module")

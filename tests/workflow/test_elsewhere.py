@@ -1,5 +1,6 @@
 """Kernels from elsewhere run through the real workflow to a figure, alone and together with trained experiments."""
 
+import json
 import os
 import re
 import shutil
@@ -16,12 +17,19 @@ import shared_study
 from helpers import REPOSITORY, all_planned, changed, copy_repository, snakemake
 from reactivation.analysis import metrics
 from reactivation.errors import InputError
+from reactivation.storage.files import file_digest
 from reactivation.storage.headers import BESIDE_AXES
 from reactivation.study.outline import of_file
 
 SECTION = (REPOSITORY / "docs/extending.md").read_text().split("\n## Kernels from elsewhere\n")[1].split("\n## ")[0]
 (CODE,) = re.findall(r"^```python\n(.*?)^```$", SECTION, re.M | re.S)
 STUDY = yaml.safe_load(*re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.M | re.S))
+COMPARED = {"metric": "spectral_norm", "others": {"path": "published.csv", "value": "norm"}}
+STUDY["figures"]["compared"] = {
+    "experiment": "two_layers",
+    "color": "width",
+    "panels": [COMPARED, {"metric": "spectral_norm", "time": "since_switch"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +37,7 @@ def done(tmp_path_factory):
     folder = copy_repository(tmp_path_factory.mktemp("imported") / "clone")
     (folder / "data").mkdir()
     subprocess.run([sys.executable, "-c", CODE], cwd=folder, check=True)
+    (folder / "data/published.csv").write_text("width,epoch,norm\n32,5,40\n256,5,30\n512,5,20\n")
     run = snakemake(folder, "--cores", "2", config=STUDY)
     assert run.returncode == 0, run.stdout
     return folder
@@ -58,7 +67,9 @@ def test_switches_and_claims_are_those_of_any_runs(done):
     assert len(switched) == 4 and (switched["starts"] == 10).all() and (switched["ends"] == 20).all()
     assert (switched["velocity_ratio"] > 2).all() and switched["similarity"].isna().all()
     claims = pd.read_csv(done / "results/two_layers/claims.csv")
-    assert set(claims["verdict"]) == {"supported"} and set(claims["seeds"]) == {2}
+    assert set(claims["verdict"]) <= {"supported", "open"} and set(claims["seeds"]) == {2}  # two seeds decide little
+    assert ((claims["effect"] > claims["threshold"]) == (claims["sign"] == ">")).all()
+    assert set(claims["kernel"]) == {"sum"}  # files have no other
     assert pd.read_csv(done / "results/two_layers/accuracy.csv").empty
     files = pd.read_csv(done / "results/two_layers/files.csv")
     assert list(files["kernels"].head(2)) == ["data/two-layers-256-0.h5"] * 2 and files["probe"].isna().all()
@@ -72,7 +83,23 @@ def test_a_changed_file_runs_again_what_it_changes(copy):
         file["kernels/sum"][...] *= 2
     os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))  # its bytes tell, not its time
     jobs = all_planned(copy, config=STUDY)
-    assert jobs["metrics"] == jobs["figure"] == jobs["switches"] == jobs["explore"] == 1
+    assert jobs["metrics"] == jobs["switches"] == jobs["explore"] == 1 and jobs["figure"] == len(STUDY["figures"])
+
+
+def test_numbers_of_others_are_drawn_and_their_change_is_noticed(copy):
+    figures = copy / "results/two_layers/figures"
+    drawn = pd.read_csv(figures / "compared.csv")
+    theirs = drawn[drawn["kind"] == "others"]
+    assert theirs[["panel", "width", "epoch", "mean"]].to_numpy().tolist() == [[0, 32, 5, 40], [0, 256, 5, 30]]
+    since = drawn[(drawn["panel"] == 1) & (drawn["width"] == 32)]  # these files count a step for each checkpoint
+    assert since["since_switch"].tolist() == list(range(-10, 11))
+    path = copy / "data/published.csv"
+    record = json.loads((figures / "compared.json").read_text())
+    assert record["others"] == [{"name": "published.csv", "sha256": file_digest(path)}]
+    at = path.stat()
+    path.write_text(path.read_text().replace("40", "41"))
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert all_planned(copy, config=STUDY)["figure"] == 1
 
 
 def test_a_file_whose_values_are_wrong_fails_in_one_line(copy):

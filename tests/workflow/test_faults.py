@@ -84,6 +84,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(small_disk, tiny):
         "dataset": [f"results/data/{name}.h5" for name in plan.datasets],
         "train": [f"results/segments/{name}/final.pt" for name in plan.segments],
         "ntk": [f"results/segments/{name}.h5" for name in plan.kernels],
+        "within": [f"results/segments/{name}/within.csv" for name in plan.within],
         "metrics": [f"results/tiny/runs/{name}.csv" for name in plan.runs],
         "figure": ["fig4"],
     }
@@ -194,7 +195,7 @@ def test_weights_go_once_they_have_been_used(finished_study, tmp_path, keep, lef
     if keep == "final":
         longer = config | {"experiments": {"twins": both | {"probe": {"size": 8}}}}
         jobs = planned(folder, config=longer)
-        assert jobs == {"probe": 1, "train": 4, "ntk": 2, "function": 2, "metrics": 2, "all": 1}
+        assert jobs == {"probe": 1, "train": 4, "ntk": 2, "function": 2, "within": 2, "metrics": 2, "all": 1}
 
 
 def test_two_snakemakes_in_one_folder(tmp_path):
@@ -255,7 +256,7 @@ def test_another_branch_and_back_reruns_nothing(copy):
         path = folder / "workflow/scripts/reactivation" / name
         path.write_text(path.read_text() + "\nOTHER = 1\n")
     git(folder, "commit", "-a", "-m", "two")
-    assert planned(folder, config=config) == {"train": 2, "ntk": 2, "metrics": 1, "figure": 1, "all": 1}
+    assert planned(folder, config=config) == {"train": 2, "ntk": 2, "within": 2, "metrics": 1, "figure": 1, "all": 1}
     git(folder, "checkout", "main")
     assert planned(folder, config=config) == {}
 
@@ -265,7 +266,7 @@ def test_another_branch_and_back_reruns_nothing(copy):
     [
         ("ntk/sums.py", "ROWS = 128", "ROWS = 127", {"ntk", "metrics", "figure"}),
         ("figures/layout.py", '"font.size": 8', '"font.size": 9', {"figure"}),
-        ("training/training_log.py", "seconds, 3", "seconds, 4", {"train", "ntk", "metrics", "figure"}),
+        ("training/training_log.py", "seconds, 3", "seconds, 4", {"train", "ntk", "within", "metrics", "figure"}),
     ],
 )
 def test_an_edit_runs_what_it_can_change_and_then_nothing(copy, module, old, new, ran):
@@ -330,7 +331,7 @@ def test_results_without_records_are_not_taken_for_fresh(tiny, tmp_path):
     folder, config = shutil.copytree(tiny, tmp_path / "clone", ignore=shutil.ignore_patterns(".snakemake")), ONE
     run = snakemake(folder, "-n", config=config)
     assert run.returncode != 0 and "Traceback" not in run.stdout
-    said = "and 13 more: .snakemake has no readable record of the code"
+    said = "and 15 more: .snakemake has no readable record of the code"
     assert "results/data/glyphs-" in run.stdout and said in run.stdout
     assert snakemake(folder, "--touch", "--forceall", "--cores", "1", config=config).returncode == 0
     assert planned(folder, config=config) == {}

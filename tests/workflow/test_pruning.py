@@ -81,5 +81,5 @@ def test_after_pruning_only_what_was_pruned_is_made_again(finished_study, tmp_pa
     receipts = [path.relative_to(folder / "results/.made") for path in (folder / "results/.made").rglob("*.json")]
     assert any("-w4-" in str(path) for path in receipts) and not any("-w2-" in str(path) for path in receipts)
     assert planned(folder, config=narrow) == {"figure": 1, "all": 1}
-    jobs = {"train": 8, "ntk": 4, "function": 4, "metrics": 8, "figure": 3, "all": 1}
+    jobs = {"train": 8, "ntk": 4, "function": 4, "within": 4, "metrics": 8, "figure": 3, "all": 1}
     assert planned(folder, config=STUDY) == jobs

@@ -44,6 +44,7 @@ def images(folder):
 
 def study(folder):
     """A study that names absolute folders wherever a study can."""
+    others = {"others": {"path": str(folder / "numbers.csv"), "value": "trace"}}
     folders = changed()["experiments"]["widths"] | {"dataset": "mine", "grid": {"width": [2]}}
     return changed(
         ("seeds", [0]),
@@ -57,7 +58,7 @@ def study(folder):
         ("figures.fig4.panels", [{"metric": "spectral_norm"}, PANEL]),
         ("figures.fig4.experiment", "folders"),
         ("figures.fig4.color", ...),
-        ("figures.fig5", {"panels": [{"metric": "trace", "experiment": of} for of in ("below", "absolute")]}),
+        ("figures.fig5", {"panels": [{"metric": "trace", "experiment": of} | others for of in ("below", "absolute")]}),
     )
 
 
@@ -88,6 +89,7 @@ def test_nothing_that_is_published_names_the_machine_its_user_or_their_folders(t
     data, folder = tmp_path / "secretuser/data", copy_repository(tmp_path / "secretuser/clone")
     images(data / "images")
     elsewhere.write(data / "mine.h5", epoch=np.arange(5))
+    (data / "numbers.csv").write_text("epoch,trace\n1,5e2\n")
     config = study(data)
     on_a_machine_called_secrethost(folder, "--cores", "2", config=config)
     on_a_machine_called_secrethost(folder, "--report", "results/tiny/report.html", config=config)

@@ -13,7 +13,7 @@ from helpers import REPOSITORY, finished, jobs_of, snakemake
 
 FOLDER = Path(os.environ.get("REACTIVATION_DATA", REPOSITORY / "data"))
 WHERE = ("--config", f"data_root={FOLDER.resolve()}")
-CONFIG = yaml.safe_load((REPOSITORY / "config/cifar10-small.yaml").read_text()) | {"claims": {}}  # too few runs
+CONFIG = yaml.safe_load((REPOSITORY / "config/cifar10-small.yaml").read_text()) | {"claims": {}}  # too few seeds
 
 BOTH = yaml.safe_load((REPOSITORY / "config/cifar-small.yaml").read_text()) | {"claims": {}}
 

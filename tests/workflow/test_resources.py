@@ -35,5 +35,5 @@ def test_real_jobs_take_less_than_they_ask_for(tmp_path):
 def test_a_dry_run_shows_what_is_asked_for(tmp_path, device, gpus):
     run = snakemake(copy_repository(tmp_path / "clone"), "-n", config=TINY | {"device": device})
     found = re.findall(r"gpu=(\d).*runtime=(\d+).* mem_mb=(\d+)", run.stdout)
-    assert len(found) == 16 and {int(gpu) for gpu, *_ in found} == {gpus}
+    assert len(found) == 24 and {int(gpu) for gpu, *_ in found} == {gpus}
     assert all(int(memory) > 1000 and int(minutes) > 0 for _, minutes, memory in found)

@@ -201,10 +201,10 @@ def check_kernels(folder, local):
 
 
 def test_a_segment_is_one_job(disturbed):
-    """A segment's training and kernels go together; data, splits, metrics and the figure are not jobs of Slurm."""
+    """What is made of a segment goes together; data, splits, metrics and the figure are not jobs of Slurm."""
     groups = [group for group, _ in disturbed.alone + submitted(disturbed.folder)]
     segments = [path.name for path in disturbed.folder.glob("results/segments/*")]
-    first, second = sorted(f"{segment}_ntk_train" for segment in segments)
+    first, second = sorted(f"{segment}_ntk_train_within" for segment in segments)
     assert groups == [first, first, second, second]
     assert disturbed.log.count("has been submitted") == 3
 
@@ -221,6 +221,7 @@ def test_without_a_gpu_none_is_asked_for_whatever_the_profile_says(disturbed):
     """The other case is asked of the jobs below, whose study says `device: auto`."""
     for _, number in submitted(disturbed.folder):
         assert "Partition=cpu" in shown(number) and "gres" not in shown(number)
+        assert "NumCPUs=1 " in shown(number)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reactivation.storage.tables import read_tables
 
@@ -22,7 +23,11 @@ def test_claims_of_a_real_study(finished_study):
         velocity = rows[rows["run"] == row["run"]].set_index("epoch")["value"]
         assert row["velocity_ratio"] == pytest.approx(velocity[2] / velocity[1])
     claims = pd.read_csv(folder / "claims.csv")
-    assert (claims["name"] == "velocity_spikes").all() and (claims["seeds"] == 2).all() and len(claims) == 2
+    assert (claims["name"] == "velocity_spikes").all() and (claims["seeds"] == 2).all()
+    assert list(claims["kernel"]) == ["sum"] * 2 + ["trace"] * 2
     smallest = second.assign(log=np.log(second["velocity_ratio"])).groupby("seed")["log"].min()
     assert claims["effect"][0] == pytest.approx(np.exp(smallest.mean()))
     assert claims["verdict"][0] in (folder / "claims.md").read_text()
+    assert (folder / "claims.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(folder / "claims.png") as image:
+        assert image.size[0] > 1500 and image.info["Title"] == "tiny: claims" and "scipy" in image.info["versions"]

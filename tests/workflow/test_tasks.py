@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers import copy_repository, finished, planned
 from reactivation.storage.arrays import read_arrays
+from reactivation.storage.checkpoints import read_checkpoint
 from reactivation.storage.datasets import read_labels
 from reactivation.storage.tables import read_tables
 from zoo_study import FIGURES, ZOO
@@ -45,17 +46,36 @@ def test_a_figure_on_the_scale_of_another_needs_that_ones_runs(tmp_path):
 
 
 def test_there_and_back_with_replay(done):
-    """Segment by segment: 24 images, then 12 + 6 and 4 replayed, then 24 and 4 + 4; two epochs in the middle."""
+    """Segment by segment: 18 images, then 9 + 4 and 4 replayed, then 18 and 4 + 4; two epochs in the middle."""
     rows = table(done, "back-s0")
     ends = rows[rows["metric"] == "trace"].groupby("task")[["epoch", "step"]].max()
     assert ends["epoch"].tolist() == [1, 3, 4]
     assert ends["step"].diff().fillna(3).tolist() == [3, 2 * 3, 4]
     assert rows.groupby("task")["similarity"].first().dropna().tolist() == [0, 0]
     assert {"train", "held_out", "task1_train", "task2_held_out"} <= set(rows["block"])
+    split = read_arrays(next(done.glob("results/splits/*task3*.npz")))
+    assert {name: len(of) for name, of in split.items()} == {
+        "held_out": 12,
+        "task1_train": 18,
+        "task2_train": 13,
+        "task3_train": 18,
+    }
+    for name in ("evaluation", "within"):  # tests are taken on the three images of each class that are held out
+        of_tests = pd.read_csv(next(done.glob(f"results/segments/*-mlp-*task3*/{name}.csv")))
+        assert set(of_tests["images"]) == {3}
     with h5py.File(next(done.glob("results/segments/*-mlp-*task3*/ntk-*.h5"))) as file:
+        assert file["probe/in_train"][:].all() and set(file["probe/index"][8:]) <= set(split["held_out"])
         assert file["kernels/sum"].shape[1:] == (16, 16)
         assert file["probe/held_out"][:].tolist() == [False] * 8 + [True] * 8
         assert file["probe/task"][:].tolist() == [1] * 4 + [2] * 4 + [1] * 4 + [2] * 4
+
+
+def test_an_optimizer_goes_on_and_images_are_normalised_as_told(done):
+    finals = sorted(done.glob("results/segments/*-mlp-*/final.pt"))
+    states = [read_checkpoint(path)["optimizer"]["state"][0]["step"] for path in finals]
+    assert sorted(map(float, states)) == [3, 3 + 2 * 3, 3 + 2 * 3 + 4]
+    with h5py.File(next(done.glob("results/data/*.h5"))) as file:
+        assert file.attrs["mean"].tolist() == [0.5] * 3 and file.attrs["std"].tolist() == [0.25] * 3
 
 
 def test_a_mixture_trains_on_its_frequencies(done):

@@ -37,6 +37,6 @@ with logged(snakemake):
         print(f"{root} is not in the order of a folder's files, so its images are read first and written then")
     images = samples(spec, root, source["download"], snakemake.threads, digest, scratch)
     total = count(spec, root) if found is None else found.images
-    write_dataset(snakemake.output[0], progress(images, total, "images"), attributes)
+    write_dataset(snakemake.output[0], progress(images, total, "images"), attributes, spec.get("normalise"))
     train, test = read_labels(snakemake.output[0])
     print(f"{len(train)} training and {len(test)} test images")
