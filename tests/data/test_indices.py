@@ -111,7 +111,7 @@ def test_further_probes_are_drawn_anew_and_as_balanced():
 
 
 def test_draws_are_independent():
-    """Of 20 images of a class, 5 are in a probe: two draws share 25/20 of them on average."""
+    """Each probe has 5 of a class's 20 images, so two probes share 5 · 5/20 on average."""
     draws = [set(probe_of(5, tasks=((0,),), draw=k)["index"]) for k in range(1, 201)]
     shared = np.mean([len(one & other) for one, other in itertools.pairwise(draws)])
     assert shared == pytest.approx(1.25, abs=0.2)

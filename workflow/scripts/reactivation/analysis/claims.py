@@ -99,6 +99,11 @@ def rank_correlation(rows: pd.DataFrame, axis: str, column: str) -> pd.Series:
     return pd.Series(found, dtype=float)
 
 
+def of_largest(part: pd.Series, largest: pd.Series) -> pd.Series:
+    """The share part/largest; infinite where the largest is not positive, undefined where it is undefined."""
+    return (part / largest).where((largest > 0) | largest.isna(), np.inf)
+
+
 def by_axis(rows: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
     """Means of a column: one row per seed, one column per value of the axis in order."""
     return rows.groupby(["seed", axis])[column].mean().unstack()
@@ -182,8 +187,7 @@ def new_classes_order(rows: pd.DataFrame, limits: Limits) -> Iterator[Measure]:
         values = rank_correlation(rows, "shift", column)
         yield Measure(f"rank correlation of new classes and {name}", values, limits["rank_correlation"], "number")
     drops = by_axis(rows, "shift", "norm_drop")
-    largest = drops.max(axis=1)
-    share = (drops[0] / largest).where((largest > 0) | largest.isna(), np.inf)
+    share = of_largest(drops[0], drops.max(axis=1))
     yield Measure("drop without new classes, of the largest", share, limits["unchanged"], "share", below=True)
 
 
@@ -201,7 +205,7 @@ def frequencies_barely_matter(rows: pd.DataFrame, limits: Limits, beside: pd.Dat
     rows, beside = of_tasks(rows), of_tasks(beside)
     for name, column in (("drop of the norm", "norm_drop"), ("velocity across the switch", "velocity_at")):
         ours, theirs = (by_axis(part, axis, column).max(axis=1) for part, axis in ((rows, "alpha"), (beside, "shift")))
-        share = (ours / theirs).where((theirs > 0) | theirs.isna(), np.inf)
+        share = of_largest(ours, theirs)
         ratio = column == "velocity_at"  # a drop may be negative
         values, name = log(share) if ratio else share, f"largest {name}, of the largest with new classes"
         yield Measure(name, values, limits["share"], "share", below=True, ratio=ratio)

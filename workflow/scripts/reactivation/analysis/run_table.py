@@ -276,7 +276,7 @@ def test_rows(spec: "specs.Run", segments: list[list[Row]]) -> Iterator[Row]:
 
 
 def _of_earlier(lost: list[np.ndarray], task: np.ndarray) -> Iterator[tuple[int, float]]:
-    """The mean forgetting of the earlier tasks, by time; during the first task there are none.
+    """The mean forgetting of the earlier tasks at each time after the first task.
 
     `lost`: that of each task (T,); `task` (T,): the task at each time.
     """

@@ -54,7 +54,7 @@ class ImagesDigest:
         self._last, self.images = key, self.images + 1
 
     def hexdigest(self) -> str:
-        """The digest of all files so far; empty if there are none."""
+        """The digest of all files so far, or an empty text before the first."""
         return self._content.hexdigest() if self.images else ""
 
 

@@ -40,7 +40,7 @@ class Split(TypedDict):
 
 
 class Probe(TypedDict):
-    """Images on which kernels are evaluated: `size` training images, `held_out` test images.
+    """Images on which kernels are evaluated: `size` training images, `held_out` test or held-out images.
 
     `images` has the classes from which they are drawn.
     """

@@ -56,8 +56,8 @@ class Metrics(Strict):
     """Number of leading eigenvectors of a kernel whose rotation and alignment with labels are measured; at most all of
     them."""
     alignment_labels: Literal["one_hot", "integer"] = "one_hot"
-    """Which labels `alignment` compares the kernel with: YYᵀ of one-hot labels Y, or yyᵀ of the class numbers y, as eq.
-    3 is written. `eigenvector_alignment` always takes classes as they are."""
+    """The labels with which `alignment` compares the kernel. `one_hot`: YYᵀ of one-hot labels Y. `integer`: yyᵀ of the
+    class numbers y, as eq. 3 is written. `eigenvector_alignment` always takes one-hot labels."""
 
 
 class Experiment(Strict):
